@@ -1,0 +1,58 @@
+# Every command of the project; README.md says what each is for.
+PYTHON := .venv/bin/python
+SEEDS ?= 200
+N ?= 3
+ARGS ?=
+
+# What the tests start or look through: PostgreSQL servers as peers, strace to see what reached the disk.
+TEST_PACKAGES := postgresql-15 strace
+
+.PHONY: help up test check sim kill bench reset fresh venv packages
+
+help:
+	@echo "make up       start the cluster, the web server, a Celery worker and beat; Ctrl-C ends them"
+	@echo "make test     every test that CI runs; installs what it needs"
+	@echo "make check    linters, types, house rules"
+	@echo "make sim      the deterministic simulator (SEEDS=200)"
+	@echo "make kill     money moves while nodes are killed (N=3 rounds)"
+	@echo "make bench    the benchmarks, peers included"
+	@echo "make reset    delete the home and its data, after asking"
+	@echo "make fresh    make up and make test in a new Debian root (needs root and debootstrap)"
+
+# Kept apart from `venv`, so that `manage.py` is a child of make itself and gets its signals.
+up: venv
+	@$(PYTHON) manage.py up --with-parent
+
+test: packages venv
+	@$(MAKE) --no-print-directory check
+	$(PYTHON) -m pytest $(ARGS)
+
+check: venv
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -m pytest tests/test_tidy.py
+
+sim: venv
+	$(PYTHON) -m tests.sim --seeds $(SEEDS)
+
+kill: venv
+	$(PYTHON) -m tests.e2e.kill --rounds $(N)
+
+bench: packages venv
+	$(PYTHON) -m benchmarks
+
+reset: venv
+	@$(PYTHON) manage.py reset
+
+# As root, with debootstrap: make up and make test in a Debian root of their own.
+fresh:
+	sh tests/e2e/fresh_root.sh
+
+venv:
+	@sh txstore/bootstrap.sh venv
+
+# The Python is looked for first: nothing is installed on a machine that lacks it.
+packages:
+	@sh txstore/bootstrap.sh python
+	@sh txstore/bootstrap.sh packages $(TEST_PACKAGES)

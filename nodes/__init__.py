@@ -1,0 +1,1 @@
+"""The store: symmetric node processes that hold sharded, replicated data. Never imports Django."""

@@ -1,0 +1,73 @@
+"""What a shard replica asks of its local SQL database (DESIGN.md §3).
+
+An engine holds everything the shard's state machine knows: rows and history of its tables, prepared transactions,
+outcomes, the applied slot. Two kinds of work never mix in one local transaction:
+
+* **apply**: `begin`, any number of (`install`, `create_table`, `put_*`, `advance`), `commit`: all entries of one loop
+  turn share one local transaction. Each entry ends with `advance(slot)`, which moves the applied slot from n to n+1.
+* **evaluate**: inside a local transaction of its own that is always rolled back.
+
+*Invariants*: an image finds exactly the version it names or `install` raises `ReplicaStopped` and nothing is
+committed; `_ts` rises per row; history intervals `[_ts, _end)` touch and never overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from nodes.errors import ErrorInfo
+from nodes.sql.schema import Fragment, Image, ShardRows, TableDef
+
+
+class Evaluation(msgspec.Struct):
+    """What evaluating fragments in order gave: rows per fragment, and the net images of all of them together.
+
+    `error` is set, and then nothing else counts, when a statement failed: a constraint (23505, 23502, 23514), a range
+    (22003), division by zero (22012), `expect_rows` (code expectation_failed), the budget (57014 …);
+    `error.statement` is the fragment's statement number.
+    """
+
+    rows: list[ShardRows]
+    images: list[Image]
+    error: ErrorInfo | None = None
+
+
+class Engine(Protocol):
+    """One open local database. Not thread safe, but for `read`, which may run in another thread."""
+
+    @property
+    def applied(self) -> int:
+        """The applied slot as of the last commit (0: none)."""
+
+    def table(self, table: int) -> TableDef | None:
+        """The definition this shard holds, as of the last apply (uncommitted included)."""
+
+    def tables(self) -> list[TableDef]: ...
+
+    # -- apply
+    def begin(self) -> None: ...
+    def commit(self) -> None: ...
+    def rollback(self) -> None: ...
+    def advance(self, slot: int) -> None:
+        """ReplicaStopped unless the applied slot is slot - 1."""
+
+    def install(self, images: Sequence[Image], commit_ts: int) -> None: ...
+    def create_table(self, table: TableDef) -> None: ...
+    def put_prepared(self, txn: bytes, record: bytes) -> None: ...
+    def drop_prepared(self, txn: bytes) -> None: ...
+    def prepared(self) -> Iterator[tuple[bytes, bytes]]: ...
+    def put_outcome(self, txn: bytes, record: bytes) -> None: ...
+    def outcome(self, txn: bytes) -> bytes | None: ...
+
+    # -- evaluate and read
+    def evaluate(self, fragments: Sequence[Fragment], budget_ms: float) -> Evaluation:
+        """Never raises for what a client sent. Not to be called between begin and commit."""
+
+    def read(self, fragment: Fragment, ts: int) -> ShardRows:
+        """A snapshot read at `ts` (`fragment.snapshot_sql`), in a local transaction and on a connection of its own.
+        StoreError for what the statement itself does wrong (division by zero …) and for results over the bound."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,62 @@
+"""What a state machine may ask of its surroundings, and what its surroundings ask of it.
+
+A machine does nothing itself: it proposes entries, sends messages, asks for a read index or a timestamp. The host is
+the group's driver (nodes/runtime/group.py) or a test's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from nodes.core.replicated_log import Entry
+
+GATEWAY = "gateway"
+
+
+class Host(Protocol):
+    """One replica's surroundings. `now` counts ticks; `clock_ms` is only reported; `leader` is a hint (0: none)."""
+
+    node: int
+    group: str
+    now: int
+    clock_ms: int
+
+    @property
+    def leader(self) -> int: ...
+
+    def propose(self, data: bytes) -> bool:
+        """Append in the epoch that is served; False when this replica does not lead it any more."""
+
+    def confirm(self, then: Callable[[bool], None]) -> None:
+        """A read index: `then(True)` after a quorum round begun now, `then(False)` when leadership is lost."""
+
+    def timestamp(self, then: Callable[[int], None]) -> None:
+        """An oracle value, drawn after this call."""
+
+    def send(self, node: int, target: str, message: Any) -> None:
+        """To a group's replica, or the GATEWAY, on a node."""
+
+    def to_leader(self, group: str, message: Any) -> None:
+        """To the node that probably leads the group; dropped when none is known."""
+
+    def read(self, job: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
+        """Run `job` in a thread; `then(result, error)` on the loop."""
+
+
+class Machine(Protocol):
+    """The state machine of a group's replica."""
+
+    def apply(self, entries: list[Entry]) -> None:
+        """Chosen entries, in order, some perhaps a second time after a restart."""
+
+    def lead(self) -> None:
+        """An entry of this replica's own epoch is applied: serve."""
+
+    def unlead(self) -> None:
+        """No longer the leader: nothing that is not applied may be relied on."""
+
+    def receive(self, sender: int, message: Any) -> None:
+        """Any message, whether leading or not."""
+
+    def tick(self) -> None: ...

@@ -1,0 +1,194 @@
+"""The acceptor: what this replica has promised and what it has accepted, per slot.
+
+It decides whether a ballot is taken. Accepting promises too (P06), and an equal ballot is taken (P07). The slots up
+to `chosen` hold chosen entries, which nothing overwrites; their ballots are forgotten, for they outrank every other.
+
+*Invariants*: the promised ballot never falls; everything it changes is in a record of the same drain; built from its
+records it is the same again (but for the last of `chosen`, which is only a hint). *Left out*: trimming; everything
+below `first_slot` would be gone, a promise would carry that point, and nothing below it would be accepted.
+Paxos Made Simple 2.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from nodes.core.paxos.ballots import CHOSEN
+from nodes.core.paxos.messages import AcceptRecord, ChosenRecord, LearntRecord, PromiseRecord, Proposal, Record
+from nodes.core.paxos.outbox import Outbox
+from nodes.core.replicated_log import Entry
+
+ENTRY_OVERHEAD = 24  # what an entry costs in a message beside its data, roughly, in bytes
+
+
+class Acceptor:
+    """`promised`, the entries held, and the prefix of them that is `chosen`."""
+
+    __slots__ = (
+        "_fresh",
+        "_journalled_chosen",
+        "_max_bytes",
+        "ballots",
+        "chosen",
+        "entries",
+        "first_slot",
+        "last_slot",
+        "outbox",
+        "promised",
+    )
+
+    def __init__(self, records: Iterable[Record], max_batch_bytes: int) -> None:
+        self.promised = 0
+        self.first_slot = 1  # the trim point
+        self.last_slot = 0
+        self.chosen = 0
+        self.entries: dict[int, Entry] = {}
+        self.ballots: dict[int, int] = {}  # of the slots above `chosen`
+        self._fresh: list[Entry] = []  # appended as leader since the last drain
+        self._max_bytes = max_batch_bytes
+        for record in records:
+            self._replay(record)
+        self._journalled_chosen = self.chosen
+        self.outbox = Outbox(self.promised)
+
+    # -- promises and acceptances
+    def promise(self, ballot: int) -> None:
+        assert ballot > self.promised, "a promise must rise"
+        self._write_fresh()
+        self.promised = ballot
+        self.outbox.records.append(PromiseRecord(ballot))
+
+    def accept(self, ballot: int, entries: list[Entry]) -> None:
+        """Accept consecutive entries under a ballot that is not below the promised one."""
+        assert ballot >= self.promised, "accepting below the promise"
+        self._write_fresh()
+        new = [entry for entry in entries if entry.slot > self.chosen and self.ballots.get(entry.slot) != ballot]
+        if new:
+            self._hold(ballot, new)
+            self.outbox.touch(new[0].slot)
+            self.outbox.records.append(AcceptRecord(ballot, new))
+        elif ballot > self.promised:
+            self.promise(ballot)
+        self.promised = ballot
+
+    def append(self, entry: Entry) -> None:
+        """As leader: accept the next entry under the promised, own ballot; its record is written at the drain."""
+        slot = entry.slot
+        assert self.chosen < slot <= self.last_slot + 1, "an entry out of its place"
+        self.entries[slot] = entry
+        self.ballots[slot] = self.promised
+        self.last_slot = max(slot, self.last_slot)
+        self._fresh.append(entry)
+        self.outbox.touch(slot)
+
+    # -- what is chosen
+    def learn_accepted(self, ballot: int, chosen: int) -> None:
+        """The leader of `ballot` knows `chosen` slots to be chosen: so is what was accepted here under its ballot."""
+        slot = self.chosen + 1
+        while slot <= chosen and self.ballots.get(slot) == ballot:
+            del self.ballots[slot]
+            slot += 1
+        self.chosen = slot - 1
+
+    def learn(self, entries: list[Entry]) -> None:
+        """Entries known to be chosen, of consecutive slots; those that do not join the known prefix are left."""
+        new = [entry for entry in entries if entry.slot > self.chosen]
+        if not new or new[0].slot != self.chosen + 1:
+            return
+        self._write_fresh()
+        self._hold_chosen(new)
+        self.outbox.touch(new[0].slot)
+        self.outbox.records.append(LearntRecord(new))
+        self._journalled_chosen = self.chosen
+
+    # -- what is told
+    def proposals(self, from_slot: int) -> Iterator[Proposal]:
+        """What is held from `from_slot` on, in slot order."""
+        for slot in range(max(from_slot, self.first_slot), self.last_slot + 1):
+            if slot in self.entries:
+                yield Proposal(CHOSEN if slot <= self.chosen else self.ballots[slot], self.entries[slot])
+
+    def page(self, from_slot: int) -> tuple[list[Proposal], int]:
+        """What is held from `from_slot` on, at most a batch of bytes; and the slot to go on from, 0 at the end."""
+        page: list[Proposal] = []
+        size = 0
+        for proposal in self.proposals(from_slot):
+            size += len(proposal.entry.data) + ENTRY_OVERHEAD
+            if page and size > self._max_bytes:
+                return page, proposal.entry.slot
+            page.append(proposal)
+        return page, 0
+
+    def batch(self, first: int, last: int) -> list[Entry]:
+        """The entries of `first`..`last`, all of which are held, as many as fit in a message, at least one."""
+        batch: list[Entry] = []
+        size = 0
+        for slot in range(first, last + 1):
+            entry = self.entries[slot]
+            size += len(entry.data) + ENTRY_OVERHEAD
+            if batch and size > self._max_bytes:
+                break
+            batch.append(entry)
+        return batch
+
+    # -- the drain
+    def write_records(self, behind: int) -> None:
+        """Complete the records: what was appended, and, if any go out or it is more than `behind`, what is chosen."""
+        self._write_fresh()
+        if self.chosen > self._journalled_chosen + (0 if self.outbox.records else behind):
+            self.outbox.records.append(ChosenRecord(self.chosen))
+            self._journalled_chosen = self.chosen
+
+    def chosen_unwritten(self) -> int:
+        """So many slots are known as chosen, but not yet in the journal."""
+        return self.chosen - self._journalled_chosen
+
+    def has_fresh(self) -> bool:
+        return bool(self._fresh)
+
+    # -- inside
+    def _write_fresh(self) -> None:
+        """What was appended is written under the ballot it was appended under, before another can be promised."""
+        fresh, self._fresh = self._fresh, []
+        while fresh:
+            taken = self._fit(fresh)
+            self.outbox.records.append(AcceptRecord(self.promised, fresh[:taken]))
+            fresh = fresh[taken:]
+
+    def _fit(self, entries: list[Entry]) -> int:
+        size = 0
+        for count, entry in enumerate(entries):
+            size += len(entry.data) + ENTRY_OVERHEAD
+            if count and size > self._max_bytes:
+                return count
+        return len(entries)
+
+    def _hold(self, ballot: int, entries: list[Entry]) -> None:
+        for entry in entries:
+            self.entries[entry.slot] = entry
+            self.ballots[entry.slot] = ballot
+        self.last_slot = max(self.last_slot, entries[-1].slot)
+
+    def _hold_chosen(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            self.entries[entry.slot] = entry
+        self._raise_chosen(entries[-1].slot)
+        self.last_slot = max(self.last_slot, self.chosen)
+
+    def _raise_chosen(self, up_to: int) -> None:
+        for slot in range(self.chosen + 1, up_to + 1):
+            assert slot in self.entries, "a chosen slot without an entry"
+            self.ballots.pop(slot, None)
+        self.chosen = max(self.chosen, up_to)
+
+    def _replay(self, record: Record) -> None:
+        if isinstance(record, PromiseRecord):
+            self.promised = max(self.promised, record.ballot)
+        elif isinstance(record, AcceptRecord):
+            self.promised = max(self.promised, record.ballot)
+            assert record.entries[0].slot > self.chosen, "an acceptance over what is chosen"
+            self._hold(record.ballot, record.entries)
+        elif isinstance(record, LearntRecord):
+            self._hold_chosen(record.entries)
+        else:
+            self._raise_chosen(record.up_to)

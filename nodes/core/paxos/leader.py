@@ -1,0 +1,177 @@
+"""The leader's side of phase 2: who has accepted what, what to send to whom, and whether it still leads.
+
+It decides when a slot is chosen: when a majority has durably accepted it, and every slot before, under this one ballot
+(P10, P11); the own acceptance comes in as a durable slot like every other. It is the whole state of one leadership
+and is thrown away with it. *Invariants*: `chosen` never falls; a confirmed token was asked for before its round began.
+*Left out*: choosing out of order: a slot is reported as chosen with all before it. Paxos Made Simple 3; the quorum
+round for reads is that of Ongaro's dissertation, 6.4.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from nodes.core.paxos.acceptor import ENTRY_OVERHEAD, Acceptor
+from nodes.core.paxos.messages import Accept
+from nodes.core.replicated_log import Entry, Timing
+
+
+class Peer:
+    """What the leader knows of one other member."""
+
+    __slots__ = (
+        "accepted", "durable_slot", "heard_ticks", "inflight", "inflight_bytes", "next_slot", "quiet_ticks", "ranges",
+        "round",
+    )  # fmt: skip
+
+    def __init__(self, chosen: int) -> None:
+        self.accepted = chosen  # every slot up to here is accepted there, or chosen without it
+        self.ranges: dict[int, int] = {}  # accepted above that, behind a hole: first -> last slot
+        self.next_slot = chosen + 1
+        self.inflight: deque[tuple[int, int]] = deque()  # (last slot, bytes) of each batch sent, not answered
+        self.inflight_bytes = 0
+        self.quiet_ticks = 0  # for so long `accepted` has not moved while an answer was waited for
+        self.heard_ticks = 0
+        self.round = 0
+        self.durable_slot = 0  # what it is known to hold from slot 1 on, for the status page
+
+    def on_accepted(self, first: int, last: int) -> None:
+        """It holds `first`..`last` durably under the leader's ballot."""
+        if first <= self.durable_slot + 1:
+            self.durable_slot = max(self.durable_slot, last)
+        if first <= self.accepted + 1:
+            self._raise_accepted(last)
+        else:
+            self.ranges[first] = max(last, self.ranges.get(first, 0))
+        while self.inflight and self.inflight[0][0] <= last:
+            self.inflight_bytes -= self.inflight.popleft()[1]
+
+    def skip_to(self, chosen: int) -> None:
+        """What is chosen need not be accepted there any more: the peer learns it."""
+        self._raise_accepted(chosen)
+        self.next_slot = max(self.next_slot, self.accepted + 1)
+
+    def _raise_accepted(self, last: int) -> None:
+        if last <= self.accepted:
+            return
+        self.accepted = last
+        self.quiet_ticks = 0
+        while joined := [first for first in self.ranges if first <= self.accepted + 1]:
+            for first in joined:
+                self.accepted = max(self.accepted, self.ranges.pop(first))
+
+    def waits(self) -> bool:
+        """Was it sent something that it has not answered?"""
+        return self.accepted + 1 < self.next_slot
+
+    def sent(self, entries: list[Entry]) -> None:
+        if not self.waits():
+            self.quiet_ticks = 0
+        size = sum(len(entry.data) + ENTRY_OVERHEAD for entry in entries)
+        self.inflight.append((entries[-1].slot, size))
+        self.inflight_bytes += size
+        self.next_slot = entries[-1].slot + 1
+
+    def send_again(self) -> None:
+        self.next_slot = self.accepted + 1
+        self.inflight.clear()
+        self.inflight_bytes = self.quiet_ticks = 0
+
+
+class Leader:
+    """One leadership, under `ballot`."""
+
+    __slots__ = (
+        "_confirming",
+        "_quorum",
+        "_timing",
+        "_waiting",
+        "ballot",
+        "heartbeat_due",
+        "heartbeat_ticks",
+        "peers",
+        "round",
+    )
+
+    def __init__(self, ballot: int, others: tuple[int, ...], quorum: int, timing: Timing, chosen: int) -> None:
+        self.ballot = ballot
+        self.peers = {node: Peer(chosen) for node in others}
+        self.round = 0
+        self.heartbeat_due = True  # announce it
+        self.heartbeat_ticks = 0
+        self._quorum = quorum
+        self._timing = timing
+        self._waiting: list[int] = []  # tokens asked for since the last drain
+        self._confirming: deque[tuple[int, list[int]]] = deque()  # (round, its tokens)
+
+    # -- accepting
+    def accepts(self, acceptor: Acceptor) -> Iterator[tuple[int, Accept]]:
+        """At most one message for each peer: the next entries that it was not sent. Equal ones are one object."""
+        made: dict[int, Accept] = {}
+        for node, peer in self.peers.items():
+            if not self._may_send(peer, acceptor.last_slot):
+                continue
+            message = made.get(peer.next_slot)
+            if message is None:
+                entries = acceptor.batch(peer.next_slot, acceptor.last_slot)
+                message = made[peer.next_slot] = Accept(self.ballot, acceptor.chosen, entries)
+            peer.sent(message.entries)
+            yield node, message
+
+    def chosen(self, own_durable: int, before: int) -> int:
+        """The last slot that a majority has accepted, with all before it; `before` is what was known."""
+        accepted = sorted([own_durable, *(peer.accepted for peer in self.peers.values())], reverse=True)
+        chosen = max(before, accepted[self._quorum - 1])
+        for peer in self.peers.values():
+            peer.skip_to(chosen)
+        return chosen
+
+    def has_unsent(self, last_slot: int) -> bool:
+        return any(self._may_send(peer, last_slot) for peer in self.peers.values())
+
+    def _may_send(self, peer: Peer, last_slot: int) -> bool:
+        return peer.next_slot <= last_slot and peer.inflight_bytes < self._timing.max_inflight_bytes
+
+    # -- rounds
+    def confirm(self, token: int) -> None:
+        self._waiting.append(token)
+
+    def wants_round(self) -> bool:
+        return self.heartbeat_due or bool(self._waiting)
+
+    def begin_round(self) -> int:
+        self.round += 1
+        self.heartbeat_due = False
+        self.heartbeat_ticks = 0
+        if self._waiting:
+            self._confirming.append((self.round, self._waiting))
+            self._waiting = []
+        return self.round
+
+    def confirmed(self) -> list[int]:
+        """The tokens whose round, or a later one, a majority has answered by now. Taken once."""
+        rounds = sorted([self.round, *(peer.round for peer in self.peers.values())], reverse=True)
+        tokens: list[int] = []
+        while self._confirming and self._confirming[0][0] <= rounds[self._quorum - 1]:
+            tokens.extend(self._confirming.popleft()[1])
+        return tokens
+
+    def unconfirmed(self) -> list[int]:
+        """On stepping down: all tokens that get no confirmation."""
+        return [token for _, tokens in self._confirming for token in tokens] + self._waiting
+
+    # -- time
+    def tick(self) -> bool:
+        """One tick; False: no majority was heard of for an election time-out, so this leadership is over."""
+        self.heartbeat_ticks += 1
+        if self.heartbeat_ticks >= self._timing.heartbeat:
+            self.heartbeat_due = True
+        for peer in self.peers.values():
+            peer.heard_ticks += 1
+            if peer.waits():
+                peer.quiet_ticks += 1
+                if peer.quiet_ticks >= self._timing.retransmit:
+                    peer.send_again()
+        near = sum(peer.heard_ticks <= self._timing.election_min for peer in self.peers.values())
+        return near + 1 >= self._quorum

@@ -1,0 +1,278 @@
+"""One member of a Multi-Paxos group: its roles, and what each message does to them.
+
+It decides who may lead. A follower that hears no leader for a random time-out asks whether others miss it too
+(pre-vote); with a majority behind it, it runs phase 1 over everything not known to be chosen, proposes again what it
+found, then nothing, as its own first entry; then it leads.
+
+*Invariants*: a message under a ballot below the promised one changes nothing; a leader that learns of a higher ballot
+is one no longer; a ballot leaves this node only when the promise of it is durable here. *Left out*: leases, change of
+members. Lamport, Paxos Made Simple; Chandra et al., Paxos Made Live.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from nodes.core.paxos.acceptor import Acceptor
+from nodes.core.paxos.ballots import MAX_NODE, next_ballot, node_of
+from nodes.core.paxos.candidate import Asking, Preparing
+from nodes.core.paxos.leader import Leader
+from nodes.core.paxos.learner import Learner
+from nodes.core.paxos.messages import (
+    Accept,
+    Accepted,
+    Ask,
+    AskReply,
+    Chosen,
+    Heartbeat,
+    HeartbeatReply,
+    Learn,
+    Message,
+    Prepare,
+    Promise,
+    Refused,
+    TakeOver,
+)
+from nodes.core.replicated_log import Entry, Timing
+
+SOON_TICKS = 4  # the longest wait for an election that has a reason, such as the leader's broken connection
+NEVER = 1 << 30  # ticks
+
+
+class Member:
+    """The roles of this folder, wired by their messages."""
+
+    def __init__(
+        self, me: int, members: tuple[int, ...], records: Iterable[Any], rng: random.Random, timing: Timing, eager: bool
+    ) -> None:
+        if me not in members or not all(1 <= node <= MAX_NODE for node in members):
+            raise ValueError("members are node numbers 1..255, this one among them")
+        self._me = me
+        self._others = tuple(sorted(node for node in members if node != me))
+        self._quorum = len(members) // 2 + 1
+        self._rng = rng
+        self._timing = timing
+        self._acceptor = Acceptor(records, timing.max_batch_bytes)
+        self._outbox = self._acceptor.outbox
+        self._learner = Learner(self._acceptor, timing.retransmit)
+        self._role: Asking | Preparing | Leader | None = None
+        self._leader: int | None = None
+        self._reads: list[tuple[int, bool]] = []
+        self._seen = self._acceptor.promised  # the highest ballot heard of: the next own one is above
+        self._now_ticks = 0
+        self._heard_ticks = NEVER  # since a live leader was heard
+        self._wait_ticks = rng.randint(1, 3) if eager else self._timeout()
+        self._resend_ticks = 0
+        self._clocks_ms = dict.fromkeys(members, 0)
+        self._handlers: dict[type, Callable[[int, Any], None]] = {
+            Ask: self._on_ask,
+            AskReply: self._on_ask_reply,
+            Prepare: self._on_prepare,
+            Promise: self._on_promise,
+            Accept: self._on_accept,
+            Accepted: self._on_accepted,
+            Heartbeat: self._on_heartbeat,
+            HeartbeatReply: self._on_heartbeat_reply,
+            Refused: self._on_refused,
+            Learn: self._on_learn,
+            Chosen: self._on_chosen,
+            TakeOver: self._on_take_over,
+        }
+
+    # -- the follower: time-outs and leaders
+    def _timeout(self) -> int:
+        return self._rng.randint(self._timing.election_min, self._timing.election_max)
+
+    def _wait_at_most(self, ticks: int) -> None:
+        self._wait_ticks = min(self._wait_ticks, self._rng.randint(1, ticks))
+
+    def _follow(self, leader: int | None) -> None:
+        """Be a follower, of `leader` if one is known; a leadership held until now ends unconfirmed."""
+        if isinstance(self._role, Leader):
+            self._reads.extend((token, False) for token in self._role.unconfirmed())
+        self._role = None
+        self._leader = leader
+        self._wait_ticks = self._timeout()
+
+    def _hear_leader(self, leader: int) -> None:
+        self._heard_ticks = 0
+        if self._role is not None:
+            self._follow(leader)
+        self._leader = leader
+        self._wait_ticks = self._timeout()
+
+    def _refuse(self, sender: int, ballot: int) -> None:
+        self._send(sender, Refused(ballot, self._acceptor.promised))
+
+    def _on_refused(self, sender: int, message: Refused) -> None:
+        self._seen = max(self._seen, message.promised)
+        role = self._role
+        if isinstance(role, Preparing | Leader) and role.ballot == message.ballot < message.promised:
+            self._follow(None)
+            self._wait_at_most(SOON_TICKS)  # a rival that lives is heard of before; an old promise is only outbid
+
+    # -- the question
+    def _ask(self) -> None:
+        self._leader = None
+        self._wait_ticks = self._timeout()
+        self._role = role = Asking(self._rng.getrandbits(32), self._others)
+        self._resend_ticks = 0
+        self._outbox.sends.extend(role.unanswered())
+        self._prepare_if_granted(role)
+
+    def _on_ask(self, sender: int, message: Ask) -> None:
+        misses_leader = self._heard_ticks >= self._timing.election_min or sender == self._leader
+        granted = misses_leader and not isinstance(self._role, Leader)  # a leader that asks leads no more
+        self._send(sender, AskReply(message.attempt, granted, self._acceptor.promised))
+
+    def _on_ask_reply(self, sender: int, message: AskReply) -> None:
+        self._seen = max(self._seen, message.promised)
+        role = self._role
+        if isinstance(role, Asking) and role.attempt == message.attempt and message.granted:
+            role.granted.add(sender)
+            self._prepare_if_granted(role)
+
+    def _prepare_if_granted(self, role: Asking) -> None:
+        if len(role.granted) + 1 >= self._quorum:
+            self._prepare()
+
+    # -- phase 1
+    def _prepare(self) -> None:
+        """Promise oneself a new ballot, which leaves this node when that is durable."""
+        ballot = next_ballot(max(self._seen, self._acceptor.promised), self._me)
+        self._follow(None)
+        self._acceptor.promise(ballot)
+        self._role = role = Preparing(ballot, self._acceptor.chosen + 1, self._others)
+        self._resend_ticks = 0
+        self._outbox.promises.extend(role.unanswered())
+
+    def _on_prepare(self, sender: int, message: Prepare) -> None:
+        if node_of(message.ballot) != sender:
+            return
+        if message.ballot < self._acceptor.promised:
+            self._refuse(sender, message.ballot)
+            return
+        if message.ballot > self._acceptor.promised:
+            self._follow(None)
+            self._acceptor.promise(message.ballot)
+        proposals, next_slot = self._acceptor.page(message.from_slot)
+        self._outbox.promises.append((sender, Promise(message.ballot, message.from_slot, proposals, next_slot)))
+
+    def _on_promise(self, sender: int, message: Promise) -> None:
+        role = self._role
+        if not isinstance(role, Preparing) or role.ballot != message.ballot or not role.take_page(sender, message):
+            return
+        self._wait_ticks = self._timeout()
+        if message.next_slot:
+            self._send(sender, Prepare(role.ballot, message.next_slot))
+        self._lead_if_prepared(role)
+
+    def _lead_if_prepared(self, role: Preparing) -> None:
+        if self._outbox.durable_ballot == role.ballot and role.complete_answers() + 1 >= self._quorum:
+            self._lead(role)
+
+    def _lead(self, role: Preparing) -> None:
+        """Phase 1 is complete: keep what must be kept, then the own first entry."""
+        assert self._acceptor.promised == role.ballot, "a candidate that promised itself away"
+        learnt, again = role.recovered(self._acceptor.proposals(role.from_slot), self._acceptor.chosen)
+        self._acceptor.learn(learnt)
+        for entry in again:
+            self._acceptor.append(entry)
+        self._role = Leader(role.ballot, self._others, self._quorum, self._timing, self._acceptor.chosen)
+        self._leader = self._me
+        self._acceptor.append(Entry(self._acceptor.last_slot + 1, role.ballot, b""))
+
+    def _on_take_over(self, sender: int, message: TakeOver) -> None:
+        if message.ballot == self._acceptor.promised and sender == self._leader:
+            self._prepare()
+
+    # -- phase 2
+    def _on_accept(self, sender: int, message: Accept) -> None:
+        if not self._obeys(sender, message.ballot):
+            return
+        entries = message.entries
+        if not entries or entries[-1].slot - entries[0].slot + 1 != len(entries):
+            return
+        self._acceptor.accept(message.ballot, entries)
+        self._outbox.promises.append((sender, Accepted(message.ballot, entries[0].slot, entries[-1].slot)))
+        self._acceptor.learn_accepted(message.ballot, message.chosen)
+
+    def _obeys(self, sender: int, ballot: int) -> bool:
+        """Is it from a leader whose ballot nothing promised here is above? Then it is the leader."""
+        if node_of(ballot) != sender:
+            return False
+        if ballot < self._acceptor.promised:
+            self._refuse(sender, ballot)
+            return False
+        self._hear_leader(sender)
+        return True
+
+    def _on_accepted(self, sender: int, message: Accepted) -> None:
+        role = self._role
+        if isinstance(role, Leader) and role.ballot == message.ballot:
+            peer = role.peers[sender]
+            peer.heard_ticks = 0
+            peer.on_accepted(message.first, message.last)
+            self._count(role)
+
+    def _count(self, role: Leader) -> None:
+        own = min(self._acceptor.last_slot, self._outbox.durable_slot())
+        self._acceptor.learn_accepted(role.ballot, role.chosen(own, self._acceptor.chosen))
+
+    # -- heartbeats and read rounds
+    def _broadcast_heartbeat(self, role: Leader) -> None:
+        heartbeat = Heartbeat(role.ballot, self._acceptor.chosen, role.begin_round())
+        self._outbox.sends.extend((node, heartbeat) for node in self._others)
+
+    def _on_heartbeat(self, sender: int, message: Heartbeat) -> None:
+        if not self._obeys(sender, message.ballot):
+            return
+        if message.ballot > self._acceptor.promised:
+            self._acceptor.promise(message.ballot)
+        self._acceptor.learn_accepted(message.ballot, message.chosen)
+        clock_ms, chosen = self._clocks_ms[self._me], self._learner.deliverable()
+        self._send(sender, HeartbeatReply(message.ballot, message.round, clock_ms, chosen))
+        self._learn_up_to(sender, message.chosen)
+
+    def _on_heartbeat_reply(self, sender: int, message: HeartbeatReply) -> None:
+        self._clocks_ms[sender] = max(self._clocks_ms[sender], message.clock_ms)
+        role = self._role
+        if not isinstance(role, Leader) or role.ballot != message.ballot:
+            return
+        peer = role.peers[sender]
+        peer.heard_ticks = 0
+        peer.round = max(peer.round, message.round)
+        peer.durable_slot = max(peer.durable_slot, message.chosen)
+        self._take_confirmed(role)
+
+    def _take_confirmed(self, role: Leader) -> None:
+        self._reads.extend((token, True) for token in role.confirmed())
+
+    # -- learning
+    def _learn_up_to(self, leader: int, chosen: int) -> None:
+        if self._learner.should_ask(chosen, self._now_ticks):
+            self._send(leader, Learn(self._acceptor.chosen + 1))
+
+    def _on_learn(self, sender: int, message: Learn) -> None:
+        if self._acceptor.first_slot <= message.from_slot <= self._acceptor.chosen:
+            entries = self._acceptor.batch(message.from_slot, self._acceptor.chosen)
+            self._send(sender, Chosen(entries, self._acceptor.chosen))
+
+    def _on_chosen(self, sender: int, message: Chosen) -> None:
+        if isinstance(self._role, Leader):
+            return
+        self._learner.on_chosen(message.entries)
+        self._learn_up_to(sender, message.chosen)
+
+    # -- sending
+    def _send(self, node: int, message: Message) -> None:
+        self._outbox.sends.append((node, message))
+
+    def _resend(self, role: Asking | Preparing) -> None:
+        self._resend_ticks += 1
+        if self._resend_ticks >= self._timing.retransmit:
+            self._resend_ticks = 0
+            box = self._outbox.sends if isinstance(role, Asking) else self._outbox.promises
+            box.extend(role.unanswered())

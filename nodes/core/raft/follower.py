@@ -1,0 +1,108 @@
+"""The follower: takes the leader's log, answers its heartbeats, stands for election when the leader is silent.
+
+*Invariants*: only what conflicts with the leader's log is cut, and never what is chosen; the commit index goes no
+further than what is known to equal the leader's log; one acknowledgement for all appends between two drains, sent
+when they are durable. The paper, section 5.3; cases R03, R04, R07.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from nodes.core.raft.messages import Append, Appended, AppendRefused, Heartbeat, HeartbeatReply, TimeoutNow
+from nodes.core.raft.role import Role
+from nodes.core.replicated_log import Entry
+
+if TYPE_CHECKING:
+    from nodes.core.raft.replica import RaftReplica
+
+_NONE = -1
+
+
+def is_malformed_append(message: Append) -> bool:
+    """Do the ends of its entries not fit the place and the term it names?"""
+    entries = message.entries
+    if not entries:
+        return False
+    first, last = entries[0], entries[-1]
+    follows = first.slot == message.prev_slot + 1 and first.epoch >= message.prev_epoch
+    return not follows or last.slot != message.prev_slot + len(entries) or last.epoch > message.term
+
+
+class Follower(Role):
+    """One term, or part of one, as a follower; the leader may not be known yet."""
+
+    __slots__ = ("_matched_slot", "_heard_round")
+
+    def __init__(self, replica: RaftReplica) -> None:
+        super().__init__(replica)
+        self._matched_slot = _NONE  # To be acknowledged with the next drain.
+        self._heard_round = _NONE  # To be answered with the next drain.
+
+    def tick(self) -> None:
+        if self.replica.now >= self.replica.election_at:
+            self.replica.campaign()
+
+    def on_peer_lost(self, peer: int) -> None:
+        if peer == self.replica.leader:
+            self.replica.hasten_election()
+
+    def on_append(self, sender: int, message: Append) -> None:
+        if is_malformed_append(message):
+            return
+        if not self.replica.log.has(message.prev_slot, message.prev_epoch):
+            self._refuse(sender, message)
+            return
+        self._take(message.entries)
+        matched = message.prev_slot + len(message.entries)
+        self._matched_slot = max(self._matched_slot, matched)
+        self.replica.advance_commit(min(message.commit, matched))
+
+    def on_heartbeat(self, sender: int, message: Heartbeat) -> None:
+        self._heard_round = max(self._heard_round, message.round)
+        self.replica.advance_commit(message.commit)
+
+    def on_timeout_now(self, sender: int, message: TimeoutNow) -> None:
+        self.replica.stand(transfer=True)
+
+    def has_work(self) -> bool:
+        return self._matched_slot != _NONE or self._heard_round != _NONE
+
+    def flush(self) -> None:
+        replica, leader = self.replica, self.replica.leader
+        if leader is None:
+            return
+        if self._heard_round != _NONE:
+            replica.outbox.reply(leader, HeartbeatReply(replica.term, self._heard_round, replica.clock_ms))
+            self._heard_round = _NONE
+        if self._matched_slot != _NONE:
+            replica.outbox.promises.append((leader, Appended(replica.term, self._matched_slot)))
+            self._matched_slot = _NONE
+
+    def _refuse(self, sender: int, message: Append) -> None:
+        log = self.replica.log
+        hint = log.last_slot_below(message.prev_slot, message.prev_epoch)
+        answer = AppendRefused(self.replica.term, message.prev_slot, hint, log.epoch_at(hint))
+        self.replica.outbox.reply(sender, answer)
+
+    def _take(self, entries: list[Entry]) -> None:
+        """Append what is new; cut the log only where an entry differs from the leader's."""
+        log = self.replica.log
+        if not entries:
+            return
+        if entries[0].slot == log.last_slot + 1:
+            log.extend(entries)
+            return
+        for index, entry in enumerate(entries):
+            if not log.has(entry.slot, entry.epoch):
+                assert entry.slot > self.replica.commit_index, "what is chosen is never cut"
+                log.truncate(entry.slot)
+                log.extend(entries[index:])
+                return
+
+    handlers: ClassVar[dict[type, Callable[[Any, int, Any], None]]] = {
+        Append: on_append,
+        Heartbeat: on_heartbeat,
+        TimeoutNow: on_timeout_now,
+    }

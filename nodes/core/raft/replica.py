@@ -1,0 +1,293 @@
+"""Raft behind `ReplicatedLog`: one replica, what all its roles share, and the rules of terms.
+
+A replica is built from its journal's records, then told what happened; `drain` returns what to do. It is always in one
+role (`follower`, `candidate`, `leader`); every role votes (`voter`). Inside this folder the paper's `commit_index` is
+the last slot known to be chosen.
+
+*Invariants*: the term, the commit index and the delivered slot never go back (after a restart the commit index is
+learnt again from 0, and delivery begins again at slot 1); at most one leader a term; entries are delivered when they
+are chosen and durable here. *Left out*: membership changes, snapshots. The paper, figure 2.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from typing import Any
+
+from nodes.core.raft import voter
+from nodes.core.raft.candidate import Candidate, PreCandidate
+from nodes.core.raft.follower import Follower
+from nodes.core.raft.leader import Leader
+from nodes.core.raft.log import RaftLog
+from nodes.core.raft.messages import (
+    NOBODY,
+    Append,
+    Appended,
+    AppendRefused,
+    HardState,
+    Heartbeat,
+    HeartbeatReply,
+    HigherTerm,
+    LogSuffix,
+    PreVote,
+    RequestPreVote,
+    RequestVote,
+    TimeoutNow,
+    Vote,
+)
+from nodes.core.raft.outbox import Outbox
+from nodes.core.raft.role import Role
+from nodes.core.replicated_log import Entry, LogEffects, NotLeader, ReplicatedLog, Timing
+from nodes.errors import Corrupt
+
+_NEVER = -(1 << 60)  # A tick before all others.
+_EAGER_TICKS = (1, 3)
+_LEADER_LOST_TICKS = (1, 4)
+
+_FROM_LEADERS = frozenset({Append, Heartbeat, TimeoutNow})
+_ANSWERS = frozenset({Appended, AppendRefused, HeartbeatReply, Vote, PreVote, HigherTerm})
+_VOTER_HANDLERS: dict[type, Any] = {
+    RequestPreVote: voter.on_request_pre_vote,
+    RequestVote: voter.on_request_vote,
+}
+
+
+class RaftReplica(ReplicatedLog):
+    """One replica of one group. Ticks are counted from its construction."""
+
+    def __init__(
+        self, me: int, members: tuple[int, ...], records: Iterable[Any], rng: random.Random, timing: Timing, eager: bool
+    ) -> None:
+        """As in `ReplicatedLog`; Corrupt if the records cannot be what one replica wrote."""
+        assert me in members, "a replica is a member of its group"
+        assert NOBODY not in members, "nobody is no member"
+        self.me = me
+        self.peers = tuple(member for member in members if member != me)
+        self.quorum = len(members) // 2 + 1
+        self.timing = timing
+        self.log = RaftLog()
+        self.outbox = Outbox()
+        self.term, self.vote = 0, NOBODY
+        self.commit_index = self.delivered_slot = 0
+        self.now = self.clock_ms = 0
+        self._leader: int | None = None
+        self._heard_at = _NEVER
+        self._rng = rng
+        self._clocks = dict.fromkeys(self.peers, 0)
+        self._replay(records)
+        self.role: Role = Follower(self)
+        self.arm_election()
+        if eager:
+            self.election_at = rng.randint(*_EAGER_TICKS)
+
+    def _replay(self, records: Iterable[Any]) -> None:
+        for record in records:
+            if isinstance(record, HardState):
+                if record.term < self.term:
+                    raise Corrupt(f"term {record.term} after term {self.term}")
+                self.term, self.vote = record.term, record.vote
+            elif isinstance(record, LogSuffix):
+                self.log.replay(record)
+            else:
+                raise Corrupt(f"a {type(record).__name__} is no record of a Raft replica")
+        if self.log.last_epoch > self.term:
+            raise Corrupt(f"an entry of term {self.log.last_epoch} in a journal of term {self.term}")
+
+    # -- what happened
+    def tick(self, clock_ms: int) -> None:
+        self.now += 1
+        self.clock_ms = clock_ms
+        self.role.tick()
+
+    def receive(self, sender: int, message: Any) -> None:
+        kind = type(message)
+        if sender not in self.peers:
+            return
+        if kind in _VOTER_HANDLERS:
+            _VOTER_HANDLERS[kind](self, sender, message)
+        elif kind in _FROM_LEADERS:
+            if self._hear_leader(sender, message.term):
+                self.role.receive(sender, message)
+        elif kind in _ANSWERS:
+            self._take_answer(sender, message)
+
+    def _hear_leader(self, sender: int, term: int) -> bool:
+        """Follow the sender, unless its term is over."""
+        if term < self.term:
+            self.outbox.reply(sender, HigherTerm(self.term))
+            return False
+        if term > self.term or not isinstance(self.role, Follower):
+            assert term > self.term or not self.leads, "a term has one leader"
+            self.follow(term, sender)
+        assert self._leader in (None, sender), "a term has one leader"
+        self._leader = sender
+        if self._heard_at != self.now:
+            self._heard_at = self.now
+            self.arm_election()
+        return True
+
+    def _take_answer(self, sender: int, message: Any) -> None:
+        """A higher term ends ours, an answer in an older one is stale; but a pre-vote is given in the voter's own."""
+        if message.term > self.term:
+            self.follow(message.term, None)
+        elif message.term == self.term or type(message) is PreVote:
+            self.role.receive(sender, message)
+
+    def on_durable(self, mark: int) -> None:
+        self.outbox.on_durable(mark)
+        self.log.on_durable(mark)
+        self.role.on_durable()
+
+    def on_peer_lost(self, peer: int) -> None:
+        self.role.on_peer_lost(peer)
+
+    # -- what is asked
+    def propose(self, data: bytes, epoch: int) -> int:
+        role = self.role
+        if epoch != self.term or not isinstance(role, Leader):
+            raise NotLeader(self._leader)
+        assert data, "an empty entry is the leader's own"
+        return role.propose(data)
+
+    def confirm(self, token: int) -> None:
+        if isinstance(self.role, Leader):
+            self.role.reads.ask(token)
+        else:
+            self.outbox.fail([token])
+
+    def transfer(self, to: int | None = None) -> None:
+        if isinstance(self.role, Leader):
+            self.role.transfer(to)
+
+    def drain(self) -> LogEffects:
+        self.role.flush()
+        effects = self.outbox.collect(self.log)
+        effects.entries = self._deliver()
+        if isinstance(self.role, Leader):
+            effects.reads += self.role.take_reads()
+        return effects
+
+    def _deliver(self) -> list[Entry]:
+        """The entries that have become deliverable since the last drain."""
+        first, self.delivered_slot = self.delivered_slot + 1, self.deliverable_slot
+        return self.log.between(first, self.delivered_slot)
+
+    def needs_drain(self) -> bool:
+        if self.delivered_slot < self.deliverable_slot:
+            return True
+        return self.outbox.has_work(self.log) or self.role.has_work()
+
+    # -- what is seen
+    @property
+    def leads(self) -> bool:
+        return isinstance(self.role, Leader)
+
+    @property
+    def epoch(self) -> int:
+        return self.term
+
+    @property
+    def leader(self) -> int | None:
+        return self._leader
+
+    @leader.setter
+    def leader(self, node: int | None) -> None:
+        self._leader = node
+
+    @property
+    def chosen_slot(self) -> int:
+        return self.commit_index
+
+    @property
+    def last_slot(self) -> int:
+        return self.log.last_slot
+
+    @property
+    def majority_clock_ms(self) -> int:
+        return self.majority_of([self.clock_ms, *self._clocks.values()])
+
+    def progress(self) -> dict[int, int]:
+        if not isinstance(self.role, Leader):
+            return {}
+        peers = {peer: progress.match_slot for peer, progress in self.role.peers.items()}
+        return {self.me: self.log.durable_slot, **peers}
+
+    # -- what the roles do with the shared state
+    @property
+    def deliverable_slot(self) -> int:
+        """The last slot that is chosen and durable here."""
+        return min(self.commit_index, self.log.durable_slot)
+
+    def majority_of(self, values: list[int]) -> int:
+        """The largest value that a majority of the members, each with its own in `values`, has reached."""
+        return sorted(values, reverse=True)[self.quorum - 1]
+
+    def note_clock(self, peer: int, clock_ms: int) -> None:
+        """`peer` reported its wall clock; a report that was overtaken, or a clock set back, takes nothing away."""
+        self._clocks[peer] = max(self._clocks[peer], clock_ms)
+
+    def advance_commit(self, slot: int) -> None:
+        """Everything up to `slot` is chosen; an older value is news to nobody."""
+        if slot <= self.commit_index:
+            return
+        assert slot <= self.log.last_slot, "what is chosen by our word is in our log"
+        self.commit_index = slot
+
+    def arm_election(self) -> None:
+        """Draw a new election time-out, from now on."""
+        self.election_at = self.now + self._rng.randint(self.timing.election_min, self.timing.election_max)
+
+    def hasten_election(self) -> None:
+        """The leader's connection broke: wait only a little for it, and do not protect it."""
+        self._heard_at = _NEVER
+        self.election_at = min(self.election_at, self.now + self._rng.randint(*_LEADER_LOST_TICKS))
+
+    def protects_a_leader(self) -> bool:
+        """Was a leader heard from within the least election time-out? A leader hears itself."""
+        return self.leads or (self._leader is not None and self.now - self._heard_at < self.timing.election_min)
+
+    def enter_term(self, term: int, vote: int) -> None:
+        """Begin a term; it is durable before anything is said in it that promises."""
+        assert term > self.term, "terms rise"
+        self._set_hard_state(term, vote)
+
+    def give_vote(self, candidate: int) -> None:
+        """Vote in the current term; a follower again, that gives the candidate time to win."""
+        assert self.vote in (NOBODY, candidate), "one vote a term"
+        if self.vote == NOBODY:
+            self._set_hard_state(self.term, candidate)
+        self.follow(self.term, None)
+        self.arm_election()
+
+    def follow(self, term: int, leader: int | None) -> None:
+        """Be a follower in `term`, ours or a higher one."""
+        if term > self.term:
+            self.enter_term(term, NOBODY)
+        if not isinstance(self.role, Follower):
+            self.arm_election()
+        self._leader = leader
+        self._become(Follower(self))
+
+    def campaign(self) -> None:
+        """Ask whether an election could be won."""
+        self._become(PreCandidate(self))
+
+    def stand(self, transfer: bool) -> None:
+        """Begin a term and ask for votes in it."""
+        self._become(Candidate(self, transfer))
+
+    def lead(self) -> None:
+        """A majority voted for us in the current term."""
+        assert self.vote == self.me, "who leads voted for itself"
+        assert self.outbox.term_is_durable, "who leads did so durably"
+        self._become(Leader(self))
+
+    def _become(self, role: Role) -> None:
+        self.role.end()
+        self.role = role
+        role.start()
+
+    def _set_hard_state(self, term: int, vote: int) -> None:
+        self.term, self.vote = term, vote
+        self.outbox.hard_state = HardState(term, vote)

@@ -1,0 +1,158 @@
+"""The one interface of a replicated log; Raft (`raft/`) and Multi-Paxos (`paxos/`) stand behind it.
+
+A core is a pure state machine: it is told what happened (`receive`, `tick`, `on_durable`, `on_peer_lost`), is asked
+for something (`propose`, `confirm`), and `drain()` returns everything that should be done since the last drain. It
+reads no clock, opens nothing, logs nothing; randomness comes from the `rng` given at construction. It is built from
+its saved records: recovery is construction. `receive` of any well-formed message in any state is legal.
+
+What the log promises, whichever protocol (DESIGN.md §2):
+
+* `entries` come in slot order from 1, without gaps, on every replica the same; each only when it is chosen *and*
+  durable in this replica's own journal.
+* `propose(data, epoch)` is refused (`NotLeader`) unless this replica leads in exactly `epoch`. It promises nothing:
+  only the applied entry does.
+* No entry of an older epoch comes with its data after one of a newer: an entry that stands behind a newer epoch's is
+  delivered with `data == b""` (nothing). A leader's own first entry is `Entry(slot, epoch, b"")`; it comes behind all
+  that was recovered. Until it is delivered the leader must not be served from (`leads` may be true before that).
+* `confirm(token)`: the token comes back in `reads` as (token, True) after a quorum round *begun after the call*
+  proved that this replica was still the leader in its epoch, or as (token, False) as soon as that is not to be had.
+* Records are durable before what promises them is sent: `sends` may leave at once, `promises` only when the records
+  of the same drain are durable; the own vote or acknowledgement counts only after `on_durable(mark)`.
+
+A tick is TICK_MS of time. Times in ticks are in `Timing`.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+TICK_MS = 50
+
+
+class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One log entry: `epoch` is the one it was first proposed in; `data` b"" is nothing (a no-op)."""
+
+    slot: int
+    epoch: int
+    data: bytes
+
+
+@dataclass(slots=True, frozen=True)
+class Timing:
+    """In ticks. An election time-out is drawn uniformly from [election_min, election_max] each time it is armed."""
+
+    heartbeat: int = 2
+    election_min: int = 16
+    election_max: int = 32
+    retransmit: int = 6
+    max_batch_bytes: int = 1 << 20  # most entry bytes in one append/accept message; always at least one entry
+    max_inflight_bytes: int = 8 << 20  # most unacknowledged entry bytes per peer
+
+
+class NotLeader(Exception):
+    """The replica does not lead in the epoch named; `leader` is its best guess (node number) or None."""
+
+    def __init__(self, leader: int | None) -> None:
+        super().__init__(f"not the leader; perhaps n{leader}" if leader else "not the leader; none is known")
+        self.leader = leader
+
+
+@dataclass(slots=True)
+class LogEffects:
+    """What `drain` returns. `mark` is 0 when there are no records, else a number that rises with each such drain."""
+
+    records: list[Any] = field(default_factory=list)  # Structs of the core's Record union, to be journalled in order
+    mark: int = 0
+    sends: list[tuple[int, Any]] = field(default_factory=list)  # (node, message): promise nothing, leave now
+    promises: list[tuple[int, Any]] = field(default_factory=list)  # leave when the records of this drain are durable
+    entries: list[Entry] = field(default_factory=list)  # to be applied, in order
+    reads: list[tuple[int, bool]] = field(default_factory=list)  # (token, confirmed)
+
+
+class ReplicatedLog(ABC):
+    """One replica of one log. `members` and `me` are node numbers; all members vote (membership change comes later)."""
+
+    @abstractmethod
+    def __init__(
+        self, me: int, members: tuple[int, ...], records: Iterable[Any], rng: random.Random, timing: Timing, eager: bool
+    ) -> None:
+        """Build from the journal's records of this group, oldest first ([] for a new one).
+
+        `eager`: this is the preferred leader: its first election time-out is 1 to 3 ticks (pre-vote still applies).
+        """
+
+    # -- what happened
+    @abstractmethod
+    def tick(self, clock_ms: int) -> None:
+        """One tick has passed. `clock_ms` is this node's wall clock, only ever reported, never decided by."""
+
+    @abstractmethod
+    def receive(self, sender: int, message: Any) -> None: ...
+
+    @abstractmethod
+    def on_durable(self, mark: int) -> None:
+        """All records up to this mark are durable."""
+
+    @abstractmethod
+    def on_peer_lost(self, peer: int) -> None:
+        """The connection to `peer` broke: a hint that shortens the wait for an election, never more."""
+
+    # -- what is asked
+    @abstractmethod
+    def propose(self, data: bytes, epoch: int) -> int:
+        """Append; returns the slot it was given. NotLeader unless this replica leads in `epoch`. data != b""."""
+
+    @abstractmethod
+    def confirm(self, token: int) -> None:
+        """Ask for a read index; all that are asked between two drains share one quorum round."""
+
+    @abstractmethod
+    def transfer(self, to: int | None = None) -> None:
+        """Hand the leadership to `to` (or the most caught-up peer); nothing happens if this replica does not lead."""
+
+    @abstractmethod
+    def drain(self) -> LogEffects: ...
+
+    # -- what is seen
+    @property
+    @abstractmethod
+    def leads(self) -> bool: ...
+
+    @property
+    @abstractmethod
+    def epoch(self) -> int:
+        """The Raft term or Paxos ballot (as one integer) this replica is in; rises, never falls, also over restarts."""
+
+    @property
+    @abstractmethod
+    def leader(self) -> int | None:
+        """Best knowledge of who leads."""
+
+    @property
+    @abstractmethod
+    def chosen_slot(self) -> int:
+        """The last slot known here to be chosen, with all before it."""
+
+    @property
+    @abstractmethod
+    def last_slot(self) -> int:
+        """The last slot this replica has an entry at."""
+
+    @property
+    @abstractmethod
+    def majority_clock_ms(self) -> int:
+        """The largest wall time that a majority of the members, this one included, is known to have reached."""
+
+    @abstractmethod
+    def progress(self) -> dict[int, int]:
+        """For a leader: member -> last slot known to be durable there. {} otherwise. For the status page."""
+
+    @abstractmethod
+    def needs_drain(self) -> bool:
+        """Is there anything that `drain` would return?"""

@@ -1,0 +1,249 @@
+"""One attempt of a transaction, driven by its gateway (DESIGN.md §5).
+
+    EXECUTING ── all votes ──> DECIDING ── Decided ──> over
+        └── refused, wounded, out of time ───────────> over (several shards: commit is never proposed for the id)
+
+One shard without a coordinator: the shard is the home, Finished ends it. Messages are sent again, under the same id,
+to whoever leads now: an id counts once at a shard and at its home, so that is always safe.
+
+*Invariants*: commit is proposed with all votes in, and never after an abort was told. "Did not happen" is said of a
+one-shard attempt only on the word of its home, or when no message left; of several shards when commit was never
+proposed. After `over` nothing is sent for the id but outcomes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from nodes import ids
+from nodes.core.replicated_log import TICK_MS
+from nodes.core.txn.messages import (
+    COMMIT,
+    ENDED,
+    NOT_LEADER,
+    PREPARE,
+    WOUNDED,
+    Decide,
+    Decided,
+    Deciding,
+    Execute,
+    Finished,
+    InDoubt,
+    NotHome,
+    Outcome,
+    Refused,
+    Voted,
+    Wound,
+)
+from nodes.errors import ErrorInfo
+from nodes.sql.schema import Fragment, ShardRows
+
+EXECUTING, DECIDING, OVER = range(3)
+SEND_AGAIN_TICKS = 20
+SHARD_MARGIN = 0.85  # of the time left: a shard gives up before its gateway does, so that its word arrives in time
+
+
+class Sender(Protocol):
+    """What an attempt needs of its gateway."""
+
+    node: int
+    now: int
+
+    def to_leader(self, group: str, message: Any) -> int:
+        """The node it was sent to; 0 when no leader is known and nothing left."""
+
+    def leader_of(self, group: str) -> int: ...
+
+    def send(self, node: int, target: str, message: Any) -> None: ...
+
+
+class Committed:
+    """How an attempt ended well: rows per shard, in order of its fragments."""
+
+    __slots__ = ("commit_ts", "rows", "seen_ts")
+
+    def __init__(self, commit_ts: int, rows: dict[str, list[ShardRows]], seen_ts: int) -> None:
+        self.commit_ts = commit_ts
+        self.rows = rows
+        self.seen_ts = seen_ts
+
+
+class Aborted:
+    """It did not happen and never will; `refusal` says why (cause and words)."""
+
+    __slots__ = ("refusal",)
+
+    def __init__(self, refusal: Refused) -> None:
+        self.refusal = refusal
+
+
+class Unknown:
+    """The deadline came and nobody said."""
+
+
+class Unsent:
+    """The deadline came and not all shards (or not even one) could be reached: it did not happen."""
+
+
+class _Part:
+    __slots__ = ("fragments", "rows", "sent_at", "sent_to", "was_sent")
+
+    def __init__(self, fragments: list[Fragment]) -> None:
+        self.fragments = fragments
+        self.rows: list[ShardRows] | None = None
+        self.sent_to = 0
+        self.sent_at = 0
+        self.was_sent = False
+
+
+class Attempt:
+    """`then(end)` is called once, with Committed, Aborted, Unknown or Unsent.
+
+    `accept(rows)` looks at all rows before commit is proposed and may return a Refused (expect_rows over shards).
+    """
+
+    def __init__(
+        self,
+        txn: bytes,
+        age: bytes,
+        parts: dict[str, list[Fragment]],
+        deadline: int,
+        sender: Sender,
+        accept: Callable[[dict[str, list[ShardRows]]], Refused | None],
+        then: Callable[[Any], None],
+    ) -> None:
+        self.txn = txn
+        self.age = age
+        self.home = ids.home_of(txn)
+        self.deadline = deadline
+        self.state = EXECUTING
+        self._sender = sender
+        self._accept = accept
+        self._then = then
+        self._parts = {shard: _Part(fragments) for shard, fragments in parts.items()}
+        self._finish = COMMIT if self.home in parts else PREPARE
+        self._decide_sent_to = 0
+        self._decide_sent_at = 0
+        assert self._finish == PREPARE or len(parts) == 1, "a shard is the home of one-shard attempts only"
+
+    def start(self) -> None:
+        for shard in self._parts:
+            self._send_execute(shard)
+
+    # -- answers of shards
+
+    def on_voted(self, message: Voted) -> None:
+        part = self._parts.get(message.shard)
+        if self.state != EXECUTING or part is None or self._finish != PREPARE:
+            return
+        part.rows = message.rows
+        if all(p.rows is not None for p in self._parts.values()):
+            self._decide()
+
+    def on_finished(self, message: Finished) -> None:
+        if self.state == EXECUTING and self._finish == COMMIT:
+            self._end(Committed(message.commit_ts, {message.shard: message.rows}, message.seen_ts))
+
+    def on_refused(self, message: Refused) -> None:
+        part = self._parts.get(message.shard)
+        if self.state != EXECUTING or part is None or part.rows is not None:
+            return
+        if message.cause != NOT_LEADER:
+            self._abort(message)
+            return
+        part.sent_to = 0
+        if message.leader and message.leader == self._sender.leader_of(message.shard):
+            self._send_execute(message.shard)
+
+    def on_wound(self, message: Wound) -> None:
+        """An older one waits for a prepared part; who has all votes already waits for nothing and goes on."""
+        if self.state == EXECUTING and self._finish == PREPARE:
+            self._abort(Refused(self.txn, message.shard, WOUNDED, winner=message.winner))
+
+    def on_in_doubt(self, message: InDoubt) -> None:
+        known = self.state != OVER and self._sender.now < self.deadline
+        self._sender.send(message.node, message.shard, Deciding(self.txn, message.shard, known))
+
+    # -- the decision
+
+    def _decide(self) -> None:
+        refusal = self._accept(self._rows())
+        if refusal is not None:
+            self._abort(refusal)
+            return
+        self.state = DECIDING
+        self._send_decide()
+
+    def on_not_home(self, message: NotHome) -> None:
+        if self.state == DECIDING:
+            self._decide_sent_to = 0
+
+    def on_decided(self, message: Decided) -> None:
+        if self.state != DECIDING:
+            return
+        self._tell(message.commit, message.commit_ts)
+        if message.commit:
+            self._end(Committed(message.commit_ts, self._rows(), message.commit_ts))
+        else:
+            self._end(Aborted(Refused(self.txn, self.home, ENDED, error=ErrorInfo("aborted", message.reason, "40000"))))
+
+    def _rows(self) -> dict[str, list[ShardRows]]:
+        return {shard: part.rows or [] for shard, part in self._parts.items()}
+
+    # -- time
+
+    def tick(self) -> None:
+        if self._sender.now >= self.deadline:
+            self._out_of_time()
+        elif self.state == EXECUTING:
+            for shard, part in self._parts.items():
+                if part.rows is None and self._is_due(shard, part.sent_to, part.sent_at):
+                    self._send_execute(shard)
+        elif self.state == DECIDING and self._is_due(self.home, self._decide_sent_to, self._decide_sent_at):
+            self._send_decide()
+
+    def _is_due(self, group: str, sent_to: int, sent_at: int) -> bool:
+        """Again: to another leader at once, to the same one when it has been silent for long."""
+        leader = self._sender.leader_of(group)
+        return leader != 0 and (leader != sent_to or self._sender.now - sent_at >= SEND_AGAIN_TICKS)
+
+    def _out_of_time(self) -> None:
+        if self.state == DECIDING or (self._finish == COMMIT and any(p.was_sent for p in self._parts.values())):
+            self._end(Unknown())
+        elif self._finish == PREPARE:
+            self._tell(False, 0)
+            self._end(Unsent())
+        else:
+            self._end(Unsent())
+
+    # -- sending and ending
+
+    def _send_execute(self, shard: str) -> None:
+        part = self._parts[shard]
+        left_ms = int((self.deadline - self._sender.now) * TICK_MS * SHARD_MARGIN)
+        message = Execute(self.txn, self.age, self._sender.node, self._finish, part.fragments, left_ms)
+        part.sent_to = self._sender.to_leader(shard, message)
+        part.sent_at = self._sender.now
+        part.was_sent = part.was_sent or part.sent_to != 0
+
+    def _send_decide(self) -> None:
+        message = Decide(self.txn, self._sender.node, list(self._parts))
+        self._decide_sent_to = self._sender.to_leader(self.home, message)
+        self._decide_sent_at = self._sender.now
+
+    def _abort(self, refusal: Refused) -> None:
+        """Of several shards: commit was never proposed and never will be, so it is certain."""
+        if self._finish == PREPARE:
+            self._tell(False, 0)
+        self._end(Aborted(refusal))
+
+    def _tell(self, commit: bool, commit_ts: int) -> None:
+        for shard, part in self._parts.items():
+            if part.was_sent:
+                self._sender.to_leader(shard, Outcome(self.txn, commit, commit_ts, self.home))
+
+    def _end(self, end: Any) -> None:
+        assert self.state != OVER, "an attempt ends once"
+        self.state = OVER
+        self._then(end)

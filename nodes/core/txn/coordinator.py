@@ -1,0 +1,300 @@
+"""The state machine of a coordinator group: decisions, and on `c1` the oracle (DESIGN.md §4, §5).
+
+The first decision for an id counts; every later one is answered with it. `commit_ts` is drawn when all votes are in:
+where the oracle lives in the same group its leader stamps the entry itself, elsewhere the leader asks the oracle.
+A transaction is committed when its DecideTxn is applied here at the home's leader.
+
+*Invariants*: at most one decision per id. A commit is told to every participant until each has acknowledged; then
+DoneTxns. Nobody takes `commit_ts` from anywhere but the applied record.
+*Left out*: forgetting decisions (watermarks, the engine file of coordinator groups), and client keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nodes.core.host import GATEWAY, Host
+from nodes.core.oracle import Oracle
+from nodes.core.replicated_log import Entry
+from nodes.core.txn.messages import (
+    Acknowledge,
+    AskFate,
+    Decide,
+    Decided,
+    DecideTxn,
+    DoneTxns,
+    FateKnown,
+    InDoubt,
+    NotHome,
+    Outcome,
+    Reserve,
+    TimestampReply,
+    TimestampRequest,
+    decode_coordinator_entry,
+    encode,
+)
+from nodes.requests import ABORTED, COMMITTED, UNDECIDED
+
+RESERVATION_MS = 3_000
+TELL_AGAIN_TICKS = 20
+DONE_BATCH = 512
+
+
+class CoordinatorState:
+    """The replicated state, rebuilt from the log."""
+
+    def __init__(self) -> None:
+        self.decisions: dict[bytes, DecideTxn] = {}
+        self.undone: dict[bytes, DecideTxn] = {}
+        self.reserved = 0
+        self.applied = 0
+
+    def apply(self, entry: Entry) -> DecideTxn | DoneTxns | Reserve | None:
+        """The decoded entry; None for nothing."""
+        if entry.slot <= self.applied:
+            return None
+        assert entry.slot == self.applied + 1, "entries come without gaps"
+        self.applied = entry.slot
+        if not entry.data:
+            return None
+        decoded = decode_coordinator_entry(entry.data)
+        if isinstance(decoded, DecideTxn):
+            self._on_decide(decoded)
+        elif isinstance(decoded, DoneTxns):
+            for txn in decoded.txns:
+                self.undone.pop(txn, None)
+        else:
+            self.reserved = max(self.reserved, decoded.until)
+        return decoded  # type: ignore[no-any-return]
+
+    def _on_decide(self, decision: DecideTxn) -> None:
+        if decision.txn in self.decisions:
+            return
+        self.decisions[decision.txn] = decision
+        if decision.commit:
+            self.undone[decision.txn] = decision
+
+
+class Leadership:
+    """What the leader of a coordinator group has in memory."""
+
+    def __init__(self, state: CoordinatorState, now: int) -> None:
+        self.oracle = Oracle()
+        self.oracle.lead(state.reserved)
+        self.gateways: dict[bytes, list[int]] = {}  # who waits for the decision
+        self.proposed: set[bytes] = set()
+        self.doubters: dict[bytes, list[InDoubt]] = {}
+        self.fates: dict[bytes, list[AskFate]] = {}
+        self.unacknowledged: dict[bytes, list[str]] = {t: list(d.participants) for t, d in state.undone.items()}
+        self.tell_at: dict[bytes, int] = dict.fromkeys(state.undone, now)
+        self.done: list[bytes] = []
+        self.held: list[Callable[[], bool]] = []  # what waits for a reservation; True: served
+
+
+class Coordinator:
+    """One replica's state machine (`Machine` of nodes/core/host.py). `clock_ms` is the majority's clock."""
+
+    def __init__(self, host: Host, has_oracle: bool) -> None:
+        self.host = host
+        self.has_oracle = has_oracle
+        self.state = CoordinatorState()
+        self.leading: Leadership | None = None
+        self._handlers: dict[type, Callable[[Leadership, Any], None]] = {
+            Decide: self._on_decide,
+            InDoubt: self._on_in_doubt,
+            Acknowledge: self._on_acknowledge,
+            AskFate: self._on_ask_fate,
+            TimestampRequest: self._on_timestamp_request,
+        }
+
+    # -- the replica
+
+    def apply(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            decoded = self.state.apply(entry)
+            if self.leading is not None and decoded is not None:
+                self._on_applied(self.leading, decoded)
+
+    def lead(self) -> None:
+        self.leading = Leadership(self.state, self.host.now)
+        self._reserve(self.leading)
+
+    def unlead(self) -> None:
+        assert self.leading is not None, "only a leader stops leading"
+        self.leading = None  # gateways ask the next leader under the same id
+
+    def receive(self, sender: int, message: Any) -> None:
+        handler = self._handlers.get(type(message))
+        if self.leading is None:
+            self._refuse(message)
+        elif handler is not None:
+            handler(self.leading, message)
+
+    def _refuse(self, message: Any) -> None:
+        leader = self.host.leader
+        if isinstance(message, Decide):
+            self.host.send(message.gateway, GATEWAY, NotHome(message.txn, self.host.group, leader))
+        elif isinstance(message, AskFate):
+            self.host.send(message.gateway, GATEWAY, FateKnown(message.number, message.txn, "", 0, "", leader))
+
+    def tick(self) -> None:
+        leading = self.leading
+        if leading is None:
+            return
+        self._reserve(leading)
+        self._flush_done(leading)
+        for txn, due in list(leading.tell_at.items()):
+            if due <= self.host.now:
+                self._tell(leading, txn)
+
+    # -- decisions
+
+    def _on_decide(self, leading: Leadership, message: Decide) -> None:
+        decision = self.state.decisions.get(message.txn)
+        if decision is not None:
+            self._answer(message.gateway, decision)
+            return
+        waiting = leading.gateways.setdefault(message.txn, [])
+        if message.gateway not in waiting:
+            waiting.append(message.gateway)
+        if message.txn not in leading.proposed:
+            leading.proposed.add(message.txn)
+            self._stamp(leading, message)
+
+    def _stamp(self, leading: Leadership, message: Decide) -> None:
+        """Draw commit_ts, now that all votes are in, and propose the commit with it."""
+
+        def propose(ts: int) -> None:
+            if self.leading is leading:
+                self.host.propose(encode(DecideTxn(message.txn, True, ts, message.participants, "")))
+
+        def stamp_here() -> bool:
+            ts = leading.oracle.take(1, self.host.clock_ms)
+            if ts:
+                propose(ts)
+            return ts != 0
+
+        if not self.has_oracle:
+            self.host.timestamp(propose)
+        elif not stamp_here():
+            self._hold(leading, stamp_here)
+
+    def _decide_abort(self, txn: bytes, reason: str) -> None:
+        """Behind a commit that is proposed already it changes nothing: the first one applied counts."""
+        self.host.propose(encode(DecideTxn(txn, False, 0, [], reason)))
+
+    def _on_applied(self, leading: Leadership, entry: DecideTxn | DoneTxns | Reserve) -> None:
+        if isinstance(entry, Reserve):
+            leading.oracle.on_reserved(entry.until)
+            leading.held = [serve for serve in leading.held if not serve()]
+        elif isinstance(entry, DecideTxn):
+            self._on_decided(leading, self.state.decisions[entry.txn])
+
+    def _on_decided(self, leading: Leadership, decision: DecideTxn) -> None:
+        txn = decision.txn
+        leading.proposed.discard(txn)
+        if decision.commit and txn in self.state.undone and txn not in leading.unacknowledged:
+            leading.unacknowledged[txn] = list(decision.participants)
+            leading.tell_at[txn] = self.host.now + TELL_AGAIN_TICKS
+        for gateway in leading.gateways.pop(txn, ()):
+            self._answer(gateway, decision)
+        for doubter in leading.doubters.pop(txn, ()):
+            self._send_outcome(doubter.node, doubter.shard, decision)
+        for question in leading.fates.pop(txn, ()):
+            self._tell_fate(question)
+
+    def _answer(self, gateway: int, decision: DecideTxn) -> None:
+        answer = Decided(decision.txn, decision.commit, decision.commit_ts, decision.reason)
+        self.host.send(gateway, GATEWAY, answer)
+
+    # -- participants
+
+    def _on_in_doubt(self, leading: Leadership, message: InDoubt) -> None:
+        decision = self.state.decisions.get(message.txn)
+        if decision is not None:
+            self._send_outcome(message.node, message.shard, decision)
+            return
+        leading.doubters.setdefault(message.txn, []).append(message)
+        if message.txn not in leading.proposed:
+            self._decide_abort(message.txn, "in doubt: its gateway did not decide in time")
+
+    def _send_outcome(self, node: int, shard: str, decision: DecideTxn) -> None:
+        outcome = Outcome(decision.txn, decision.commit, decision.commit_ts, self.host.group)
+        self.host.send(node, shard, outcome)
+
+    def _tell(self, leading: Leadership, txn: bytes) -> None:
+        decision = self.state.decisions[txn]
+        leading.tell_at[txn] = self.host.now + TELL_AGAIN_TICKS
+        for shard in leading.unacknowledged[txn]:
+            outcome = Outcome(txn, decision.commit, decision.commit_ts, self.host.group)
+            self.host.to_leader(shard, outcome)
+
+    def _on_acknowledge(self, leading: Leadership, message: Acknowledge) -> None:
+        waiting = leading.unacknowledged.get(message.txn)
+        if waiting is None or message.shard not in waiting:
+            return
+        waiting.remove(message.shard)
+        if not waiting:
+            del leading.unacknowledged[message.txn]
+            del leading.tell_at[message.txn]
+            leading.done.append(message.txn)
+
+    def _flush_done(self, leading: Leadership) -> None:
+        for start in range(0, len(leading.done), DONE_BATCH):
+            self.host.propose(encode(DoneTxns(leading.done[start : start + DONE_BATCH])))
+        leading.done = []
+
+    # -- fate and fence
+
+    def _on_ask_fate(self, leading: Leadership, message: AskFate) -> None:
+        def then(confirmed: bool) -> None:
+            if not confirmed or self.leading is not leading:
+                self._refuse(message)
+            elif message.fence and message.txn not in self.state.decisions:
+                leading.fates.setdefault(message.txn, []).append(message)
+                self._decide_abort(message.txn, "fenced")
+            else:
+                self._tell_fate(message)
+
+        self.host.confirm(then)
+
+    def _tell_fate(self, message: AskFate) -> None:
+        decision = self.state.decisions.get(message.txn)
+        if decision is None:
+            answer = FateKnown(message.number, message.txn, UNDECIDED, 0, "")
+        else:
+            state = COMMITTED if decision.commit else ABORTED
+            answer = FateKnown(message.number, message.txn, state, decision.commit_ts, decision.reason)
+        self.host.send(message.gateway, GATEWAY, answer)
+
+    # -- the oracle
+
+    def _on_timestamp_request(self, leading: Leadership, message: TimestampRequest) -> None:
+        if not self.has_oracle:
+            return
+
+        def serve() -> bool:
+            first = leading.oracle.take(message.count, self.host.clock_ms)
+            if first:
+                reply = TimestampReply(message.boot, message.number, first)
+                self.host.send(message.node, GATEWAY, reply)
+            return first != 0
+
+        def then(confirmed: bool) -> None:
+            # The round began after the question had come, so a deposed leader answers nothing.
+            if confirmed and self.leading is leading and not serve():
+                self._hold(leading, serve)
+
+        self.host.confirm(then)
+
+    def _hold(self, leading: Leadership, serve: Callable[[], bool]) -> None:
+        leading.held.append(serve)
+        self._reserve(leading)
+
+    def _reserve(self, leading: Leadership) -> None:
+        if not self.has_oracle:
+            return
+        until = leading.oracle.reserve(RESERVATION_MS, self.host.clock_ms, room=len(leading.held))
+        if until:
+            self.host.propose(encode(Reserve(until)))

@@ -1,0 +1,313 @@
+"""What gateways, shards and homes say to each other about transactions, and what they write in their logs.
+
+    gateway            shard leaders             home (coordinator group)
+      │ Execute(PREPARE) ─> locks, evaluate
+      │                     PrepareTxn in its log
+      │ <──────── Voted
+      │ Decide ─────────────────────────────────> DecideTxn in its log (first one wins)
+      │ <──────────────────────────────────────── Decided
+      │ Outcome ─────────> EndTxn in its log
+      │                    Acknowledge ─────────> DoneTxns in its log
+      │
+      │ Execute(COMMIT) ─> locks, evaluate, oracle, CommitTxn in its log   (one shard, its own home)
+      │ <──────── Finished
+
+`Refused` answers an Execute that came to nothing here. In doubt: `InDoubt` to the gateway, then to the home, which
+answers `Outcome`. All messages may be lost, repeated, reordered and late; ids make them idempotent.
+Tags: 1-39 messages, 40-59 log entries, 60-69 founding (nodes/core/founding.py), 100 and up the replicated logs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from nodes.errors import ErrorInfo
+from nodes.sql.schema import Fragment, Image, ShardRows, TableDef
+
+# How an Execute ends at the shard.
+COMMIT, PREPARE = 1, 2
+
+# Why a Refused was sent. Only NOT_LEADER leaves open whether another copy of the Execute runs elsewhere.
+NOT_LEADER, WOUNDED, TIMED_OUT, STALE, FAILED, ENDED, BUSY = range(1, 8)
+
+
+class Execute(msgspec.Struct, array_like=True, tag=1):
+    """Run `fragments` in order and end as `finish` says. `timeout_ms`: what is left of the deadline."""
+
+    txn: bytes
+    age: bytes
+    gateway: int
+    finish: int
+    fragments: list[Fragment]
+    timeout_ms: int
+
+
+class Voted(msgspec.Struct, array_like=True, tag=2):
+    """The vote yes: PrepareTxn is applied. `rows` per fragment. `images`: did it write here?"""
+
+    txn: bytes
+    shard: str
+    rows: list[ShardRows]
+    wrote: bool
+
+
+class Finished(msgspec.Struct, array_like=True, tag=3):
+    """A one-shard transaction is committed at `commit_ts` (0: it wrote nothing; `seen_ts` is then its token)."""
+
+    txn: bytes
+    shard: str
+    commit_ts: int
+    rows: list[ShardRows]
+    seen_ts: int
+
+
+class Refused(msgspec.Struct, array_like=True, tag=4):
+    """The Execute came to nothing at this shard; for all causes but NOT_LEADER it never will at its own home.
+
+    `leader` is a hint (0: none). `version` is the shard's catalog version for STALE. `winner` is the id it lost to.
+    """
+
+    txn: bytes
+    shard: str
+    cause: int
+    leader: int = 0
+    error: ErrorInfo | None = None
+    version: int = 0
+    winner: bytes = b""
+    table: int = 0
+    waited_ms: int = 0
+
+
+class Decide(msgspec.Struct, array_like=True, tag=5):
+    """Gateway to home: all votes are in, commit."""
+
+    txn: bytes
+    gateway: int
+    participants: list[str]
+
+
+class Decided(msgspec.Struct, array_like=True, tag=6):
+    """Home to gateway: the decision that stands."""
+
+    txn: bytes
+    commit: bool
+    commit_ts: int
+    reason: str
+
+
+class Outcome(msgspec.Struct, array_like=True, tag=7):
+    """To a participant, from the home; an abort also from the gateway, if that never proposed commit."""
+
+    txn: bytes
+    commit: bool
+    commit_ts: int
+    home: str
+
+
+class Acknowledge(msgspec.Struct, array_like=True, tag=8):
+    """Participant to home: the commit is applied here."""
+
+    txn: bytes
+    shard: str
+
+
+class InDoubt(msgspec.Struct, array_like=True, tag=9):
+    """A prepared participant asks what became of it: its gateway first, then the home."""
+
+    txn: bytes
+    shard: str
+    node: int
+
+
+class Deciding(msgspec.Struct, array_like=True, tag=10):
+    """The gateway to one in doubt: wait (`known`), or: ask the home (not `known`)."""
+
+    txn: bytes
+    shard: str
+    known: bool
+
+
+class Wound(msgspec.Struct, array_like=True, tag=11):
+    """Shard to the gateway of a prepared transaction: an older one waits for it."""
+
+    txn: bytes
+    shard: str
+    winner: bytes
+
+
+class AskFate(msgspec.Struct, array_like=True, tag=12):
+    """Any gateway to the home of an id; `fence`: decide abort if nothing is decided."""
+
+    number: int
+    txn: bytes
+    gateway: int
+    fence: bool
+
+
+class FateKnown(msgspec.Struct, array_like=True, tag=13):
+    """`state` as in nodes.requests; `leader` with state "": the asked node does not lead the home."""
+
+    number: int
+    txn: bytes
+    state: str
+    commit_ts: int
+    reason: str
+    leader: int = 0
+
+
+class SnapshotRead(msgspec.Struct, array_like=True, tag=14):
+    """Read fragments at `ts`. `number` names the question at its gateway."""
+
+    number: int
+    gateway: int
+    ts: int
+    fragments: list[Fragment]
+    timeout_ms: int
+
+
+class SnapshotRows(msgspec.Struct, array_like=True, tag=15):
+    number: int
+    shard: str
+    rows: list[ShardRows]
+
+
+class SnapshotRefused(msgspec.Struct, array_like=True, tag=16):
+    """`cause` as in Refused."""
+
+    number: int
+    shard: str
+    cause: int
+    leader: int = 0
+    error: ErrorInfo | None = None
+    version: int = 0
+
+
+class TimestampRequest(msgspec.Struct, array_like=True, tag=17):
+    """`count` oracle values for `node`; (boot, number) names the message, a repeat carries the same."""
+
+    node: int
+    boot: int
+    number: int
+    count: int
+
+
+class TimestampReply(msgspec.Struct, array_like=True, tag=18):
+    """first, first+1 … are the values."""
+
+    boot: int
+    number: int
+    first: int
+
+
+class AskCatalog(msgspec.Struct, array_like=True, tag=19):
+    """Which catalog version does s0 have now? (A read index on s0.)"""
+
+    number: int
+    gateway: int
+
+
+class CatalogIs(msgspec.Struct, array_like=True, tag=20):
+    number: int
+    version: int
+
+
+class NotHome(msgspec.Struct, array_like=True, tag=21):
+    """The asked node does not lead the coordinator group that a Decide was for."""
+
+    txn: bytes
+    group: str
+    leader: int = 0
+
+
+# -- entries of shard logs
+
+
+class PrepareTxn(msgspec.Struct, array_like=True, tag=40):
+    """A participant's promise: whoever leads the shard can commit it. `locks` are (table, key, mode number)."""
+
+    txn: bytes
+    age: bytes
+    gateway: int
+    images: list[Image]
+    locks: list[tuple[int, bytes, int]]
+    rows: list[ShardRows]
+    floor: int
+    create: TableDef | None = None
+
+
+class CommitTxn(msgspec.Struct, array_like=True, tag=41):
+    """A one-shard transaction whose home this shard is: this entry is its commit."""
+
+    txn: bytes
+    images: list[Image]
+    locks: list[tuple[int, bytes, int]]
+    rows: list[ShardRows]
+    commit_ts: int
+
+
+class EndTxn(msgspec.Struct, array_like=True, tag=42):
+    """The outcome of a prepared transaction."""
+
+    txn: bytes
+    commit: bool
+    commit_ts: int
+
+
+class AbortTxn(msgspec.Struct, array_like=True, tag=43):
+    """This id will never commit here: a fence, or an abort that the gateway must be able to rely on."""
+
+    txn: bytes
+    reason: str
+
+
+# -- entries of coordinator logs
+
+
+class DecideTxn(msgspec.Struct, array_like=True, tag=44):
+    """The first for an id counts."""
+
+    txn: bytes
+    commit: bool
+    commit_ts: int
+    participants: list[str]
+    reason: str
+
+
+class DoneTxns(msgspec.Struct, array_like=True, tag=45):
+    """All participants of these commits have acknowledged."""
+
+    txns: list[bytes]
+
+
+class Reserve(msgspec.Struct, array_like=True, tag=46):
+    """The oracle hands out values up to `until`."""
+
+    until: int
+
+
+ShardEntry = PrepareTxn | CommitTxn | EndTxn | AbortTxn
+CoordinatorEntry = DecideTxn | DoneTxns | Reserve
+Message = (
+    Execute | Voted | Finished | Refused | Decide | Decided | Outcome | Acknowledge | InDoubt | Deciding | Wound
+    | AskFate | FateKnown | SnapshotRead | SnapshotRows | SnapshotRefused | TimestampRequest | TimestampReply
+    | AskCatalog | CatalogIs | NotHome
+)  # fmt: skip
+
+encode = msgspec.msgpack.Encoder().encode
+decode_shard_entry: Any = msgspec.msgpack.Decoder(ShardEntry).decode
+decode_coordinator_entry: Any = msgspec.msgpack.Decoder(CoordinatorEntry).decode
+
+
+class OutcomeRecord(msgspec.Struct, array_like=True):
+    """What a shard remembers of an id that ended: `rows` of a one-shard commit, for a repeated question."""
+
+    commit: bool
+    commit_ts: int
+    reason: str = ""
+    rows: list[ShardRows] = []
+
+
+decode_outcome: Any = msgspec.msgpack.Decoder(OutcomeRecord).decode
+decode_prepared: Any = msgspec.msgpack.Decoder(PrepareTxn).decode

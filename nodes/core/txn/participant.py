@@ -1,0 +1,380 @@
+"""A shard leader executes transactions: locks, evaluation, vote or one-shard commit (DESIGN.md §5).
+
+Locks are taken twice: before the evaluation from the plan, after it from the images; what is not free at once is
+waited for and everything evaluated again. Then a one-shot request of one shard asks the oracle and appends its
+CommitTxn, a participant of several shards appends its PrepareTxn. What no entry will confirm waits for a read index.
+
+*Invariants*: nothing rests on an entry that is proposed but not applied. Locks of a transaction in flight stand until
+the local commit that contains its end. Who is APPENDED is ended by nothing but its entry. An abort at its own home
+(finish COMMIT) is answered only when an AbortTxn is applied: the gateway may mint a new id after it.
+
+*Left out*: statements one by one (interactive transactions).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from nodes.core.host import GATEWAY, Host
+from nodes.core.locks import IX, JOIN, MODES, LockTable, X
+from nodes.core.replicated_log import TICK_MS
+from nodes.core.txn.messages import (
+    BUSY,
+    COMMIT,
+    ENDED,
+    FAILED,
+    NOT_LEADER,
+    STALE,
+    TIMED_OUT,
+    WOUNDED,
+    AbortTxn,
+    CommitTxn,
+    Execute,
+    Finished,
+    OutcomeRecord,
+    PrepareTxn,
+    Refused,
+    Voted,
+    Wound,
+    encode,
+)
+from nodes.core.txn.shard_state import ShardState
+from nodes.core.txn.states import APPENDED, ASKING, CONFIRMING, ENDING, GONE, LOCKING, Active, LockNeed
+from nodes.errors import ErrorInfo
+from nodes.sql import keys
+from nodes.sql.schema import Image, TableDef
+
+EVALUATION_BUDGET_MS = 50.0
+MAX_ACTIVE = 4_096
+MAX_IMAGES = 10_000
+MAX_REMEMBERED = 10_000
+WOUND_AGAIN_TICKS = 4
+
+
+class Participant:
+    """The leader's part; a new object for each time of leadership."""
+
+    def __init__(self, state: ShardState, host: Host) -> None:
+        self.state = state
+        self.host = host
+        self.locks = LockTable()
+        self.active: dict[bytes, Active] = {}
+        self.seen = state.largest_ts
+        self._granted: deque[bytes] = deque()
+        self._running = False
+        # Refusals of 2PC participants that ended here alone. A cache: who is forgotten and comes again late is
+        # prepared, asks, and is told abort by the home.
+        self._refused: dict[bytes, Refused] = {}
+        for txn, record in state.prepared.items():
+            self.locks.rebuild(txn, record.age, [((t, k), m) for t, k, m in record.locks])
+            self.seen = max(self.seen, record.floor)
+
+    # -- Execute
+
+    def on_execute(self, message: Execute) -> None:
+        if message.txn in self.active or self._answer_from_record(message):
+            return
+        if len(self.active) >= MAX_ACTIVE:
+            self._send(message.gateway, Refused(message.txn, self.host.group, BUSY))
+            return
+        deadline = self.host.now + max(1, message.timeout_ms // TICK_MS)
+        active = self.active[message.txn] = Active(message, self.host.now, deadline)
+        self._acquire(active, self._planned_locks(active))
+        self._run()
+
+    def _answer_from_record(self, message: Execute) -> bool:
+        """Is there a record of this id already? Then it is answered from that."""
+        txn = message.txn
+        prepared = self.state.prepared.get(txn)
+        if prepared is not None:
+            self._send(message.gateway, self._vote(prepared))
+            return True
+        outcome = self.state.outcome(txn)
+        if outcome is not None:
+            self._answer_outcome(message, outcome)
+            return True
+        refused = self._refused.get(txn)
+        if refused is not None:
+            self._send(message.gateway, refused)
+        return refused is not None
+
+    def _answer_outcome(self, message: Execute, outcome: OutcomeRecord) -> None:
+        if not outcome.commit:
+            error = ErrorInfo("aborted", outcome.reason, "40000")
+            self._send(message.gateway, Refused(message.txn, self.host.group, ENDED, error=error))
+        elif message.finish == COMMIT:
+            answer = Finished(message.txn, self.host.group, outcome.commit_ts, outcome.rows, outcome.commit_ts)
+            self._send(message.gateway, answer)
+
+    def _planned_locks(self, active: Active) -> LockNeed:
+        need: dict[tuple[int, bytes], int] = {}
+        for fragment in active.fragments:
+            for lock in fragment.locks:
+                node = (lock.table, lock.key)
+                mode = MODES[lock.mode]
+                need[node] = mode if node not in need else JOIN[need[node]][mode]
+        return list(need.items())
+
+    # -- locks
+
+    def _acquire(self, active: Active, need: LockNeed) -> None:
+        if self.locks.request(active.txn, active.age, need):
+            self._granted.append(active.txn)
+        else:
+            self._wound_for(active.txn)
+
+    def _run(self) -> None:
+        """Evaluate who was granted, one after the other (each may end others and so grant more)."""
+        if self._running:
+            return
+        self._running = True
+        try:
+            while self._granted:
+                active = self.active.get(self._granted.popleft())
+                if active is not None and active.state == LOCKING and not self.locks.is_waiting(active.txn):
+                    self._evaluate(active)
+        finally:
+            self._running = False
+
+    def release(self, txn: bytes) -> None:
+        self._granted.extend(self.locks.release(txn))
+
+    def _wound_for(self, txn: bytes) -> None:
+        """An older one waits: who is younger and in its way is ended, or its gateway is asked to."""
+        for victim in self.locks.wounds_of(txn):
+            active = self.active.get(victim)
+            if active is not None and active.state in (LOCKING, ASKING):
+                self._end(active, WOUNDED, txn)
+            elif active is None and victim in self.state.prepared:
+                self._send(self.state.prepared[victim].gateway, Wound(victim, self.host.group, txn))
+
+    # -- evaluation
+
+    def _evaluate(self, active: Active) -> None:
+        version = self._stale_version(active)
+        if version >= 0:
+            self._refuse_evaluated(active, Refused(active.txn, self.host.group, STALE, version=version))
+            return
+        found = self.state.engine.evaluate([f for f in active.fragments if f.sql], EVALUATION_BUDGET_MS)
+        error = found.error or self._over_bound(found.images)
+        if error is not None:
+            self._refuse_evaluated(active, Refused(active.txn, self.host.group, FAILED, error=error))
+            return
+        active.rows, active.images = found.rows, found.images
+        need = self._image_locks(active)
+        if need and not self.locks.request(active.txn, active.age, need):
+            self._wound_for(active.txn)  # when granted, it is evaluated again: what it waited for may have changed it
+            return
+        self._finish(active)
+
+    def _over_bound(self, images: list[Image]) -> ErrorInfo | None:
+        if len(images) <= MAX_IMAGES:
+            return None
+        words = f"the transaction changes {len(images)} rows on one shard; at most {MAX_IMAGES} are allowed: split it"
+        return ErrorInfo("too_large", words, "54000")
+
+    def _stale_version(self, active: Active) -> int:
+        """-1: planned with what this shard has. Compared after the locks are granted, so it cannot change under us."""
+        engine = self.state.engine
+        active.create = None
+        for fragment in active.fragments:
+            for table, version in fragment.tables:
+                known = engine.table(table)
+                if known is None or known.version != version:
+                    return 0 if known is None else known.version
+            if fragment.create is not None:
+                if not self._may_create(fragment.create):
+                    return self.catalog_version()
+                active.create = fragment.create
+        return -1
+
+    def _may_create(self, table: TableDef) -> bool:
+        known = self.state.engine.tables()
+        if self.host.group != "s0":
+            return all(t.id != table.id for t in known)
+        return table.version == self.catalog_version() + 1 and all(t.id < table.id for t in known)
+
+    def catalog_version(self) -> int:
+        return max((t.version for t in self.state.engine.tables()), default=0)
+
+    def _image_locks(self, active: Active) -> LockNeed:
+        """X on old and new key of every image, IX above; without what is held already."""
+        held = self.locks.held_by(active.txn)
+        need: dict[tuple[int, bytes], int] = {}
+        for image in active.images:
+            table = self.state.engine.table(image.table)
+            assert table is not None, "an image of a table that this shard does not hold"
+            types = [table.columns[i].type for i in table.primary_key]
+            found = [] if image.old_key is None else [keys.encode(types, image.old_key)]
+            if image.row is not None:
+                found.append(keys.encode(types, [image.row[i] for i in table.primary_key]))
+            for node, mode in [((image.table, b""), IX), *(((image.table, key), X) for key in found)]:
+                now = held.get(node)
+                if now is None or JOIN[now][mode] != now:
+                    need[node] = mode
+        return list(need.items())
+
+    # -- the end of the execution
+
+    def _finish(self, active: Active) -> None:
+        active.floor = self.seen
+        if active.finish != COMMIT:
+            self._append(active, encode(self._prepare_record(active)))
+        elif active.images or active.create is not None:
+            active.move(ASKING)
+            self.host.timestamp(lambda ts: self._on_timestamp(active, ts))
+        else:
+            self._confirm(active, Finished(active.txn, self.host.group, 0, active.rows, self.state.largest_ts))
+
+    def _prepare_record(self, active: Active) -> PrepareTxn:
+        held = self.locks.held_by(active.txn)
+        locks = [(node[0], node[1], mode) for node, mode in held.items()]
+        return PrepareTxn(
+            active.txn, active.age, active.gateway, active.images, locks, active.rows, active.floor, active.create
+        )
+
+    def _on_timestamp(self, active: Active, ts: int) -> None:
+        if self.active.get(active.txn) is not active or active.state != ASKING:
+            return  # ended while the oracle was asked: the value is thrown away
+        self.seen = max(self.seen, ts)
+        held = self.locks.held_by(active.txn)
+        locks = [(node[0], node[1], mode) for node, mode in held.items()]
+        self._append(active, encode(CommitTxn(active.txn, active.images, locks, active.rows, ts)))
+
+    def _append(self, active: Active, data: bytes) -> None:
+        active.move(APPENDED)
+        self.host.propose(data)  # not accepted: this leadership is over, `unlead` comes and tells the gateways
+
+    def _confirm(self, active: Active, answer: Finished | Refused) -> None:
+        """Locks held, a read index of the same term: only then is the answer true."""
+        active.move(CONFIRMING)
+
+        def then(confirmed: bool) -> None:
+            if confirmed and self.active.get(active.txn) is active:
+                final = active.refusal or answer  # a fence that was applied meanwhile
+                if isinstance(final, Refused):
+                    self._remember(final)
+                self._leave(active, final)
+                self._run()
+
+        self.host.confirm(then)
+
+    def _refuse_evaluated(self, active: Active, refusal: Refused) -> None:
+        if active.finish == COMMIT:
+            self._log_abort(active, refusal)
+        else:
+            self._confirm(active, refusal)
+
+    def _log_abort(self, active: Active, refusal: Refused) -> None:
+        active.move(ENDING)
+        active.refusal = refusal
+        reason = refusal.error.message if refusal.error is not None else "wounded or timed out"
+        self.host.propose(encode(AbortTxn(active.txn, reason)))
+
+    def _end(self, active: Active, cause: int, winner: bytes) -> None:
+        """Ended by a wound or its deadline, not in flight: its locks go at once."""
+        waited_ms = (self.host.now - active.since) * TICK_MS
+        blocked = self.locks.blocker_of(active.txn)
+        table = blocked[1][0] if blocked else 0
+        refusal = Refused(
+            active.txn, self.host.group, cause, winner=winner, table=table, waited_ms=waited_ms
+        )
+        if active.finish == COMMIT:
+            self._log_abort(active, refusal)
+            self.release(active.txn)
+        else:
+            self._remember(refusal)
+            self._leave(active, refusal)
+
+    def _leave(self, active: Active, answer: Finished | Refused | Voted) -> None:
+        active.move(GONE)
+        del self.active[active.txn]
+        self.release(active.txn)
+        self._send(active.gateway, answer)
+
+    def _remember(self, refusal: Refused) -> None:
+        self._refused[refusal.txn] = refusal
+        if len(self._refused) > MAX_REMEMBERED:
+            del self._refused[next(iter(self._refused))]
+
+    def _vote(self, record: PrepareTxn) -> Voted:
+        wrote = bool(record.images) or record.create is not None
+        return Voted(record.txn, self.host.group, record.rows, wrote)
+
+    def _send(self, node: int, message: object) -> None:
+        self.host.send(node, GATEWAY, message)
+
+    # -- what was applied
+
+    def on_prepared(self, entry: PrepareTxn) -> bool | None:
+        """Its PrepareTxn is applied. Returns an outcome that it was told meanwhile, to be carried out now."""
+        active = self.active.get(entry.txn)
+        if active is None:
+            return None
+        if entry.txn not in self.state.prepared:
+            self._leave(active, self._ended(entry.txn))
+            return None
+        active.move(GONE)
+        del self.active[entry.txn]
+        self._send(active.gateway, self._vote(entry))
+        return active.told
+
+    def on_committed(self, entry: CommitTxn) -> None:
+        active = self.active.get(entry.txn)
+        if active is None:
+            return
+        outcome = self.state.outcome(entry.txn)
+        if outcome is not None and outcome.commit:
+            self._leave(active, Finished(entry.txn, self.host.group, outcome.commit_ts, outcome.rows, entry.commit_ts))
+        else:
+            self._leave(active, self._ended(entry.txn))
+
+    def on_aborted(self, entry: AbortTxn) -> None:
+        active = self.active.get(entry.txn)
+        if active is None or active.state == APPENDED:
+            return  # its own entry follows and is answered from the record
+        if active.state != ENDING:
+            active.refusal = self._ended(entry.txn)
+            if active.state == CONFIRMING:
+                return
+        assert active.refusal is not None, "an ending transaction knows its refusal"
+        self._leave(active, active.refusal)
+
+    def _ended(self, txn: bytes) -> Refused:
+        outcome = self.state.outcome(txn)
+        reason = outcome.reason if outcome is not None else "aborted"
+        return Refused(txn, self.host.group, ENDED, error=ErrorInfo("aborted", reason, "40000"))
+
+    def on_abort_told(self, txn: bytes) -> None:
+        """The gateway gave up, and this participant has not appended: ended alone, the id remembered."""
+        active = self.active.get(txn)
+        refusal = Refused(txn, self.host.group, ENDED, error=ErrorInfo("aborted", "aborted by its gateway", "40000"))
+        self._remember(refusal)
+        if active is not None and active.state == LOCKING:
+            self._leave(active, refusal)
+        elif active is not None and active.state == APPENDED:
+            active.told = False
+
+    def after_apply(self) -> None:
+        self._run()
+
+    # -- time and the end of the leadership
+
+    def tick(self) -> None:
+        now = self.host.now
+        for active in [a for a in self.active.values() if a.deadline <= now and a.state in (LOCKING, ASKING)]:
+            if self.active.get(active.txn) is active and active.state in (LOCKING, ASKING):
+                blocked = self.locks.blocker_of(active.txn)
+                self._end(active, TIMED_OUT, blocked[0] if blocked else b"")
+        if now % WOUND_AGAIN_TICKS == 0:
+            for txn in self.locks.waiting():
+                if self.locks.is_waiting(txn):
+                    self._wound_for(txn)
+        self._run()
+
+    def unlead(self) -> None:
+        """Everything in memory goes. The gateways ask the next leader under the same id."""
+        for active in self.active.values():
+            refusal = Refused(active.txn, self.host.group, NOT_LEADER, leader=self.host.leader)
+            self._send(active.gateway, refusal)
+        self.active.clear()

@@ -1,0 +1,70 @@
+"""In doubt: what a prepared participant does when nobody tells it the outcome (DESIGN.md §5).
+
+The first question goes to the gateway, which may say *deciding* until its deadline; who gets no answer, or hears that
+the gateway knows nothing, asks the home. The home first decides abort if nothing is decided; whichever decision came
+first is the answer.
+
+*Invariants*: a prepared participant obeys the home alone, and for an abort also the gateway that minted the id.
+"""
+
+from __future__ import annotations
+
+from nodes import ids
+from nodes.core.host import GATEWAY, Host
+from nodes.core.txn.messages import Deciding, InDoubt
+from nodes.core.txn.shard_state import ShardState
+
+FIRST_QUESTION_TICKS = 10
+NEXT_QUESTION_TICKS = 20
+
+
+class _Doubt:
+    __slots__ = ("ask_at", "asks_home", "since")
+
+    def __init__(self, now: int) -> None:
+        self.since = now
+        self.ask_at = now + FIRST_QUESTION_TICKS
+        self.asks_home = False
+
+
+class Doubts:
+    """The prepared transactions of a shard leader, and whom it asks when."""
+
+    def __init__(self, state: ShardState, host: Host) -> None:
+        self.host = host
+        self.state = state
+        self._doubts = {txn: _Doubt(host.now) for txn in state.prepared}
+
+    def on_prepared(self, txn: bytes) -> None:
+        self._doubts[txn] = _Doubt(self.host.now)
+
+    def on_ended(self, txn: bytes) -> None:
+        self._doubts.pop(txn, None)
+
+    def on_deciding(self, message: Deciding) -> None:
+        doubt = self._doubts.get(message.txn)
+        if doubt is None:
+            return
+        doubt.asks_home = not message.known
+        if not message.known:
+            self._ask(message.txn, doubt)
+
+    def tick(self) -> None:
+        for txn, doubt in self._doubts.items():
+            if doubt.ask_at <= self.host.now:
+                self._ask(txn, doubt)
+
+    def oldest_ticks(self) -> int:
+        return max((self.host.now - doubt.since for doubt in self._doubts.values()), default=0)
+
+    def __len__(self) -> int:
+        return len(self._doubts)
+
+    def _ask(self, txn: bytes, doubt: _Doubt) -> None:
+        question = InDoubt(txn, self.host.group, self.host.node)
+        if doubt.asks_home:
+            self.host.to_leader(ids.home_of(txn), question)
+        else:
+            self.host.send(self.state.prepared[txn].gateway, GATEWAY, question)
+            doubt.asks_home = True  # unless the gateway answers that it is deciding
+        doubt.ask_at = self.host.now + NEXT_QUESTION_TICKS

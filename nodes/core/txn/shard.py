@@ -1,0 +1,201 @@
+"""The state machine of a shard group: its replicated state, and what its leader does.
+
+*Invariants*: no leader serves before an entry of its own epoch is applied (`lead`); what a leader answers about an
+entry, it answers after the local commit that contains it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nodes import ids
+from nodes.core.engine import Engine
+from nodes.core.host import GATEWAY, Host
+from nodes.core.replicated_log import Entry
+from nodes.core.txn.messages import (
+    NOT_LEADER,
+    AbortTxn,
+    Acknowledge,
+    AskCatalog,
+    AskFate,
+    CatalogIs,
+    CommitTxn,
+    Deciding,
+    EndTxn,
+    Execute,
+    FateKnown,
+    Outcome,
+    PrepareTxn,
+    Refused,
+    ShardEntry,
+    SnapshotRead,
+    SnapshotRefused,
+    encode,
+)
+from nodes.core.txn.participant import Participant
+from nodes.core.txn.recovery import Doubts
+from nodes.core.txn.shard_state import ShardState
+from nodes.core.txn.snapshots import Snapshots
+from nodes.requests import ABORTED, ACTIVE, COMMITTED, UNDECIDED
+
+
+class Leadership:
+    """Everything a shard leader has in memory; gone with its epoch."""
+
+    def __init__(self, state: ShardState, host: Host) -> None:
+        self.participant = Participant(state, host)
+        self.snapshots = Snapshots(self.participant, host)
+        self.doubts = Doubts(state, host)
+        self.ending: set[bytes] = set()
+        self.fences: dict[bytes, list[AskFate]] = {}
+
+
+class Shard:
+    """One replica's state machine (`Machine` of nodes/core/host.py)."""
+
+    def __init__(self, engine: Engine, host: Host) -> None:
+        self.host = host
+        self.state = ShardState(host.group, engine)
+        self.leading: Leadership | None = None
+        self._handlers: dict[type, Callable[[Leadership, Any], None]] = {
+            Execute: lambda leading, message: leading.participant.on_execute(message),
+            SnapshotRead: lambda leading, message: leading.snapshots.on_read(message),
+            Outcome: self._on_outcome,
+            Deciding: lambda leading, message: leading.doubts.on_deciding(message),
+            AskFate: self._on_ask_fate,
+            AskCatalog: self._on_ask_catalog,
+        }
+
+    # -- the replica
+
+    def apply(self, entries: list[Entry]) -> None:
+        fresh = self.state.apply(entries)
+        leading = self.leading
+        if leading is not None:
+            for entry in fresh:
+                self._on_applied(leading, entry)
+            leading.participant.after_apply()
+
+    def lead(self) -> None:
+        self.leading = Leadership(self.state, self.host)
+
+    def unlead(self) -> None:
+        leading, self.leading = self.leading, None
+        assert leading is not None, "only a leader stops leading"
+        leading.participant.unlead()
+        leading.snapshots.unlead()
+
+    def receive(self, sender: int, message: Any) -> None:
+        if self.leading is None:
+            self._refuse(message)
+        else:
+            handler = self._handlers.get(type(message))
+            if handler is not None:
+                handler(self.leading, message)
+
+    def tick(self) -> None:
+        if self.leading is not None:
+            self.leading.participant.tick()
+            self.leading.snapshots.tick()
+            self.leading.doubts.tick()
+
+    def _refuse(self, message: Any) -> None:
+        """Not the leader: whoever asked hears it, and whom to try."""
+        group, leader = self.host.group, self.host.leader
+        if isinstance(message, Execute):
+            self.host.send(message.gateway, GATEWAY, Refused(message.txn, group, NOT_LEADER, leader))
+        elif isinstance(message, SnapshotRead):
+            self.host.send(message.gateway, GATEWAY, SnapshotRefused(message.number, group, NOT_LEADER, leader))
+        elif isinstance(message, AskFate):
+            self.host.send(message.gateway, GATEWAY, FateKnown(message.number, message.txn, "", 0, "", leader))
+
+    # -- what was applied, at the leader
+
+    def _on_applied(self, leading: Leadership, entry: ShardEntry) -> None:
+        if isinstance(entry, PrepareTxn):
+            if entry.txn in self.state.prepared:
+                leading.doubts.on_prepared(entry.txn)
+            told = leading.participant.on_prepared(entry)
+            if told is not None:
+                self._end(leading, entry.txn, told, 0)
+        elif isinstance(entry, EndTxn):
+            self._on_end_applied(leading, entry)
+        elif isinstance(entry, CommitTxn):
+            leading.participant.on_committed(entry)
+            self._answer_fences(leading, entry.txn)
+        elif isinstance(entry, AbortTxn):
+            leading.participant.on_aborted(entry)
+            self._answer_fences(leading, entry.txn)
+        if not isinstance(entry, PrepareTxn):
+            leading.snapshots.on_ended(entry.txn)
+
+    def _on_end_applied(self, leading: Leadership, entry: EndTxn) -> None:
+        leading.ending.discard(entry.txn)
+        leading.doubts.on_ended(entry.txn)
+        if entry.txn not in leading.participant.active:
+            leading.participant.release(entry.txn)
+        if entry.commit:
+            leading.participant.seen = max(leading.participant.seen, entry.commit_ts)
+            self._acknowledge(entry.txn)
+
+    # -- outcomes
+
+    def _on_outcome(self, leading: Leadership, message: Outcome) -> None:
+        txn = message.txn
+        if txn in self.state.prepared:
+            self._end(leading, txn, message.commit, message.commit_ts)
+            return
+        outcome = self.state.outcome(txn)
+        if outcome is not None:
+            if message.commit and outcome.commit:
+                self._acknowledge(txn)
+        elif not message.commit:
+            leading.participant.on_abort_told(txn)
+            leading.participant.after_apply()
+
+    def _end(self, leading: Leadership, txn: bytes, commit: bool, commit_ts: int) -> None:
+        if txn not in leading.ending:
+            leading.ending.add(txn)
+            self.host.propose(encode(EndTxn(txn, commit, commit_ts)))
+
+    def _acknowledge(self, txn: bytes) -> None:
+        self.host.to_leader(ids.home_of(txn), Acknowledge(txn, self.host.group))
+
+    # -- fate and fence, when this shard is the home
+
+    def _on_ask_fate(self, leading: Leadership, message: AskFate) -> None:
+        def then(confirmed: bool) -> None:
+            if not confirmed or self.leading is not leading:
+                self._refuse(message)
+            elif message.fence and self.state.outcome(message.txn) is None:
+                leading.fences.setdefault(message.txn, []).append(message)
+                self.host.propose(encode(AbortTxn(message.txn, "fenced")))
+            else:
+                self._tell_fate(leading, message)
+
+        self.host.confirm(then)
+
+    def _answer_fences(self, leading: Leadership, txn: bytes) -> None:
+        for message in leading.fences.pop(txn, ()):
+            self._tell_fate(leading, message)
+
+    def _tell_fate(self, leading: Leadership, message: AskFate) -> None:
+        outcome = self.state.outcome(message.txn)
+        if outcome is None:
+            state = ACTIVE if message.txn in leading.participant.active else UNDECIDED
+            answer = FateKnown(message.number, message.txn, state, 0, "")
+        else:
+            state = COMMITTED if outcome.commit else ABORTED
+            answer = FateKnown(message.number, message.txn, state, outcome.commit_ts, outcome.reason)
+        self.host.send(message.gateway, GATEWAY, answer)
+
+    # -- the catalog, on s0
+
+    def _on_ask_catalog(self, leading: Leadership, message: AskCatalog) -> None:
+        def then(confirmed: bool) -> None:
+            if confirmed and self.leading is leading:
+                answer = CatalogIs(message.number, leading.participant.catalog_version())
+                self.host.send(message.gateway, GATEWAY, answer)
+
+        self.host.confirm(then)

@@ -1,0 +1,84 @@
+"""Names of things: nodes, groups and transactions.
+
+A node is a small positive number (`1` is shown as `n1`). A group is named `c1`..`c9` (coordinator) or `s0`..`s999`
+(shard). A transaction id is 25 bytes, minted by a gateway for every *attempt* (DESIGN.md §5):
+
+    time 8 | node 2 | boot 4 | counter 6 | home 2 | cluster 3        all big-endian
+
+`time` is oracle time, `home` the one group that can commit the attempt and keeps its outcome. The *age* of a
+transaction is the first 20 bytes of its first attempt's id: bytes compare as ages do, and no two are equal.
+
+*Invariants*: an id is never minted twice (boot is durable before first use); the home is read from the id.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+ID_BYTES = 25
+AGE_BYTES = 20
+
+
+def node_name(node: int) -> str:
+    """`1` -> `n1`."""
+    return f"n{node}"
+
+
+def group_code(group: str) -> int:
+    """`c2` -> 0x8002, `s3` -> 3: the two bytes that name a home inside an id."""
+    return int(group[1:]) | (0x8000 if group[0] == "c" else 0)
+
+
+def group_name(code: int) -> str:
+    """The inverse of `group_code`."""
+    return f"c{code & 0x7FFF}" if code & 0x8000 else f"s{code}"
+
+
+def mint(time: int, node: int, boot: int, counter: int, home: str, cluster: bytes) -> bytes:
+    """One new id; `cluster` is the cluster id (its first 3 bytes are kept)."""
+    return (
+        time.to_bytes(8, "big")
+        + node.to_bytes(2, "big")
+        + boot.to_bytes(4, "big")
+        + counter.to_bytes(6, "big")
+        + group_code(home).to_bytes(2, "big")
+        + cluster[:3]
+    )
+
+
+def time_of(txn: bytes) -> int:
+    return int.from_bytes(txn[:8], "big")
+
+
+def gateway_of(txn: bytes) -> tuple[int, int]:
+    """(node, boot) of the gateway that minted the id."""
+    return int.from_bytes(txn[8:10], "big"), int.from_bytes(txn[10:14], "big")
+
+
+def home_of(txn: bytes) -> str:
+    return group_name(int.from_bytes(txn[20:22], "big"))
+
+
+def age_of(txn: bytes) -> bytes:
+    return txn[:AGE_BYTES]
+
+
+def belongs_to(txn: bytes, cluster: bytes) -> bool:
+    """Is it a well-formed id of this cluster?"""
+    return len(txn) == ID_BYTES and txn[22:25] == cluster[:3]
+
+
+def to_text(txn: bytes) -> str:
+    """`t` + 40 characters of lower-case base32."""
+    return "t" + base64.b32encode(txn).decode().lower()
+
+
+def from_text(text: str) -> bytes:
+    """The inverse of `to_text`; ValueError for anything else."""
+    if len(text) != 41 or text[0] != "t" or text != text.lower():
+        raise ValueError("a transaction id is 't' and 40 characters of lower-case base32")
+    try:
+        return base64.b32decode(text[1:].upper())
+    except binascii.Error as error:
+        raise ValueError("a transaction id is 't' and 40 characters of lower-case base32") from error

@@ -1,0 +1,71 @@
+"""What a client asks and what it is answered: the value types that Django, the client and the nodes share.
+
+Values are plain: int, str, bool, None (later float, bytes, ...). Rows are lists of values, in column order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+Value = Any
+
+ACTIVE, UNDECIDED, COMMITTED, ABORTED, EXPIRED = "active", "undecided", "committed", "aborted", "expired"
+
+
+class Statement(msgspec.Struct, array_like=True):
+    """One SQL statement. `params` is a list (for `$1`, `?`) or a dict (for `:name`). `expect_rows` -1: not stated."""
+
+    sql: str
+    params: list[Value] | dict[str, Value] = []
+    expect_rows: int = -1
+
+
+class Request(msgspec.Struct, array_like=True):
+    """A one-shot transaction. `read_only` None: read-only when all statements are SELECTs."""
+
+    statements: list[Statement]
+    timeout_ms: int = 10_000
+    read_only: bool | None = None
+
+
+class Column(msgspec.Struct, array_like=True, frozen=True):
+    """A column of a result: its name and SQL type (`INT`, `BIGINT`, `TEXT`, `BOOLEAN`, `NUMERIC`)."""
+
+    name: str
+    type: str
+
+
+class Result(msgspec.Struct, array_like=True):
+    """What one statement gave. `row_count`: rows returned by a SELECT, rows changed by anything else."""
+
+    columns: list[Column] = []
+    rows: list[list[Value]] = []
+    row_count: int = 0
+
+
+class Reply(msgspec.Struct, array_like=True):
+    """A committed (or read-only) request: `id` in text form, timestamps as integers (0: none was drawn).
+
+    `results_lost`: it is known to have committed, but the answer was lost on the way: `results` and `shards` are empty.
+    """
+
+    id: str
+    state: str
+    commit_ts: int
+    attempts: int
+    shards: list[str]
+    results: list[Result]
+    ts: int = 0
+    results_lost: bool = False
+
+
+class Fate(msgspec.Struct, array_like=True):
+    """What became of a transaction id: `state` ACTIVE..EXPIRED, `outcome` as in nodes.errors."""
+
+    id: str
+    state: str
+    outcome: str
+    commit_ts: int = 0
+    reason: str = ""

@@ -1,0 +1,50 @@
+"""The catalog as this node knows it: the tables that its replica of `s0` holds.
+
+Its version is that of the newest DDL; a statement carries the versions it was planned with, and a shard refuses
+another one. *Left out*: the slot map (fixed by the founding until slots can move), and learners of `s0`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nodes.core.engine import Engine
+from nodes.sql.schema import TableDef
+
+
+class Catalog:
+    """`refresh` after `s0` applied something; `when` waits for a version."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._tables: dict[str, TableDef] = {}
+        self._names: dict[int, str] = {}
+        self._waiting: list[tuple[int, Callable[[], None]]] = []
+        self.version = 0
+        self.refresh()
+
+    def refresh(self) -> None:
+        tables = self._engine.tables()
+        self._tables = {table.name: table for table in tables}
+        self._names = {table.id: table.name for table in tables}
+        self.version = max((table.version for table in tables), default=0)
+        ready = [then for version, then in self._waiting if version <= self.version]
+        self._waiting = [(version, then) for version, then in self._waiting if version > self.version]
+        for then in ready:
+            then()
+
+    def when(self, version: int, then: Callable[[], None]) -> None:
+        """Call `then` as soon as this node has that version (at once, if it has)."""
+        if version <= self.version:
+            then()
+        else:
+            self._waiting.append((version, then))
+
+    def table(self, name: str) -> TableDef | None:
+        return self._tables.get(name)
+
+    def name_of(self, table: int) -> str:
+        return self._names.get(table, "")
+
+    def next_table_id(self) -> int:
+        return max(self._names, default=0) + 1

@@ -1,0 +1,197 @@
+"""One request on its way through a gateway: planned, bound, attempted, retried, answered.
+
+*Invariants*: a retry takes a new id and the old age, and only after the last attempt is known not to have happened. A
+named attempt is the only one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nodes import ids
+from nodes.core.txn.attempt import Aborted, Attempt, Committed, Unknown
+from nodes.core.txn.messages import BUSY, ENDED, FAILED, STALE, TIMED_OUT, WOUNDED, Refused
+from nodes.errors import (
+    DID_NOT_HAPPEN,
+    Conflict,
+    ConflictInfo,
+    ErrorInfo,
+    ExpectationFailed,
+    OutcomeUnknown,
+    StoreError,
+    TransactionAborted,
+    Unavailable,
+)
+from nodes.requests import COMMITTED, Reply, Request, Result
+from nodes.runtime.merge import merge
+from nodes.sql.plan import Bound, Plan
+from nodes.sql.schema import Fragment, ShardRows
+
+if TYPE_CHECKING:
+    from nodes.runtime.gateway import Gateway
+
+HOME = "c1"  # the home of everything that is not one shard's own: its leader stamps commit_ts without another step
+STALE_RETRY_TICKS = 1
+
+
+class Execution:
+    """`on_named(id)` before the first message of a named attempt leaves; then `on_end(Reply | StoreError)` once."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        request: Request,
+        deadline: int,
+        named: bool,
+        age: bytes,
+        on_named: Callable[[str], None],
+        on_end: Callable[[Reply | StoreError], None],
+    ) -> None:
+        self.gateway = gateway
+        self.request = request
+        self.deadline = deadline
+        self.age = age
+        self.attempts = 0
+        self._named = named
+        self._on_named = on_named
+        self._on_end = on_end
+        self._bounds: list[Bound] = []
+        self._txn = b""
+
+    # -- planning
+
+    def run(self, plans: list[Plan]) -> None:
+        """Bind and begin. StoreError for parameters that do not fit."""
+        self._bounds = []
+        for number, (plan, statement) in enumerate(zip(plans, self.request.statements, strict=True)):
+            try:
+                self._bounds.append(
+                    plan.bind(number, statement.params, self.gateway.surroundings.shards, statement.expect_rows)
+                )
+            except StoreError as error:
+                error.info.statement = number
+                raise
+        if all(plan.reads_only for plan in plans) and self.request.read_only is not False:
+            self._read()
+        else:
+            self._attempt()
+
+    def _parts(self) -> dict[str, list[Fragment]]:
+        parts: dict[str, list[Fragment]] = {}
+        for bound in self._bounds:
+            for shard, fragment in bound.fragments.items():
+                parts.setdefault(f"s{shard}", []).append(fragment)
+        return parts
+
+    # -- reading
+
+    def _read(self) -> None:
+        def then(ts: int, rows: dict[str, list[ShardRows]], error: StoreError | None, stale: int) -> None:
+            if stale >= 0:
+                self.gateway.replan(self, stale)
+            elif error is not None:
+                self._on_end(error)
+            else:
+                self._answer("", 0, ts, rows)
+
+        self.gateway.begin_read(self._parts(), self.deadline, then)
+
+    # -- writing
+
+    def _attempt(self) -> None:
+        parts = self._parts()
+        home = next(iter(parts)) if len(parts) == 1 else HOME
+        self.attempts += 1
+        self._txn = txn = self.gateway.mint(home)
+        self.age = self.age or ids.age_of(txn)
+        if self._named:
+            self._on_named(ids.to_text(txn))
+        attempt = Attempt(txn, self.age, parts, self.deadline, self.gateway.surroundings, self._accept, self._on_over)
+        self.gateway.begin_attempt(attempt)
+
+    def _accept(self, rows: dict[str, list[ShardRows]]) -> Refused | None:
+        """Stated row counts of statements over several shards."""
+        counts = self._by_statement(rows)
+        for number, bound in enumerate(self._bounds):
+            found = sum(shard_rows.row_count for shard_rows in counts[number].values())
+            if bound.expect_rows >= 0 and found != bound.expect_rows:
+                error = ExpectationFailed(
+                    f"statement {number} changed {found} rows, {bound.expect_rows} were expected", statement=number
+                )
+                return Refused(self._txn, HOME, FAILED, error=error.info)
+        return None
+
+    def _by_statement(self, rows: dict[str, list[ShardRows]]) -> list[dict[int, ShardRows]]:
+        """Rows arrive per shard, in order of the fragments that had SQL to run."""
+        found: list[dict[int, ShardRows]] = [{} for _ in self._bounds]
+        remaining = {shard: iter(shard_rows) for shard, shard_rows in rows.items()}
+        for number, bound in enumerate(self._bounds):
+            for shard, fragment in bound.fragments.items():
+                has_rows = fragment.sql or fragment.snapshot_sql
+                found[number][shard] = next(remaining[f"s{shard}"]) if has_rows else ShardRows([], 0)
+        return found
+
+    def _on_over(self, end: Any) -> None:
+        self.gateway.end_attempt(self._txn)
+        if isinstance(end, Committed):
+            self._answer(ids.to_text(self._txn), end.commit_ts, end.seen_ts, end.rows)
+        elif isinstance(end, Aborted):
+            self._on_aborted(end.refusal)
+        elif isinstance(end, Unknown):
+            self._fail(OutcomeUnknown("no answer by the deadline: ask for the fate of the transaction, or fence it"))
+        else:
+            self._fail(Unavailable("the shards concerned could not all be reached by the deadline"))
+
+    def _on_aborted(self, refusal: Refused) -> None:
+        fenced = refusal.cause == ENDED and refusal.error is not None and refusal.error.message == "fenced"
+        may_retry = not self._named and self.gateway.surroundings.now < self.deadline
+        if refusal.cause == STALE and may_retry:
+            self.gateway.replan(self, refusal.version)
+        elif may_retry and (refusal.cause == WOUNDED or (refusal.cause == ENDED and not fenced)):
+            self._attempt()
+        else:
+            self._fail(self._error_of(refusal))
+
+    # -- answering
+
+    def _answer(self, txn: str, commit_ts: int, ts: int, rows: dict[str, list[ShardRows]]) -> None:
+        try:
+            found = self._by_statement(rows)
+            results: list[Result] = [merge(bound, found[number]) for number, bound in enumerate(self._bounds)]
+        except StoreError as error:
+            self._on_end(error)  # a merge can only fail for reads: a sum out of range and its like
+            return
+        self._on_end(Reply(txn, COMMITTED, commit_ts, self.attempts, sorted(rows), results, ts))
+
+    def _error_of(self, refusal: Refused) -> StoreError:
+        cause = refusal.cause
+        if cause == FAILED and refusal.error is not None:
+            return StoreError.of(refusal.error)
+        if cause == ENDED:
+            reason = refusal.error.message if refusal.error is not None else "aborted"
+            return TransactionAborted(f"the transaction was aborted for good: {reason}")
+        if cause == BUSY:
+            return Unavailable(f"{refusal.shard} executes too many transactions; it certainly did not happen")
+        if cause == STALE:
+            return Conflict(f"a table was changed while the transaction ran (seen at {refusal.shard}); try again")
+        words = "waited too long for" if cause == TIMED_OUT else "was wounded by"
+        winner = ids.to_text(refusal.winner) if refusal.winner else ""
+        table = self.gateway.catalog.name_of(refusal.table)
+        return Conflict(
+            f"aborted at {refusal.shard}: it {words} {winner or 'another transaction'}; a retry with its age can help",
+            conflict=ConflictInfo(winner, table, [], refusal.waited_ms),
+        )
+
+    def _fail(self, error: StoreError) -> None:
+        info: ErrorInfo = error.info
+        info.transaction = info.transaction or ids.to_text(self._txn)
+        if info.retryable and info.outcome == DID_NOT_HAPPEN:
+            info.detail = {**info.detail, "age": self.age.hex()}
+        self._on_end(error)
+
+    def fail(self, error: StoreError) -> None:
+        """Ended before an attempt began (planning, the catalog)."""
+        self._on_end(error)
+
+

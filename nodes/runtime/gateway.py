@@ -1,0 +1,303 @@
+"""The gateway: what any node does for a client (DESIGN.md §5, executing and retries).
+
+It plans the statements, mints an id for every attempt, drives the attempts (nodes/runtime/execution.py) and hands
+each message to the attempt, read or question it belongs to.
+
+*Invariants*: no id is minted before an oracle value was heard. "No such table" and its like are told only after a
+read index on `s0`, and the catalog here has caught up with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nodes import ids
+from nodes.core.replicated_log import TICK_MS
+from nodes.core.txn.attempt import Attempt
+from nodes.core.txn.messages import (
+    CatalogIs,
+    Decided,
+    Deciding,
+    FateKnown,
+    Finished,
+    InDoubt,
+    NotHome,
+    Refused,
+    SnapshotRefused,
+    SnapshotRows,
+    Voted,
+    Wound,
+)
+from nodes.errors import BadRequest, NotFound, NotSupported, StoreError, TooLarge, Unavailable
+from nodes.requests import Fate, Reply, Request
+from nodes.runtime.catalog import Catalog
+from nodes.runtime.execution import Execution
+from nodes.runtime.questions import CatalogQuestion, FateQuestion
+from nodes.runtime.snapshot import SnapshotRun
+from nodes.runtime.surroundings import Surroundings
+from nodes.sql.plan import Plan, PlanCache
+from nodes.sql.schema import Fragment, ShardRows
+
+MAX_STATEMENTS = 1_000
+MAX_TIMEOUT_MS = 60_000
+MAX_LIVE = 4_096
+HEAR_AGAIN_TICKS = 20
+# What a stale catalog can be wrong about: told to a client only after s0's leader was asked.
+CATALOG_ERRORS = frozenset({"42P01", "42703", "42P07", "42883", "42804"})
+
+Rows = dict[str, list[ShardRows]]
+
+
+class Gateway:
+    """`surroundings` is the node; `catalog` what it knows of tables."""
+
+    def __init__(self, surroundings: Surroundings, catalog: Catalog) -> None:
+        self.surroundings = surroundings
+        self.catalog = catalog
+        self.plans = PlanCache()
+        self.attempts: dict[bytes, Attempt] = {}
+        self.reads: dict[int, SnapshotRun] = {}
+        self.questions: dict[int, CatalogQuestion | FateQuestion] = {}
+        self.heard = 0
+        self._heard_at = 0
+        self._counter = 0
+        self._numbers = 0
+        self._unplanned: dict[int, Execution] = {}
+        self._handlers: dict[type, Callable[[int, Any], None]] = {
+            Voted: lambda sender, message: self._to_attempt(message, "on_voted"),
+            Finished: self._on_finished,
+            Refused: self._on_refused,
+            Decided: self._on_decided,
+            NotHome: self._on_not_home,
+            Wound: lambda sender, message: self._to_attempt(message, "on_wound"),
+            InDoubt: self._on_in_doubt,
+            SnapshotRows: self._on_rows,
+            SnapshotRefused: self._on_read_refused,
+            FateKnown: self._on_answer,
+            CatalogIs: self._on_answer,
+        }
+
+    # -- what clients ask
+
+    def submit(
+        self,
+        request: Request,
+        named: bool,
+        age: bytes,
+        on_named: Callable[[str], None],
+        on_end: Callable[[Reply | StoreError], None],
+    ) -> None:
+        """`on_end` is called once, with a Reply or a StoreError; never raises for what a client sent."""
+        try:
+            self._check(request)
+        except StoreError as error:
+            on_end(error)
+            return
+        deadline = self.surroundings.now + max(1, request.timeout_ms // TICK_MS)
+        execution = Execution(self, request, deadline, named, age, on_named, on_end)
+        self._when_heard(execution)
+
+    def ask_fate(self, text: str, fence: bool, timeout_ms: int, then: Callable[[Fate | StoreError], None]) -> None:
+        """The fate of an id in text form, from its home."""
+        try:
+            txn = ids.from_text(text)
+        except ValueError as error:
+            then(NotFound(f"no such transaction: {error}"))
+            return
+        if not ids.belongs_to(txn, self.surroundings.cluster_id):
+            then(NotFound("no such transaction: the id was minted by another cluster"))
+            return
+        deadline = self.surroundings.now + max(1, min(timeout_ms, MAX_TIMEOUT_MS) // TICK_MS)
+        number = self._number()
+
+        def ended(fate: Fate | None, error: StoreError | None) -> None:
+            self.questions.pop(number, None)
+            then(error if fate is None else fate)  # type: ignore[arg-type]
+
+        self.questions[number] = FateQuestion(self.surroundings, number, txn, fence, deadline, ended)
+
+    def _check(self, request: Request) -> None:
+        if not request.statements:
+            raise BadRequest("a request needs at least one statement", sqlstate="42601")
+        if len(request.statements) > MAX_STATEMENTS:
+            raise TooLarge(f"{len(request.statements)} statements; at most {MAX_STATEMENTS} are allowed: split it")
+        if not 1 <= request.timeout_ms <= MAX_TIMEOUT_MS:
+            raise BadRequest(f"timeout_ms must lie between 1 and {MAX_TIMEOUT_MS}")
+        if len(self.attempts) + len(self.reads) >= MAX_LIVE:
+            raise Unavailable(f"n{self.surroundings.node} has too many requests under way; nothing happened")
+
+    # -- planning
+
+    def _when_heard(self, execution: Execution) -> None:
+        """Ids are dated by oracle time, so the first request of a node waits for a value."""
+        if self.heard:
+            if self.surroundings.now - self._heard_at >= HEAR_AGAIN_TICKS:
+                self._heard_at = self.surroundings.now
+                self.surroundings.timestamp(self.hear)
+            self._plan(execution)
+            return
+        number = self._number()
+        self._unplanned[number] = execution
+
+        def then(ts: int) -> None:
+            self.hear(ts)
+            if self._unplanned.pop(number, None) is not None:
+                self._plan(execution)
+
+        self.surroundings.timestamp(then)
+
+    def _plan(self, execution: Execution, is_confirmed: bool = False) -> None:
+        try:
+            execution.run(self._plans_of(execution.request))
+        except StoreError as error:
+            if error.info.sqlstate in CATALOG_ERRORS and not is_confirmed:
+                self._confirm_catalog(execution)
+            else:
+                execution.fail(error)
+
+    def _plans_of(self, request: Request) -> list[Plan]:
+        plans = []
+        for number, statement in enumerate(request.statements):
+            try:
+                plans.append(self.plans.get(statement.sql, self.catalog))
+            except StoreError as error:
+                error.info.statement = number
+                raise
+        if len(plans) > 1 and any(plan.kind == "create_table" for plan in plans):
+            raise NotSupported("a DDL statement must be the only statement of its transaction", sqlstate="25001")
+        if request.read_only and not all(plan.reads_only for plan in plans):
+            raise BadRequest("the transaction is read only and a statement writes", sqlstate="25006")
+        return plans
+
+    def _confirm_catalog(self, execution: Execution) -> None:
+        number = self._number()
+
+        def then(version: int | None, error: StoreError | None) -> None:
+            self.questions.pop(number, None)
+            if error is not None or version is None:
+                execution.fail(error or Unavailable("the catalog could not be asked"))
+            else:
+                self._plan_at(execution, version)
+
+        self.questions[number] = CatalogQuestion(self.surroundings, number, execution.deadline, then)
+
+    def _plan_at(self, execution: Execution, version: int) -> None:
+        """Plan afresh as soon as this node's catalog has that version."""
+        number = self._number()
+        self._unplanned[number] = execution
+
+        def then() -> None:
+            if self._unplanned.pop(number, None) is not None:
+                self._plan(execution, is_confirmed=True)
+
+        self.catalog.when(version, then)
+
+    def replan(self, execution: Execution, version: int) -> None:
+        """A shard refused the versions that a statement was planned with."""
+        self._confirm_catalog(execution) if version <= self.catalog.version else self._plan_at(execution, version)
+
+    # -- what executions ask
+
+    def mint(self, home: str) -> bytes:
+        self._counter += 1
+        around = self.surroundings
+        return ids.mint(self.heard, around.node, around.boot, self._counter, home, around.cluster_id)
+
+    def begin_attempt(self, attempt: Attempt) -> None:
+        self.attempts[attempt.txn] = attempt
+        attempt.start()
+
+    def end_attempt(self, txn: bytes) -> None:
+        self.attempts.pop(txn, None)
+
+    def begin_read(
+        self,
+        parts: dict[str, list[Fragment]],
+        deadline: int,
+        then: Callable[[int, Rows, StoreError | None, int], None],
+    ) -> None:
+        number = self._number()
+
+        def ended(ts: int, rows: Rows, error: StoreError | None, stale: int) -> None:
+            self.reads.pop(number, None)
+            self.hear(ts)
+            then(ts, rows, error, stale)
+
+        self.reads[number] = SnapshotRun(self.surroundings, number, parts, deadline, ended)
+
+    def hear(self, ts: int) -> None:
+        if ts > self.heard:
+            self.heard = ts
+            self._heard_at = self.surroundings.now
+
+    def _number(self) -> int:
+        """Names a question; unique over the lives of this node."""
+        self._numbers += 1
+        return self.surroundings.boot << 40 | self._numbers
+
+    # -- messages and time
+
+    def receive(self, sender: int, message: Any) -> None:
+        handler = self._handlers.get(type(message))
+        if handler is not None:
+            handler(sender, message)
+
+    def tick(self) -> None:
+        for attempt in list(self.attempts.values()):
+            attempt.tick()
+        for read in list(self.reads.values()):
+            read.tick()
+        for question in list(self.questions.values()):
+            question.tick()
+        late = [(number, e) for number, e in self._unplanned.items() if e.deadline <= self.surroundings.now]
+        for number, execution in late:
+            del self._unplanned[number]
+            execution.fail(Unavailable("no oracle value, or no fresh catalog, by the deadline; nothing happened"))
+
+    def _to_attempt(self, message: Any, handler: str) -> None:
+        attempt = self.attempts.get(message.txn)
+        if attempt is not None:
+            getattr(attempt, handler)(message)
+
+    def _on_finished(self, sender: int, message: Finished) -> None:
+        self.hear(message.commit_ts)
+        self._to_attempt(message, "on_finished")
+
+    def _on_decided(self, sender: int, message: Decided) -> None:
+        self.hear(message.commit_ts)
+        self._to_attempt(message, "on_decided")
+
+    def _on_refused(self, sender: int, message: Refused) -> None:
+        self.surroundings.on_hint(message.shard, sender, message.leader)
+        self._to_attempt(message, "on_refused")
+
+    def _on_not_home(self, sender: int, message: NotHome) -> None:
+        self.surroundings.on_hint(message.group, sender, message.leader)
+        self._to_attempt(message, "on_not_home")
+
+    def _on_in_doubt(self, sender: int, message: InDoubt) -> None:
+        attempt = self.attempts.get(message.txn)
+        if attempt is not None:
+            attempt.on_in_doubt(message)
+        else:
+            self.surroundings.send(message.node, message.shard, Deciding(message.txn, message.shard, False))
+
+    def _on_rows(self, sender: int, message: SnapshotRows) -> None:
+        read = self.reads.get(message.number)
+        if read is not None:
+            read.on_rows(message)
+
+    def _on_read_refused(self, sender: int, message: SnapshotRefused) -> None:
+        self.surroundings.on_hint(message.shard, sender, message.leader)
+        read = self.reads.get(message.number)
+        if read is not None:
+            read.on_refused(message)
+
+    def _on_answer(self, sender: int, message: FateKnown | CatalogIs) -> None:
+        question = self.questions.get(message.number)
+        if isinstance(question, FateQuestion) and isinstance(message, FateKnown):
+            self.surroundings.on_hint(question.group, sender, message.leader) if not message.state else None
+            question.on_answer(message)
+        elif isinstance(question, CatalogQuestion) and isinstance(message, CatalogIs):
+            question.on_answer(message)

@@ -1,0 +1,73 @@
+"""Rows of several shards become the one result that one database would have given (DESIGN.md §6).
+
+What remains of a query after pushdown runs in an in-memory database of the shards' own kind. One shard's rows, and
+rows whose order says nothing, are only joined.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import apsw
+
+from nodes.requests import Result, Value
+from nodes.sql.binding import Bound, Merge
+from nodes.sql.expressions import quote
+from nodes.sql.schema import ShardRows
+from nodes.storage.functions import register
+
+_local = threading.local()
+
+
+def merge(bound: Bound, rows: dict[int, ShardRows]) -> Result:
+    """The result of a bound statement from the answers of all its fragments; StoreError for what the rest of the
+    query does wrong."""
+    if bound.kind == "create_table":
+        return Result()
+    plan = bound.merge
+    if len(rows) == 1:
+        (answer,) = rows.values()
+        found, count = answer.rows, answer.row_count
+    elif plan.sql:
+        found = _query(plan, rows)
+        count = len(found)
+    else:
+        found = _joined(plan, rows)
+        count = sum(answer.row_count for answer in rows.values())
+    if plan.booleans:
+        _make_booleans(plan.booleans, found)
+    return Result(list(bound.columns), found, count)
+
+
+def _joined(plan: Merge, rows: dict[int, ShardRows]) -> list[list[Value]]:
+    if plan.order is not None and any(answer.rows for answer in rows.values()):
+        return [rows[shard].rows[place] for shard, place in plan.order]
+    return [row for shard in sorted(rows) for row in rows[shard].rows]
+
+
+def _make_booleans(positions: tuple[int, ...], rows: list[list[Value]]) -> None:
+    for row in rows:
+        for position in positions:
+            if row[position] is not None:
+                row[position] = bool(row[position])
+
+
+def _query(plan: Merge, rows: dict[int, ShardRows]) -> list[list[Value]]:
+    connection = _connection()
+    names = ", ".join(quote(name) for name in plan.names)
+    marks = ", ".join("?" * len(plan.names))
+    connection.execute(f"CREATE TABLE gathered ({names})")
+    try:
+        every = [row for shard in sorted(rows) for row in rows[shard].rows]
+        connection.executemany(f"INSERT INTO gathered VALUES ({marks})", every)
+        return [list(row) for row in connection.execute(plan.sql, tuple(plan.params))]
+    finally:
+        connection.execute("DROP TABLE gathered")
+
+
+def _connection() -> apsw.Connection:
+    connection: apsw.Connection | None = getattr(_local, "connection", None)
+    if connection is None:
+        connection = _local.connection = apsw.Connection(":memory:")
+        register(connection)
+    return connection

@@ -1,0 +1,101 @@
+"""Questions that a gateway repeats until the leader of a group answers or the deadline comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nodes import ids
+from nodes.core.txn.messages import AskCatalog, AskFate, CatalogIs, FateKnown
+from nodes.errors import DID_NOT_HAPPEN, HAPPENED, UNKNOWN, OutcomeUnknown, StoreError, Unavailable
+from nodes.requests import ABORTED, COMMITTED, Fate
+from nodes.runtime.surroundings import Surroundings
+
+ASK_AGAIN_TICKS = 10
+
+OUTCOMES = {COMMITTED: HAPPENED, ABORTED: DID_NOT_HAPPEN}
+
+
+class Question:
+    """Asks `group` with the message that `ask` makes; `then(answer, error)` once."""
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        group: str,
+        message: Any,
+        deadline: int,
+        then: Callable[[Any, StoreError | None], None],
+    ) -> None:
+        self.group = group
+        self.is_over = False
+        self._surroundings = surroundings
+        self._message = message
+        self._deadline = deadline
+        self._then = then
+        self._sent_to = 0
+        self._sent_at = 0
+        self._send()
+
+    def _send(self) -> None:
+        self._sent_to = self._surroundings.to_leader(self.group, self._message)
+        self._sent_at = self._surroundings.now
+
+    def tick(self) -> None:
+        now = self._surroundings.now
+        leader = self._surroundings.leader_of(self.group)
+        if now >= self._deadline:
+            self.end(None, self.no_answer())
+        elif leader and (leader != self._sent_to or now - self._sent_at >= ASK_AGAIN_TICKS):
+            self._send()
+
+    def end(self, answer: Any, error: StoreError | None) -> None:
+        if not self.is_over:
+            self.is_over = True
+            self._then(answer, error)
+
+    def on_not_leader(self) -> None:
+        self._sent_to = 0
+
+    def no_answer(self) -> StoreError:
+        return Unavailable(f"{self.group} has no leader that answered by the deadline; ask again")
+
+
+class CatalogQuestion(Question):
+    """The catalog version of `s0` now; answers with an integer."""
+
+    def __init__(
+        self, surroundings: Surroundings, number: int, deadline: int, then: Callable[[Any, StoreError | None], None]
+    ) -> None:
+        super().__init__(surroundings, "s0", AskCatalog(number, surroundings.node), deadline, then)
+
+    def on_answer(self, message: CatalogIs) -> None:
+        self.end(message.version, None)
+
+
+class FateQuestion(Question):
+    """The fate of an id, or its fence; answers with a Fate."""
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        number: int,
+        txn: bytes,
+        fence: bool,
+        deadline: int,
+        then: Callable[[Any, StoreError | None], None],
+    ) -> None:
+        self._txn = txn
+        message = AskFate(number, txn, surroundings.node, fence)
+        super().__init__(surroundings, ids.home_of(txn), message, deadline, then)
+
+    def on_answer(self, message: FateKnown) -> None:
+        if not message.state:
+            self.on_not_leader()
+            return
+        outcome = OUTCOMES.get(message.state, UNKNOWN)
+        self.end(Fate(ids.to_text(message.txn), message.state, outcome, message.commit_ts, message.reason), None)
+
+    def no_answer(self) -> StoreError:
+        words = f"the home of this transaction ({self.group}) did not answer by the deadline; ask again"
+        return OutcomeUnknown(words, transaction=ids.to_text(self._txn), retryable=True)

@@ -1,0 +1,53 @@
+"""Where a group's leader probably is.
+
+A node that holds a replica asks its log; of other groups it keeps what refusals hinted at, starting with the
+preferred leader. A wrong guess costs a refusal, never correctness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+
+class Router:
+    """`members` of every group, by name; `local` gives the leader that a local replica knows (0: none)."""
+
+    def __init__(self, members: Mapping[str, tuple[int, ...]]) -> None:
+        self.members = dict(members)
+        self._local: dict[str, Callable[[], int]] = {}
+        self._guess = {group: nodes[0] for group, nodes in members.items()}
+
+    def add_local(self, group: str, leader: Callable[[], int]) -> None:
+        self._local[group] = leader
+
+    def leader_of(self, group: str) -> int:
+        """A node number, 0 when no leader is known."""
+        local = self._local.get(group)
+        return local() if local is not None else self._guess.get(group, 0)
+
+    def on_hint(self, group: str, refused_by: int, leader: int) -> None:
+        """`refused_by` does not lead the group; it believes that `leader` does (0: it knows none)."""
+        nodes = self.members.get(group)
+        if nodes is None or group in self._local or self._guess[group] != refused_by:
+            return
+        following = nodes[(nodes.index(refused_by) + 1) % len(nodes)] if refused_by in nodes else nodes[0]
+        self._guess[group] = leader if leader in nodes and leader != refused_by else following
+
+    def on_peer_lost(self, peer: int) -> None:
+        for group in self._guess:
+            self.on_hint(group, peer, 0)
+
+
+def place(nodes: int, shards: int, replicas: int) -> dict[str, tuple[int, ...]]:
+    """The founders' placement: group -> nodes, the preferred leader first. `s0` is on up to five nodes.
+
+    Coordinator groups c1.. (three, or one per node when there are fewer) and shards take turns over the nodes.
+    """
+
+    def ring(start: int, count: int) -> tuple[int, ...]:
+        return tuple((start + i) % nodes + 1 for i in range(count))
+
+    groups = {f"c{i + 1}": ring(i, replicas) for i in range(min(3, nodes))}
+    groups["s0"] = ring(0, min(nodes, 5))
+    groups.update({f"s{i}": ring(i, replicas) for i in range(1, shards + 1)})
+    return groups

@@ -1,0 +1,29 @@
+"""What the gateway's parts need of the node around them; nodes/runtime/driver.py gives it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class Surroundings(Protocol):
+    """`now` counts ticks; `shards` is the number of user shards; `boot` names this life of the node."""
+
+    node: int
+    boot: int
+    now: int
+    shards: int
+    cluster_id: bytes
+    rng: random.Random
+
+    def send(self, node: int, target: str, message: Any) -> None: ...
+
+    def to_leader(self, group: str, message: Any) -> int:
+        """The node it was sent to, 0: no leader is known and nothing left."""
+
+    def leader_of(self, group: str) -> int: ...
+
+    def on_hint(self, group: str, refused_by: int, leader: int) -> None: ...
+
+    def timestamp(self, then: Callable[[int], None]) -> None: ...

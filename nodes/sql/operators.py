@@ -1,0 +1,361 @@
+"""Operators and functions of expressions; importing this module makes them known to `nodes.sql.expressions`.
+
+Whether operands are grouped as PostgreSQL groups them was checked before (`nodes.sql.precedence`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlglot import exp
+
+from nodes.errors import NotSupported
+from nodes.sql import types
+from nodes.sql.expressions import (
+    ATOM,
+    NOTHING,
+    Scope,
+    Typed,
+    constant,
+    integer_constant,
+    integer_literal,
+    mismatch,
+    only,
+    to_text,
+    translate,
+    translates,
+)
+from nodes.sql.parse import UnaryPlus, syntax_error
+from nodes.sql.precedence import ADD, AND, COMPARE, IS, MINUS, MULTIPLY, NOT, OR, OTHER, RANGE
+from nodes.sql.schema import BIGINT, BOOLEAN, INT, TEXT
+from nodes.sql.types import INTEGERS, NUMERIC, UNKNOWN
+
+MAX_TEXT = 100_000  # characters of one condition
+
+_COMPARISONS: dict[type[exp.Expr], str] = {
+    exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
+}  # fmt: skip
+_ARITHMETIC: dict[type[exp.Expr], tuple[str, int]] = {
+    exp.Add: ("+", ADD), exp.Sub: ("-", ADD), exp.Mul: ("*", MULTIPLY), exp.Div: ("/", MULTIPLY),
+    exp.Mod: ("%", MULTIPLY),
+}  # fmt: skip
+
+
+def no_operator(sign: str, *items: Typed) -> Exception:
+    """42883 as PostgreSQL words it; NUMERIC operands are rather refused, for PostgreSQL has such operators."""
+    if any(item.type == NUMERIC for item in items):
+        return NotSupported("arithmetic on NUMERIC")
+    words = [types.WORDS[item.type] for item in items]
+    shown = f"{sign} {words[0]}" if len(words) == 1 else f"{words[0]} {sign} {words[1]}"
+    return mismatch("42883", f"operator does not exist: {shown}")
+
+
+# -- logic
+
+
+@translates(exp.And, exp.Or)
+def _logic(scope: Scope, node: exp.And | exp.Or) -> Typed:
+    only(node, "this", "expression")
+    word, level = ("AND", AND) if isinstance(node, exp.And) else ("OR", OR)
+    left = scope.boolean(translate(scope, node.this), word)
+    scope.lazy += 1
+    right = scope.boolean(translate(scope, node.expression), word)
+    scope.lazy -= 1
+    decides = word == "OR"
+    for item, other in ((left, right), (right, left)):
+        if item.constant is decides:
+            return constant(decides, BOOLEAN)
+        if item.constant is (not decides):
+            return other
+    return scope.fold_constant(joined(word, level, left, right), (left, right), strict=False)
+
+
+def joined(word: str, level: int, left: Typed, right: Typed) -> Typed:
+    """AND or OR. SQLite works out both sides of a value: where the right one may fail, it waits for the left one."""
+    if "pg_" not in right.sql:
+        return Typed(BOOLEAN, f"{wrapped(left)} {word} {wrapped(right)}", level)
+    if len(left.sql) + len(right.sql) > MAX_TEXT:
+        raise NotSupported("a condition of this size")
+    decided, open_value = (0, 1) if word == "AND" else (1, 0)
+    rest = f"WHEN {open_value} THEN {right.sql} ELSE nullif({right.sql}, {open_value})"
+    return Typed(BOOLEAN, f"(CASE {left.sql} WHEN {decided} THEN {decided} {rest} END)", level)
+
+
+@translates(exp.Not)
+def _not(scope: Scope, node: exp.Not) -> Typed:
+    only(node, "this")
+    item = scope.boolean(translate(scope, node.this), "NOT")
+    return scope.fold_constant(Typed(BOOLEAN, f"NOT ({item.sql})", NOT), (item,))
+
+
+@translates(exp.Is)
+def _is(scope: Scope, node: exp.Is) -> Typed:
+    only(node, "this", "expression", "negate")
+    item = translate(scope, node.this)
+    word = "IS NOT" if node.args.get("negate") else "IS"
+    if isinstance(node.expression, exp.Null):
+        scope.parameters.leave(item)
+        result = Typed(BOOLEAN, f"({item.sql}) {word} NULL", IS)
+    elif isinstance(node.expression, exp.Boolean):
+        truth = "TRUE" if node.expression.this else "FALSE"
+        item = scope.boolean(item, f"IS {truth}")
+        result = Typed(BOOLEAN, f"({item.sql}) {word} {truth}", IS)
+    else:
+        raise NotSupported("IS with anything but NULL, TRUE, FALSE and DISTINCT FROM")
+    return scope.fold_constant(result, (item,), strict=False)
+
+
+# -- comparison
+
+
+def same_type(scope: Scope, sign: str, left: Typed, right: Typed) -> tuple[Typed, Typed]:
+    """Both operands of a comparison, in types that compare; 42883."""
+    if UNKNOWN == left.type == right.type:
+        return scope.coerce(left, TEXT), scope.coerce(right, TEXT)
+    if left.type == UNKNOWN and right.type != NUMERIC:
+        left = scope.coerce(left, right.type)
+    if right.type == UNKNOWN and left.type != NUMERIC:
+        right = scope.coerce(right, left.type)
+    if NUMERIC in (left.type, right.type) or (left.type != right.type and not {left.type, right.type} <= set(INTEGERS)):
+        raise no_operator(sign, left, right)
+    return left, right
+
+
+def compare(scope: Scope, sign: str, left: Typed, right: Typed, engine_sign: str = "") -> Typed:
+    left, right = same_type(scope, sign, left, right)
+    result = Typed(BOOLEAN, f"{wrapped(left)} {engine_sign or sign} {wrapped(right)}", COMPARE)
+    if sign == "=":
+        result.equal = equality(left, [right]) or equality(right, [left])
+    return scope.fold_constant(result, (left, right))
+
+
+def wrapped(item: Typed) -> str:
+    """SQLite's precedence is its own: operands that are not atoms go in parentheses."""
+    return item.sql if item.precedence == ATOM else f"({item.sql})"
+
+
+def equality(column: Typed, values: list[Typed]) -> tuple[int, list[Typed]] | None:
+    if column.column >= 0 and all(value.is_source for value in values):
+        return column.column, values
+    return None
+
+
+@translates(*_COMPARISONS)
+def _comparison(scope: Scope, node: exp.Binary) -> Typed:
+    only(node, "this", "expression")
+    left, right = translate(scope, node.this), translate(scope, node.expression)
+    return compare(scope, _COMPARISONS[type(node)], left, right)
+
+
+@translates(exp.NullSafeEQ, exp.NullSafeNEQ)
+def _distinct_from(scope: Scope, node: exp.Binary) -> Typed:
+    only(node, "this", "expression")
+    sign = "IS" if isinstance(node, exp.NullSafeEQ) else "IS NOT"
+    left, right = translate(scope, node.this), translate(scope, node.expression)
+    left, right = same_type(scope, "=", left, right)
+    result = Typed(BOOLEAN, f"{wrapped(left)} {sign} {wrapped(right)}", IS)
+    return scope.fold_constant(result, (left, right), strict=False)
+
+
+@translates(exp.Between)
+def _between(scope: Scope, node: exp.Between) -> Typed:
+    only(node, "this", "low", "high")
+    item = translate(scope, node.this)
+    low = compare(scope, ">=", item, translate(scope, node.args["low"]))
+    item = translate(scope, node.this)
+    high = compare(scope, "<=", item, translate(scope, node.args["high"]))
+    result = Typed(BOOLEAN, f"({wrapped(low)} AND {wrapped(high)})", RANGE)
+    if False in (low.constant, high.constant):
+        return constant(False, BOOLEAN)
+    return scope.fold_constant(result, (low, high), strict=False)
+
+
+@translates(exp.In)
+def _in(scope: Scope, node: exp.In) -> Typed:
+    """PostgreSQL makes one array of the values without columns, and compares the others one by one after it."""
+    only(node, "this", "expressions")
+    if not node.expressions:
+        raise syntax_error("an empty IN list")
+    item = translate(scope, node.this)
+    fixed, varying = _listed(scope, node.expressions)
+    common = _array_type([item, *fixed]) if len(fixed) > 1 else ""
+    if common:
+        array = _in_array(scope, translate(scope, node.this), [scope.coerce(value, common) for value in fixed])
+        pieces = [array]
+    else:
+        pieces = [compare(scope, "=", translate(scope, node.this), value) for value in fixed]
+    pieces += [compare(scope, "=", translate(scope, node.this), value) for value in varying]
+    result = pieces[0]
+    for piece in pieces[1:]:
+        result = scope.fold_constant(joined("OR", OR, result, piece), (result, piece), strict=False)
+    if not varying and not common and len(fixed) == 1:
+        result.equal = pieces[0].equal
+    return result
+
+
+def _listed(scope: Scope, nodes: list[exp.Expr]) -> tuple[list[Typed], list[Typed]]:
+    """The values without and with columns."""
+    fixed: list[Typed] = []
+    varying: list[Typed] = []
+    for node in nodes:
+        before = len(scope.used_columns)
+        value = translate(scope, node)
+        (fixed if len(scope.used_columns) == before else varying).append(value)
+    return fixed, varying
+
+
+def _array_type(items: list[Typed]) -> str:
+    """The common type of a list, "" if it has none."""
+    known = {item.type for item in items} - {UNKNOWN}
+    if known == {INT, BIGINT}:
+        return BIGINT
+    return TEXT if not known else known.pop() if len(known) == 1 else ""
+
+
+def _in_array(scope: Scope, item: Typed, values: list[Typed]) -> Typed:
+    pairs = [same_type(scope, "=", item, value) for value in values]
+    item, values = pairs[0][0], [value for _, value in pairs]
+    result = Typed(BOOLEAN, f"{wrapped(item)} IN ({', '.join(value.sql for value in values)})", RANGE)
+    result.equal = equality(item, values)
+    return scope.fold_constant(result, (item, *values), strict=False)
+
+
+@translates(exp.Like, exp.Escape)
+def _like(scope: Scope, node: exp.Like | exp.Escape) -> Typed:
+    escape: Typed | None = None
+    if isinstance(node, exp.Escape):
+        only(node, "this", "expression")
+        if not isinstance(node.this, exp.Like):
+            raise NotSupported("ESCAPE without LIKE")
+        escape = translate(scope, node.expression)
+        node = node.this
+    only(node, "this", "expression", "negate")
+    items = [translate(scope, node.this), translate(scope, node.expression)]
+    for item in items:
+        if item.type not in (TEXT, UNKNOWN):
+            raise no_operator("~~", *items)
+    if escape is not None:
+        if escape.type not in (TEXT, UNKNOWN):
+            raise mismatch("42883", "function pg_catalog.like_escape does not exist")
+        items.append(escape)
+    items = [scope.coerce(item, TEXT) for item in items]
+    called = ", ".join([item.sql for item in items] + (["'\\'"] if escape is None else []))
+    result = Typed(BOOLEAN, f"pg_like({called})", RANGE)
+    if node.args.get("negate"):
+        result = Typed(BOOLEAN, f"NOT {result.sql}", NOT)
+    return scope.fold_constant(result, items)
+
+
+# -- arithmetic
+
+
+@translates(*_ARITHMETIC)
+def _arithmetic(scope: Scope, node: exp.Binary) -> Typed:
+    only(node, "this", "expression", "typed", "safe")
+    sign, level = _ARITHMETIC[type(node)]
+    left, right = translate(scope, node.this), translate(scope, node.expression)
+    return arithmetic(scope, sign, level, left, right)
+
+
+def arithmetic(scope: Scope, sign: str, level: int, left: Typed, right: Typed) -> Typed:
+    """+ - * / % of integers, checked wherever the result could leave its type."""
+    if UNKNOWN == left.type == right.type:
+        raise mismatch("42725", f"operator is not unique: unknown {sign} unknown")
+    if left.type == UNKNOWN and right.type in INTEGERS:
+        left = scope.coerce(left, right.type)
+    if right.type == UNKNOWN and left.type in INTEGERS:
+        right = scope.coerce(right, left.type)
+    if left.type not in INTEGERS or right.type not in INTEGERS:
+        raise no_operator(sign, left, right)
+    to = BIGINT if BIGINT in (left.type, right.type) else INT
+    result = divided(sign, to, left, right) if sign in "/%" else computed(sign, level, to, left, right)
+    return scope.fold_constant(result, (left, right))
+
+
+def bounds(sign: str, left: Typed, right: Typed) -> tuple[int, int]:
+    """The least and greatest exact result of + - *."""
+    if sign == "+":
+        return left.low + right.low, left.high + right.high
+    if sign == "-":
+        return left.low - right.high, left.high - right.low
+    corners = [x * y for x in (left.low, left.high) for y in (right.low, right.high)]
+    return min(corners), max(corners)
+
+
+def computed(sign: str, level: int, to: str, left: Typed, right: Typed) -> Typed:
+    return checked(to, f"{wrapped(left)} {sign} {wrapped(right)}", level, bounds(sign, left, right))
+
+
+def checked(to: str, sql: str, level: int, within: tuple[int, int]) -> Typed:
+    """An integer expression, with a range check unless `within` shows that it needs none."""
+    low, high = types.RANGES[to]
+    if low <= within[0] and within[1] <= high:
+        result = Typed(to, sql, level)
+        result.low, result.high = within
+        return result
+    return called("pg_int4" if to == INT else "pg_int8", to, level, sql)
+
+
+def called(function: str, to: str, level: int, arguments: str) -> Typed:
+    return Typed(to, f"{function}({arguments})", level)
+
+
+def divided(sign: str, to: str, left: Typed, right: Typed) -> Typed:
+    """By a known divisor other than 0 and -1 SQLite does as PostgreSQL does."""
+    plain = right.constant is not NOTHING and right.constant not in (None, 0, -1)
+    if plain:
+        return Typed(to, f"{wrapped(left)} {sign} {right.sql}", MULTIPLY)
+    if sign == "%":
+        return called("pg_modulo", to, MULTIPLY, f"{left.sql}, {right.sql}")
+    result = called("pg_divide", to, MULTIPLY, f"{left.sql}, {right.sql}")
+    return called("pg_int4", to, MULTIPLY, result.sql) if to == INT else result
+
+
+@translates(exp.Neg)
+def _negate(scope: Scope, node: exp.Neg) -> Typed:
+    only(node, "this")
+    value = integer_literal(node)
+    if value is not None:
+        return integer_constant(value)
+    item = translate(scope, node.this)
+    if item.type == UNKNOWN:
+        raise NotSupported("- before a literal or parameter of unknown type")
+    if item.type not in INTEGERS:
+        raise no_operator("-", item)
+    result = checked(item.type, f"-{wrapped(item)}", MINUS, (-item.high, -item.low))
+    return scope.fold_constant(result, (item,))
+
+
+@translates(UnaryPlus)
+def _plus(scope: Scope, node: UnaryPlus) -> Typed:
+    only(node, "this")
+    item = translate(scope, node.this)
+    if item.type == UNKNOWN:
+        raise NotSupported("+ before a literal or parameter of unknown type")
+    if item.type not in INTEGERS:
+        raise no_operator("+", item)
+    item.column = -1
+    return item
+
+
+@translates(exp.DPipe)
+def _concatenate(scope: Scope, node: exp.DPipe) -> Typed:
+    only(node, "this", "expression", "safe")
+    left, right = translate(scope, node.this), translate(scope, node.expression)
+    if not {left.type, right.type} & {TEXT, UNKNOWN}:
+        raise no_operator("||", left, right)
+    if NUMERIC in (left.type, right.type):
+        raise NotSupported("|| on NUMERIC")
+    items = [scope.coerce(item, TEXT) if item.type == UNKNOWN else item for item in (left, right)]
+    texts = [item if item.type == TEXT else to_text(item) for item in items]
+    return scope.fold_constant(Typed(TEXT, " || ".join(wrapped(text) for text in texts), OTHER), items)
+
+
+def texts(scope: Scope, items: Sequence[Typed], name: str) -> list[Typed]:
+    """Arguments that must be TEXT; 42883."""
+    for item in items:
+        if item.type == NUMERIC:
+            raise NotSupported("functions on NUMERIC")
+        if item.type not in (TEXT, UNKNOWN):
+            raise mismatch("42883", f"function {name}({types.WORDS[item.type]}) does not exist")
+    return [scope.coerce(item, TEXT) for item in items]

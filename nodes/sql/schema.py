@@ -1,0 +1,100 @@
+"""Tables as every floor sees them: what `s0` keeps as catalog rows, what engines create, what plans are made for.
+
+A table's *version* rises with every DDL that changes its plans; its *shape* with every change of its columns; physical
+names hold table id and shape. Primary key columns are NOT NULL. `shard_by` is part of the primary key.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+INT, BIGINT, TEXT, BOOLEAN = "INT", "BIGINT", "TEXT", "BOOLEAN"
+
+SHARD_SLOTS = 1024
+
+
+class ColumnDef(msgspec.Struct, array_like=True, frozen=True):
+    """`default` is a constant value, used when `has_default`; other defaults are refused for now."""
+
+    name: str
+    type: str
+    not_null: bool = False
+    has_default: bool = False
+    default: Any = None
+
+
+class CheckDef(msgspec.Struct, array_like=True, frozen=True):
+    """A CHECK constraint: its name as PostgreSQL would give it and its expression in the engine's dialect."""
+
+    name: str
+    expression: str
+
+
+class TableDef(msgspec.Struct, array_like=True, frozen=True):
+    """`primary_key` and `shard_by` hold positions in `columns`, in key order."""
+
+    id: int
+    name: str
+    version: int
+    shape: int
+    columns: tuple[ColumnDef, ...]
+    primary_key: tuple[int, ...]
+    shard_by: tuple[int, ...]
+    checks: tuple[CheckDef, ...] = ()
+
+    @property
+    def physical(self) -> str:
+        """The current-version table in every engine; its history is `physical + "__history"`."""
+        return f"t{self.id}_{self.shape}"
+
+
+class Lock(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A lock that a statement needs: `key` b"" is the whole table on that shard, else `keys.encode` of a full key."""
+
+    table: int
+    key: bytes
+    mode: str  # IS IX S SIX X
+
+
+class Fragment(msgspec.Struct, array_like=True):
+    """What one statement asks of one shard, bound to its parameters.
+
+    `sql` is in the engine's dialect, over the physical tables; parameters `?1`..`?n` are `params`. A fragment that
+    only reads has `snapshot_sql` too: the same at a timestamp bound as `?{n+1}`, n = len(params).
+    `tables` are (table id, version) it was planned with. `locks` come from the plan (what the statement looks for, IX
+    or IS above included). `create` is set for CREATE TABLE alone (`sql` is then ""). `expect_rows` -1: not stated, or
+    to be checked over all shards by the gateway. `point`: it reads or writes by full key only.
+    """
+
+    statement: int
+    sql: str
+    params: list[Any]
+    tables: list[tuple[int, int]]
+    locks: list[Lock]
+    writes: bool
+    snapshot_sql: str = ""
+    create: TableDef | None = None
+    expect_rows: int = -1
+    point: bool = False
+
+
+class Image(msgspec.Struct, array_like=True, gc=False):
+    """A row image (DESIGN.md §3): it names the version that it replaces.
+
+    `old_key` None: there must be no version under the new row's key (insert); else the key values and `old_ts` of
+    exactly the version replaced. `row` None: a delete; else all column values in order. Key changes have both keys.
+    """
+
+    table: int
+    old_key: list[Any] | None
+    old_ts: int
+    row: list[Any] | None
+
+
+class ShardRows(msgspec.Struct, array_like=True):
+    """What one fragment gave on one shard: rows (RETURNING or SELECT), number of rows changed or returned."""
+
+    rows: list[list[Any]]
+    row_count: int

@@ -1,0 +1,269 @@
+"""The embedded engine: one SQLite database per shard replica, through apsw (DESIGN.md §3).
+
+One connection applies and evaluates, so that its page cache stays warm; snapshot reads of a file go through
+connections of their own, one per calling thread. The file is in WAL mode with `synchronous=NORMAL`: a crash of the
+machine may lose the last commits, alone and from the end, and the journal replays them.
+
+*Invariants*: see `engine`. After a failed step of an apply nothing commits until `rollback`. The cached applied slot
+and tables are those of the file, after a rollback too. Every evaluation ends in ROLLBACK.
+*Left out*: pruning and horizons, snapshots of the whole database, drops and changes of tables, secondary indexes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from nodes.errors import Corrupt, ErrorInfo, ExpectationFailed, ReplicaStopped, StoreError, TooLarge
+from nodes.sql.schema import Fragment, Image, ShardRows, TableDef
+from nodes.storage.engine import Evaluation
+from nodes.storage.images import Change, net_images
+from nodes.storage.sqlite_connection import SqliteConnection
+from nodes.storage.sqlite_errors import BROKEN, FAULTS, describe
+from nodes.storage.sqlite_install import install
+from nodes.storage.sqlite_layout import Layout
+from nodes.storage.sqlite_sandbox import NOTHING
+
+FORMAT = 1
+IMAGES = 10_000
+
+_ENGINE_TABLES = """
+CREATE TABLE engine_state (one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, applied INTEGER NOT NULL)
+    STRICT, WITHOUT ROWID;
+CREATE TABLE engine_tables (id INTEGER PRIMARY KEY, definition BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE engine_prepared (txn BLOB PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE engine_outcome (txn BLOB PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
+"""
+
+
+class SqliteEngine:
+    """An Engine over one SQLite file, or in memory (`path` None), where reads share the one connection.
+
+    `clock` gives seconds for the budget of evaluations. Corrupt if the file is not this engine's.
+    """
+
+    def __init__(self, path: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._clock = path, clock
+        self._main = SqliteConnection(path, clock)
+        self._readers: list[SqliteConnection] = []
+        self._readers_lock = threading.Lock()
+        self._reader_here = threading.local()
+        self._changes: list[Change] = []
+        self._applying = False
+        self._failed = ""  # why the local transaction must not commit
+        if not list(self._main.execute("SELECT 1 FROM sqlite_master WHERE name = 'engine_state'")):
+            self._bootstrap()
+        self._load()
+
+    def _bootstrap(self) -> None:
+        execute = self._main.execute
+        execute("BEGIN IMMEDIATE")
+        execute(_ENGINE_TABLES)
+        execute("INSERT INTO engine_state VALUES (1, ?, 0)", (FORMAT,))
+        execute("COMMIT")
+
+    def _load(self) -> None:
+        """Read what is cached: format, applied slot, tables."""
+        states = list(self._main.execute("SELECT format, applied FROM engine_state"))
+        if len(states) != 1 or states[0][0] != FORMAT:
+            raise Corrupt(f"{self._path} has engine format {states}, not {FORMAT}")
+        self._applied: int = states[0][1]
+        self._slot = self._applied  # as of the last `advance`
+        definitions = self._main.execute("SELECT definition FROM engine_tables ORDER BY id")
+        tables = [msgspec.msgpack.decode(definition, type=TableDef) for (definition,) in definitions]
+        self._set_layouts({table.id: Layout(table) for table in tables})
+        self._committed = self._layouts
+
+    def _set_layouts(self, layouts: dict[int, Layout]) -> None:
+        self._layouts = layouts
+        self._by_name = {layout.table.physical: layout for layout in layouts.values()}
+
+    # -- what is known
+    @property
+    def applied(self) -> int:
+        return self._applied
+
+    def table(self, table: int) -> TableDef | None:
+        layout = self._layouts.get(table)
+        return layout.table if layout else None
+
+    def tables(self) -> list[TableDef]:
+        return [layout.table for layout in self._layouts.values()]
+
+    # -- apply
+    def begin(self) -> None:
+        assert not self._applying, "a local transaction is open already"
+        self._apply("BEGIN IMMEDIATE")
+        self._applying = True
+
+    def commit(self) -> None:
+        """ReplicaStopped if a step of this local transaction failed, or SQLite cannot commit; then `rollback`."""
+        assert self._applying, "there is no local transaction to commit"
+        if self._failed:
+            raise ReplicaStopped(f"nothing can be committed after: {self._failed}")
+        if self._slot != self._applied:
+            self._apply("UPDATE engine_state SET applied = ? WHERE applied = ?", (self._slot, self._applied))
+            if self._main.db.changes() != 1:
+                raise self._fail(f"the file is not at the applied slot {self._applied}")
+        self._apply("COMMIT")
+        self._applied, self._committed, self._applying = self._slot, self._layouts, False
+
+    def rollback(self) -> None:
+        """Back to the last commit, caches included. Harmless when SQLite has rolled back by itself."""
+        self._roll_back()
+        self._slot, self._applying, self._failed = self._applied, False, ""
+        if self._layouts is not self._committed:
+            self._set_layouts(self._committed)
+
+    def advance(self, slot: int) -> None:
+        assert self._applying, "an entry is applied between begin and commit"
+        if slot != self._slot + 1:
+            raise self._fail(f"slot {slot} cannot follow the applied slot {self._slot}")
+        self._slot = slot
+
+    def install(self, images: Sequence[Image], commit_ts: int) -> None:
+        assert self._applying, "images are installed between begin and commit"
+        try:
+            install(self._main, self._layouts, images, commit_ts)
+        except ReplicaStopped as stopped:
+            self._failed = str(stopped)
+            raise
+
+    def create_table(self, table: TableDef) -> None:
+        """ReplicaStopped if there is such an id or SQLite refuses the definition."""
+        assert self._applying, "tables are created between begin and commit"
+        if table.id in self._layouts:
+            raise self._fail(f"table {table.id} is there already")
+        layout = Layout(table)
+        self._apply(layout.create)
+        self._apply(layout.create_history)
+        self._apply("INSERT INTO engine_tables VALUES (?, ?)", (table.id, msgspec.msgpack.encode(table)))
+        self._set_layouts({**self._layouts, table.id: layout})
+
+    def put_prepared(self, txn: bytes, record: bytes) -> None:
+        """Keep or replace the record."""
+        assert self._applying, "records are kept between begin and commit"
+        self._apply("INSERT OR REPLACE INTO engine_prepared VALUES (?, ?)", (txn, record))
+
+    def drop_prepared(self, txn: bytes) -> None:
+        assert self._applying, "records are dropped between begin and commit"
+        self._apply("DELETE FROM engine_prepared WHERE txn = ?", (txn,))
+
+    def prepared(self) -> Iterator[tuple[bytes, bytes]]:
+        """All prepared transactions, in the order of their ids."""
+        return iter(list(self._main.execute("SELECT txn, record FROM engine_prepared ORDER BY txn")))
+
+    def put_outcome(self, txn: bytes, record: bytes) -> None:
+        """Keep or replace the record: which outcome is the first is the state machine's to know."""
+        assert self._applying, "records are kept between begin and commit"
+        self._apply("INSERT OR REPLACE INTO engine_outcome VALUES (?, ?)", (txn, record))
+
+    def outcome(self, txn: bytes) -> bytes | None:
+        for (record,) in list(self._main.execute("SELECT record FROM engine_outcome WHERE txn = ?", (txn,))):
+            return bytes(record)
+        return None
+
+    def _apply(self, sql: str, params: Sequence[Any] = ()) -> None:
+        try:
+            self._main.execute(sql, params)
+        except apsw.Error as error:
+            raise self._fail(str(error)) from error
+
+    def _fail(self, why: str) -> ReplicaStopped:
+        self._failed = self._failed or why
+        return ReplicaStopped(why)
+
+    def _roll_back(self) -> None:
+        if self._main.db.in_transaction:
+            self._main.execute("ROLLBACK")
+
+    # -- evaluate
+    def evaluate(self, fragments: Sequence[Fragment], budget_ms: float) -> Evaluation:
+        """See Engine. ReplicaStopped if the file or the machine fails, whatever the client sent."""
+        assert not self._applying, "nothing is evaluated between begin and commit"
+        main, changes = self._main, self._changes
+        main.sandbox.start(budget_ms)
+        statement, rows = -1, []
+        try:
+            main.execute("BEGIN")
+            main.db.preupdate_hook(self._on_change)
+            for fragment in fragments:
+                statement = fragment.statement
+                rows.append(self._run(fragment))
+            return Evaluation(rows, net_images(changes, self._by_name))
+        except BROKEN as error:
+            raise ReplicaStopped(f"SQLite failed in an evaluation: {error}") from error
+        except FAULTS as error:
+            return Evaluation([], [], describe(error, self._by_name, statement))
+        finally:
+            main.db.preupdate_hook(None)
+            changes.clear()
+            main.sandbox.open()
+            self._roll_back()
+
+    def _on_change(self, change: apsw.PreUpdate) -> None:
+        self._changes.append((change.table_name, change.old, change.new))
+
+    def _run(self, fragment: Fragment) -> ShardRows:
+        """One fragment inside the evaluation; FAULTS for what it does wrong."""
+        if fragment.create is not None:
+            self._try_create(fragment.create)
+            return ShardRows([], 0)
+        if fragment.writes:
+            rows = self._main.run(fragment.sql, fragment.params, fragment.tables)
+            count = self._main.db.changes()
+            if len(self._changes) > IMAGES:
+                raise TooLarge(f"the statements change over {IMAGES} rows")
+        else:
+            rows = self._main.run(fragment.sql, fragment.params, NOTHING)
+            count = len(rows)
+        if 0 <= fragment.expect_rows != count:
+            raise ExpectationFailed(f"expected {fragment.expect_rows} rows, the statement has {count}")
+        if self._main.sandbox.expired():
+            raise TooLarge("canceling statement due to the evaluation budget", sqlstate="57014")
+        return ShardRows(rows, count)
+
+    def _try_create(self, table: TableDef) -> None:
+        layout = Layout(table)
+        self._main.execute(layout.create)
+        self._main.execute(layout.create_history)
+
+    # -- read
+    def read(self, fragment: Fragment, ts: int) -> ShardRows:
+        """See Engine; in memory it sees what is not committed yet, so it belongs outside begin and commit there."""
+        reader = self._reader()
+        try:
+            rows = reader.run(fragment.snapshot_sql, [*fragment.params, ts], NOTHING)
+        except BROKEN as error:
+            raise ReplicaStopped(f"SQLite failed in a read: {error}") from error
+        except FAULTS as error:
+            raise StoreError.of(self._told(error, fragment.statement)) from error
+        return ShardRows(rows, len(rows))
+
+    def _told(self, error: Exception, statement: int) -> ErrorInfo:
+        return describe(error, self._by_name, statement)
+
+    def _reader(self) -> SqliteConnection:
+        """This thread's connection, opened when it is first needed."""
+        if self._path is None:
+            return self._main
+        reader: SqliteConnection | None = getattr(self._reader_here, "connection", None)
+        if reader is None:
+            reader = self._reader_here.connection = SqliteConnection(self._path, self._clock, reader=True)
+            with self._readers_lock:
+                self._readers.append(reader)
+        return reader
+
+    def close(self) -> None:
+        """Close all connections; the last one closed checkpoints the WAL. Not while a read runs."""
+        with self._readers_lock:
+            for reader in self._readers:
+                reader.close()
+            self._readers.clear()
+        self._main.close()

@@ -1,0 +1,72 @@
+"""What a client and a node say to each other; each frame is one of these, in MessagePack.
+
+A client numbers its calls; answers carry the number and may come in any order. `Named` comes before the first message
+of an attempt leaves the gateway, when the call asked for it (`named`): then exactly one attempt is made, and a client
+that loses the connection knows which id to ask for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from nodes.errors import ErrorInfo
+from nodes.requests import Fate, Reply, Request
+
+
+class Call(msgspec.Struct, array_like=True, tag=1):
+    """Run a one-shot request. Answered by Done or Failed (before that by Named if `named`). `age`: hex of the age of
+    the request's first attempt ("" for a first one), from ErrorInfo.detail["age"]: who retries keeps its age."""
+
+    number: int
+    request: Request
+    named: bool = False
+    age: str = ""
+
+
+class Named(msgspec.Struct, array_like=True, tag=2):
+    number: int
+    id: str
+
+
+class Done(msgspec.Struct, array_like=True, tag=3):
+    number: int
+    reply: Reply
+
+
+class Failed(msgspec.Struct, array_like=True, tag=4):
+    number: int
+    error: ErrorInfo
+
+
+class AskFate(msgspec.Struct, array_like=True, tag=5):
+    """The fate of an id, at any node. `fence`: afterwards it is committed or will never be. Answered by FateIs/Failed."""
+
+    number: int
+    id: str
+    fence: bool = False
+    timeout_ms: int = 10_000
+
+
+class FateIs(msgspec.Struct, array_like=True, tag=6):
+    number: int
+    fate: Fate
+
+
+class AskStatus(msgspec.Struct, array_like=True, tag=7):
+    """What this node knows of itself and the cluster. `wide`: it asks the other nodes too. Answered by StatusIs."""
+
+    number: int
+    wide: bool = False
+
+
+class StatusIs(msgspec.Struct, array_like=True, tag=8):
+    """`status` is a plain dictionary, see nodes/runtime/status.py for its shape."""
+
+    number: int
+    status: dict[str, Any]
+
+
+FromClient = Call | AskFate | AskStatus
+ToClient = Named | Done | Failed | FateIs | StatusIs

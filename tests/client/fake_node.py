@@ -1,0 +1,207 @@
+"""A node on a real socket that does what a test scripts: answers, dies before or after `Named`, falls silent.
+
+Each `Call` takes the next step of `script` (the last one stays); `AskFate` is answered by `fate`, `AskStatus` always.
+A step is a function of the talk (one connection) and the call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from nodes import ids
+from nodes.errors import StoreError
+from nodes.requests import COMMITTED, Column, Fate, Reply, Result
+from nodes.wire.codec import Codec
+from nodes.wire.frames import FORMAT, MAX_CLIENT_BYTES, MAX_HANDSHAKE_BYTES, Splitter, encode_frame
+from nodes.wire.handshake import NODE, NONCE_BYTES, Handshake, Hello, encode_refusal
+from nodes.wire.protocol import AskFate, AskStatus, Call, Done, Failed, FateIs, FromClient, Named, StatusIs
+
+SECRET = b"the secret of this test"
+
+
+def txn_id(counter: int) -> str:
+    """The id of the attempt with this counter."""
+    return ids.to_text(ids.mint(1 << 20, 1, 1, counter, "c1", b"abc"))
+
+
+class Talk:
+    """One connection, from the node's side."""
+
+    def __init__(self, node: FakeNode, connection: socket.socket) -> None:
+        self.node = node
+        self._socket = connection
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def send(self, message: Any) -> None:
+        self._socket.sendall(encode_frame(self.node.codec.encode(message)))
+
+    def send_bytes(self, body: bytes) -> None:
+        self._socket.sendall(encode_frame(body))
+
+    def close(self) -> None:
+        """As a process that is killed: what was written before is still delivered."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+
+    def serve(self) -> None:
+        try:
+            with self._socket:
+                self._listen(self._shake_hands())
+        except OSError:
+            return
+
+    def _shake_hands(self) -> Splitter:
+        mine = Hello(FORMAT, NODE, self.node.number, b"", b"i", os.urandom(NONCE_BYTES))
+        handshake, splitter = Handshake(self.node.secret, mine, False), Splitter(MAX_HANDSHAKE_BYTES)
+        while not handshake.is_done:
+            for body in splitter.feed(self._read()):
+                try:
+                    answers = handshake.receive(body)
+                except StoreError as error:
+                    self.send_bytes(encode_refusal(str(error)))
+                    raise ConnectionError from error
+                for answer in answers:
+                    self.send_bytes(answer)
+        splitter.limit = MAX_CLIENT_BYTES
+        return splitter
+
+    def _listen(self, splitter: Splitter) -> None:
+        while True:
+            for body in splitter.feed(self._read()):
+                self.node.on_message(self, self.node.codec.decode(body))
+
+    def _read(self) -> bytes:
+        data = self._socket.recv(65_536)
+        self.node.running.wait()
+        if not data:
+            raise ConnectionError
+        return data
+
+
+Step = Callable[[Talk, Call], None]
+
+
+class FakeNode:
+    """Listens until `kill`; `received` holds every message in order of arrival."""
+
+    def __init__(self, number: int, *script: Step, fate: Any = None, secret: bytes = SECRET) -> None:
+        self.number = number
+        self.secret = secret
+        self.script = list(script) or [answered]
+        self.fate: Any = fate or committed_fate
+        self.received: list[Any] = []
+        self.codec: Codec[FromClient] = Codec(FromClient)
+        self.running = threading.Event()
+        self.running.set()
+        self._sockets: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address: tuple[str, int] = self._listener.getsockname()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def calls(self) -> list[Call]:
+        return [message for message in self.received if isinstance(message, Call)]
+
+    @property
+    def questions(self) -> list[AskFate]:
+        return [message for message in self.received if isinstance(message, AskFate)]
+
+    @property
+    def connections(self) -> int:
+        return len(self._sockets)
+
+    def on_message(self, talk: Talk, message: Any) -> None:
+        self.received.append(message)
+        if isinstance(message, Call):
+            step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+            step(talk, message)
+        elif isinstance(message, AskFate):
+            self._answer_fate(talk, message)
+        elif isinstance(message, AskStatus):
+            talk.send(StatusIs(message.number, {"node": self.number, "wide": message.wide}))
+
+    def drop_connections(self) -> None:
+        """Close all connections with a reset, and go on listening: as after a fast restart."""
+        for connection in self._sockets:
+            try:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+    def kill(self) -> None:
+        self.running.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.drop_connections()
+
+    def _answer_fate(self, talk: Talk, question: AskFate) -> None:
+        fate = self.fate(question)
+        if isinstance(fate, StoreError):
+            talk.send(Failed(question.number, fate.info))
+        elif fate is not None:
+            talk.send(FateIs(question.number, fate))
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._sockets.append(connection)
+            threading.Thread(target=Talk(self, connection).serve, daemon=True).start()
+
+
+def named(talk: Talk, call: Call) -> str:
+    """Tell the id of the attempt: its counter is the call's number."""
+    txn = txn_id(call.number)
+    talk.send(Named(call.number, txn))
+    return txn
+
+
+def answered(talk: Talk, call: Call) -> None:
+    """Named, then done: one row with the node's number and the first parameter, if there is one."""
+    txn = named(talk, call)
+    params = call.request.statements[0].params
+    row = [talk.node.number, params[0] if isinstance(params, list) and params else None]
+    result = Result([Column("node", "INT"), Column("param", "INT")], [row], 1)
+    talk.send(Done(call.number, Reply(txn, COMMITTED, 77, 1, ["s1"], [result] * len(call.request.statements))))
+
+
+def failed(error: StoreError) -> Step:
+    def step(talk: Talk, call: Call) -> None:
+        named(talk, call)
+        talk.send(Failed(call.number, error.info))
+
+    return step
+
+
+def lost_before_named(talk: Talk, call: Call) -> None:
+    talk.close()
+
+
+def lost_after_named(talk: Talk, call: Call) -> None:
+    named(talk, call)
+    talk.close()
+
+
+def silent(talk: Talk, call: Call) -> None:
+    """Neither an answer nor an end."""
+
+
+def silent_after_named(talk: Talk, call: Call) -> None:
+    named(talk, call)
+
+
+def committed_fate(question: AskFate) -> Fate:
+    return Fate(question.id, COMMITTED, "happened", 99)
+
+
+def aborted_fate(question: AskFate) -> Fate:
+    return Fate(question.id, "aborted", "did_not_happen", 0, "fenced")

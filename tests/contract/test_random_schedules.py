@@ -1,0 +1,20 @@
+"""Safety under random schedules, and life after them. `SCHEDULES=n` runs more; a failing seed is in the test's name."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from nodes.core.paxos.replica import PaxosReplica
+from nodes.core.raft.replica import RaftReplica
+from nodes.core.replicated_log import ReplicatedLog
+from tests.contract.random_schedule import RandomSchedule
+
+SCHEDULES = int(os.environ.get("SCHEDULES", "60"))
+
+
+@pytest.mark.parametrize("seed", range(SCHEDULES))
+@pytest.mark.parametrize("core", [PaxosReplica, RaftReplica], ids=["paxos", "raft"])
+def test_no_schedule_breaks_the_log(core: type[ReplicatedLog], seed: int) -> None:
+    RandomSchedule(core, seed).run(steps=1_000)

@@ -1,0 +1,141 @@
+"""Where statements go and what they lock."""
+
+from __future__ import annotations
+
+import apsw
+import pytest
+
+from nodes.errors import ExpectationFailed
+from nodes.sql import keys
+from nodes.sql.plan import PlanCache, plan
+from tests.sql.store import Store
+
+LEDGER = "CREATE TABLE ledger (account INT, number BIGINT, note TEXT, PRIMARY KEY (number, account)) SHARD BY (account)"
+
+
+@pytest.fixture
+def ledger() -> Store:
+    store = Store()
+    store.execute(LEDGER)
+    return store
+
+
+def bound(store, sql, params=(), shards=3):
+    return plan(sql, store).bind(0, list(params), shards)
+
+
+def locks(store, sql, params=()):
+    """For each shard its locks as (mode, key or "")."""
+    parts = bound(store, sql, params).fragments
+    return {shard: [(lock.mode, lock.key) for lock in part.locks] for shard, part in parts.items()}
+
+
+def key(*values):
+    return keys.encode(["BIGINT", "INT"], values)
+
+
+def shard(account):
+    return keys.shard_of_slot(keys.shard_slot(["INT"], [account]), 3)
+
+
+def test_a_full_key_locks_the_key_on_its_shard(ledger):
+    where = "WHERE note = 'x' AND account = $1 AND (number = 7 AND true)"
+    assert locks(ledger, f"UPDATE ledger SET note = 'y' {where}", [5]) == {shard(5): [("IX", b""), ("X", key(7, 5))]}
+    assert locks(ledger, f"DELETE FROM ledger {where}", [5]) == {shard(5): [("IX", b""), ("X", key(7, 5))]}
+    assert locks(ledger, f"SELECT * FROM ledger {where}", [5]) == {shard(5): [("IS", b""), ("S", key(7, 5))]}
+
+
+def test_lists_of_full_keys_lock_every_key(ledger):
+    found = locks(ledger, "SELECT * FROM ledger WHERE number IN (1, 2) AND account IN ($1, 6)", [5])
+    expected = {}
+    for number in (1, 2):
+        for account in (5, 6):
+            expected.setdefault(shard(account), [("IS", b"")]).append(("S", key(number, account)))
+    assert found == expected
+
+
+def test_the_shard_key_alone_locks_the_table_on_one_shard(ledger):
+    assert locks(ledger, "SELECT * FROM ledger WHERE account = 5 AND number > 3") == {shard(5): [("S", b"")]}
+    assert locks(ledger, "DELETE FROM ledger WHERE account = 5") == {shard(5): [("SIX", b"")]}
+
+
+@pytest.mark.parametrize("where", ["", "WHERE number = 1", "WHERE account = 5 OR number = 1", "WHERE NOT account = 5"])
+def test_anything_else_locks_the_table_on_every_shard(ledger, where):
+    assert locks(ledger, f"SELECT * FROM ledger {where}") == {n: [("S", b"")] for n in (1, 2, 3)}
+    assert locks(ledger, f"UPDATE ledger SET note = '' {where}") == {n: [("SIX", b"")] for n in (1, 2, 3)}
+
+
+def test_a_null_key_finds_nothing_and_locks_no_key(ledger):
+    assert locks(ledger, "SELECT * FROM ledger WHERE account = $1 AND number = 1", [None]) == {1: [("IS", b"")]}
+    assert ledger.execute("DELETE FROM ledger WHERE account = $1 AND number = 1", [None]).row_count == 0
+
+
+def test_an_insert_goes_with_each_row_to_its_shard_and_returns_rows_in_order(ledger):
+    sql = "INSERT INTO ledger VALUES " + ", ".join(f"({n}, {n + 1}, 'n{n}')" for n in range(8)) + " RETURNING account"
+    assert ledger.execute(sql).rows == [[n] for n in range(8)]
+    parts = bound(ledger, sql.replace("ledger VALUES", "ledger (account, number, note) VALUES")).fragments
+    for number, part in parts.items():
+        accounts = part.params[0::3]
+        assert [shard(account) for account in accounts] == [number] * len(accounts)
+        wanted = [("IX", b"")] + [("X", key(account + 1, account)) for account in accounts]
+        assert [(lock.mode, lock.key) for lock in part.locks] == wanted
+        assert part.point
+
+
+def test_a_statement_on_one_shard_checks_its_row_count_there(ledger):
+    one = plan("DELETE FROM ledger WHERE account = 1 AND number = 1", ledger).bind(0, [], 3, 1)
+    assert (one.expect_rows, [part.expect_rows for part in one.fragments.values()]) == (-1, [1])
+    many = plan("DELETE FROM ledger", ledger).bind(0, [], 3, 1)
+    assert (many.expect_rows, [part.expect_rows for part in many.fragments.values()]) == (1, [-1, -1, -1])
+    with pytest.raises(ExpectationFailed):
+        ledger.execute("DELETE FROM ledger", expect_rows=1)
+
+
+def test_creating_a_table_reaches_the_catalog_and_every_shard(ledger):
+    made = bound(ledger, "CREATE TABLE more (a INT PRIMARY KEY)")
+    assert sorted(made.fragments) == [0, 1, 2, 3]
+    catalog = made.fragments[0]
+    assert [(lock.table, lock.key, lock.mode) for lock in catalog.locks] == [(1, b"", "X")]
+    assert catalog.tables == [(1, 1)]
+    for number in (1, 2, 3):
+        part = made.fragments[number]
+        assert part.create is not None
+        assert (part.create.id, part.create.version, part.sql) == (3, ledger.version + 1, "")
+        assert [(lock.table, lock.mode) for lock in part.locks] == [(3, "X")]
+
+
+def test_a_select_without_table_asks_one_shard_and_locks_nothing(ledger):
+    assert locks(ledger, "SELECT 1 + 1") == {1: []}
+
+
+def test_the_catalog_is_read_on_the_system_shard(ledger):
+    assert locks(ledger, "SELECT name FROM txstore_tables") == {0: [("S", b"")]}
+    assert ledger.execute("SELECT name, id FROM txstore_tables").rows == [["ledger", 2]]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM ledger WHERE number = $1 AND account = $2",
+        "SELECT max(note) FROM ledger WHERE number = $1 AND account = $2",
+        "SELECT DISTINCT note FROM ledger WHERE number = $1 AND account = $2 ORDER BY note LIMIT 1",
+    ],
+)
+def test_snapshot_look_ups_by_key_search_both_tables_by_their_keys(ledger, sql):
+    (part,) = bound(ledger, sql, [1, 2]).fragments.values()
+    database: apsw.Connection = ledger.databases[1]
+    steps = [row[3] for row in database.execute("EXPLAIN QUERY PLAN " + part.snapshot_sql, (*part.params, 9))]
+    tables = [step for step in steps if "t2_1" in step]
+    assert len(tables) == 2
+    assert all(step.startswith("SEARCH") and "number=? AND account=?" in step for step in tables)
+
+
+def test_the_cache_plans_once_per_text_and_catalog_version(ledger):
+    cache = PlanCache(size=2)
+    first = cache.get("SELECT 1", ledger)
+    assert cache.get("SELECT 1", ledger) is first
+    ledger.version += 1
+    assert cache.get("SELECT 1", ledger) is not first
+    cache.get("SELECT 2", ledger)
+    cache.get("SELECT 3", ledger)
+    assert cache.get("SELECT 2", ledger) is cache.get("SELECT 2", ledger)

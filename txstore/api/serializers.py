@@ -1,0 +1,182 @@
+"""From JSON values to a request of the store, and from its replies to JSON (the values table of API.md).
+
+Plain functions: a request may carry a thousand statements, and the store checks what needs the catalog. Here only the
+form is checked, and that a value has a meaning on the wire.
+
+*Invariant*: nothing in a request is ignored; what is not known is refused by name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nodes import ids
+from nodes.errors import BadRequest, NotFound, NotSupported, TooLarge
+from nodes.requests import Fate, Reply, Request, Result, Statement, Value
+
+MAX_STATEMENTS = 1_000
+MAX_TIMEOUT_MS = 60_000
+MAX_EXACT = 2**53
+MIN_BIGINT, MAX_BIGINT = -(2**63), 2**63 - 1
+
+_REQUEST_FIELDS = {"statements", "timeout_ms", "read_only"}
+_STATEMENT_FIELDS = {"sql", "params", "expect_rows"}
+_LATER_FIELDS = ("mode", "as_of", "max_staleness_ms")
+
+
+def read_request(data: Any) -> Request:
+    """The request that a body describes; BadRequest, NotSupported or TooLarge, saying what is wrong with it."""
+    _refuse_later_fields(data)
+    _refuse_unknown_fields(data, _REQUEST_FIELDS, "The request")
+    statements = data.get("statements")
+    if not isinstance(statements, list) or not statements:
+        raise BadRequest('"statements" must be a list of at least one statement.')
+    if len(statements) > MAX_STATEMENTS:
+        raise TooLarge(f"The request has {len(statements)} statements; at most {MAX_STATEMENTS} are taken.")
+    read_only = data.get("read_only")
+    if read_only is not None and not isinstance(read_only, bool):
+        raise BadRequest('"read_only" must be true or false.')
+    timeout_ms = _integer(data.get("timeout_ms", 10_000), 1, MAX_TIMEOUT_MS, '"timeout_ms"', -1)
+    return Request([_read_statement(each, number) for number, each in enumerate(statements)], timeout_ms, read_only)
+
+
+def read_nothing(data: Any) -> None:
+    """A verb that takes no body accepts an empty object, which is also what no body is read as."""
+    _refuse_unknown_fields(data, set(), "The request")
+
+
+def read_id(text: str) -> str:
+    """A transaction id from a path; NotFound for what has not its form."""
+    try:
+        ids.from_text(text)
+    except ValueError as error:
+        raise NotFound(f"There is no transaction {text[:80]!r}: {error}.") from error
+    return text
+
+
+def refuse_ignored(headers: Mapping[str, str], query: Mapping[str, str]) -> None:
+    """Headers that will have a meaning later, a body that the server does not read, and query parameters, of which
+    there are none."""
+    if "Transfer-Encoding" in headers:
+        raise BadRequest("A chunked body is not read: send it with a Content-Length.")
+    if "Idempotency-Key" in headers:
+        raise NotSupported("The header Idempotency-Key is not supported yet.")
+    for name in query:
+        raise BadRequest(f"The query parameter {name[:80]!r} is not known here.")
+
+
+def _refuse_later_fields(data: Any) -> None:
+    for field in _LATER_FIELDS:
+        if isinstance(data, dict) and field in data:
+            raise NotSupported(f'"{field}" is not supported yet.')
+
+
+def _refuse_unknown_fields(data: Any, known: set[str], what: str, statement: int = -1) -> None:
+    if not isinstance(data, dict):
+        raise BadRequest(f"{what} must be a JSON object.", statement=statement)
+    unknown = [field for field in data if field not in known]
+    if unknown:
+        raise BadRequest(f"{what} has a field that is not known: {unknown[0][:80]!r}.", statement=statement)
+
+
+def _integer(value: Any, least: int, most: int, what: str, statement: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise BadRequest(f"{what} must be an integer from {least} to {most}.", statement=statement)
+    return value
+
+
+def _read_statement(data: Any, number: int) -> Statement:
+    _refuse_unknown_fields(data, _STATEMENT_FIELDS, "A statement", number)
+    sql = data.get("sql")
+    if not isinstance(sql, str) or not sql.strip():
+        raise BadRequest('"sql" must be a text that is not empty.', statement=number)
+    _check_text(sql, '"sql"', number)
+    expect_rows = -1
+    if "expect_rows" in data:
+        expect_rows = _integer(data["expect_rows"], 0, MAX_BIGINT, '"expect_rows"', number)
+    return Statement(sql, _read_params(data.get("params", []), number), expect_rows)
+
+
+def _read_params(params: Any, number: int) -> list[Value] | dict[str, Value]:
+    if isinstance(params, list):
+        for place, value in enumerate(params, 1):
+            _check_value(value, f"Parameter {place}", number)
+    elif isinstance(params, dict):
+        for name, value in params.items():
+            _check_text(name, "The name of a parameter", number)
+            _check_value(value, f"Parameter {name[:80]!r}", number)
+    else:
+        raise BadRequest('"params" must be a list or an object.', statement=number)
+    checked: list[Value] | dict[str, Value] = params
+    return checked
+
+
+def _check_value(value: Any, what: str, number: int) -> None:
+    """Whether a value can be sent at all. Whether it has the column's type is for the store to say."""
+    if value is None or isinstance(value, bool):
+        return
+    if isinstance(value, str):
+        _check_text(value, what, number)
+    elif isinstance(value, int):
+        if not MIN_BIGINT <= value <= MAX_BIGINT:
+            raise BadRequest(f"{what} is out of range.", sqlstate="22003", statement=number)
+    elif not isinstance(value, float) or not math.isfinite(value):
+        raise BadRequest(f"{what} is of a type that no column has.", sqlstate="22P02", statement=number)
+
+
+def _check_text(text: str, what: str, number: int) -> None:
+    if "\0" in text:
+        raise BadRequest(f"{what} contains a NUL character.", sqlstate="22021", statement=number)
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise BadRequest(f"{what} contains half a surrogate pair.", sqlstate="22021", statement=number)
+
+
+def reply_to_json(reply: Reply) -> dict[str, Any]:
+    """A committed or read-only request. `commit_ts` and `ts` are null where none was drawn."""
+    answer = {
+        "id": reply.id,
+        "state": reply.state,
+        "commit_ts": _ts(reply.commit_ts),
+        "ts": _ts(reply.ts),
+        "attempts": reply.attempts,
+        "shards": reply.shards,
+        "results": [_result_to_json(result) for result in reply.results],
+    }
+    if reply.results_lost:
+        answer["results_lost"] = True
+    return answer
+
+
+def fate_to_json(fate: Fate) -> dict[str, Any]:
+    return {
+        "id": fate.id,
+        "state": fate.state,
+        "outcome": fate.outcome,
+        "commit_ts": _ts(fate.commit_ts),
+        "reason": fate.reason or None,
+    }
+
+
+def _ts(ts: int) -> str | None:
+    return str(ts) if ts else None
+
+
+def _result_to_json(result: Result) -> dict[str, Any]:
+    converters = [_TO_JSON.get(column.type) for column in result.columns]
+    rows = result.rows
+    if any(converters):
+        rows = [[to_json(v) if to_json else v for v, to_json in zip(row, converters, strict=True)] for row in rows]
+    return {"columns": [column.name for column in result.columns], "rows": rows, "row_count": result.row_count}
+
+
+def _bigint_to_json(value: Value) -> Value:
+    return str(value) if value is not None and not -MAX_EXACT <= value <= MAX_EXACT else value
+
+
+def _numeric_to_json(value: Value) -> Value:
+    return None if value is None else str(value)
+
+
+_TO_JSON: dict[str, Callable[[Value], Value]] = {"BIGINT": _bigint_to_json, "NUMERIC": _numeric_to_json}

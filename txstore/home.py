@@ -1,0 +1,162 @@
+"""The home: one directory with everything that a cluster started by `up` keeps on this machine.
+
+It decides where each thing lies and what a new home is filled with. No Django here: settings, `up`, the Celery worker
+and tests read the same paths.
+
+*Invariants*: `home.toml` is the first file of a home, so that a directory without it is nobody's home and is not
+touched; a secret is written once, mode 0600, and never replaced; every file appears whole or not at all.
+*Left out*: the files below `nodes/nK/data/`, which belong to the node.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+FORMAT = 1
+PROJECT = Path(__file__).resolve().parent.parent
+BROKER_FOLDERS = ("queue", "processed", "control")
+
+
+class HomeError(Exception):
+    """The home does not fit what was asked; the words are meant for the person who asked. Nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What can not change from one `up` to the next: counts of nodes, user shards and replicas, and the engine."""
+
+    nodes: int = 3
+    shards: int = 6
+    replicas: int = 3
+    engine: str = "sqlite"
+
+    def as_toml(self) -> str:
+        counts = f"nodes = {self.nodes}\nshards = {self.shards}\nreplicas = {self.replicas}\n"
+        return f'format = {FORMAT}\n{counts}engine = "{self.engine}"\n'
+
+
+class Home:
+    """The paths of one home, and its small files. Building a `Home` touches nothing."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).absolute()
+        self.shape_file = self.path / "home.toml"
+        self.pid_file = self.path / "up.pid"
+        self.api_token_file = self.path / "api-token"
+        self.admin_password_file = self.path / "admin-password"
+        self.cluster_secret_file = self.path / "cluster-secret"
+        self.django_secret_file = self.path / "django-secret-key"
+        self.database_file = self.path / "django.sqlite3"
+        self.broker = self.path / "broker"
+        self.schedule_file = self.path / "beat-schedule"
+
+    @classmethod
+    def from_env(cls) -> Home:
+        """The home that `TXSTORE_HOME` names; `var` beside manage.py when it names none."""
+        return cls(os.environ.get("TXSTORE_HOME") or PROJECT / "var")
+
+    def node_folder(self, node: int) -> Path:
+        return self.path / "nodes" / f"n{node}"
+
+    def node_config(self, node: int) -> Path:
+        return self.node_folder(node) / "config.toml"
+
+    def log_file(self, program: str) -> Path:
+        """The log of `web`, `worker` or `beat`; a node's lies in its own folder."""
+        return self.path / "logs" / program
+
+    def exists(self) -> bool:
+        return self.shape_file.exists()
+
+    def shape(self) -> Shape:
+        """The shape this home was made with; HomeError when the file is of another format."""
+        try:
+            kept = tomllib.loads(self.shape_file.read_text())
+            known = kept.pop("format") == FORMAT
+            shape = Shape(**kept)
+        except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+            raise HomeError(f"{self.shape_file} is not what an `up` wrote: {error!r}") from error
+        if not known:
+            raise HomeError(f"{self.shape_file} has a format that this version does not know.")
+        return shape
+
+    def node_addresses(self) -> list[str]:
+        """`host:port` of every node, by number, as the last `up` gave them; [] before the first."""
+        config = self.node_config(1)
+        if not config.exists():
+            return []
+        nodes: dict[str, str] = tomllib.loads(config.read_text())["nodes"]
+        return [nodes[number] for number in sorted(nodes, key=int)]
+
+    def api_token(self) -> str:
+        return self.api_token_file.read_text().strip()
+
+    def admin_password(self) -> str:
+        return self.admin_password_file.read_text().strip()
+
+    def cluster_secret(self) -> str:
+        return self.cluster_secret_file.read_text().strip()
+
+    def django_secret_key(self) -> str:
+        """The kept key; before the first `up` one that holds for this process, so that `manage.py` always loads."""
+        if self.django_secret_file.exists():
+            return self.django_secret_file.read_text().strip()
+        return secrets.token_urlsafe(48)
+
+    def refuse_foreign(self) -> None:
+        """HomeError when the directory holds something and is no home: its files are somebody else's."""
+        if not self.path.exists() or self.exists():
+            return
+        # A first `up` that was killed in its first moments may have left these.
+        own = {self.pid_file, self.shape_file.with_name("home.toml.new")}
+        if not self.path.is_dir() or any(file not in own for file in self.path.iterdir()):
+            raise HomeError(f"{self.path} is not empty and not a txstore home: name another one in TXSTORE_HOME.")
+
+    def create(self, shape: Shape, addresses: dict[int, str]) -> None:
+        """Make what is missing, and each node's configuration anew: the ports may be others than last time."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.chmod(0o700)
+        if not self.exists():
+            write_whole(self.shape_file, shape.as_toml())
+        for file in (self.api_token_file, self.admin_password_file, self.cluster_secret_file, self.django_secret_file):
+            if not file.exists():
+                write_whole(file, secrets.token_urlsafe(32))
+        for folder in (self.path / "logs", *(self.broker / name for name in BROKER_FOLDERS)):
+            folder.mkdir(parents=True, exist_ok=True)
+        for node in addresses:
+            (self.node_folder(node) / "data").mkdir(parents=True, exist_ok=True)
+            write_whole(self.node_config(node), self._node_config_text(node, shape, addresses))
+
+    def _node_config_text(self, node: int, shape: Shape, addresses: dict[int, str]) -> str:
+        founders = "".join(f'{number} = "{address}"\n' for number, address in addresses.items())
+        return (
+            f"node = {node}\n"
+            f'listen = "{addresses[node]}"\n'
+            f"data = {_quoted(self.node_folder(node) / 'data')}\n"
+            f"secret_file = {_quoted(self.cluster_secret_file)}\n"
+            f"shards = {shape.shards}\n"
+            f"replicas = {shape.replicas}\n"
+            f'engine = "{shape.engine}"\n\n'
+            f"[nodes]\n{founders}"
+        )
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that only its owner reads, in one step: a crash leaves the old one, or none."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.rename(path)
+
+
+def _quoted(path: Path) -> str:
+    """A TOML basic string."""
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'

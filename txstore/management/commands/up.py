@@ -1,0 +1,62 @@
+"""`manage.py up`: start the whole cluster on this machine, in the foreground."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from signal import SIGTERM
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
+
+from txstore import up
+from txstore.home import Home, HomeError
+from txstore.supervisor import Supervisor, die_with_parent
+
+
+class Command(BaseCommand):
+    help = "Start the nodes, the web server, a Celery worker and beat; Ctrl-C ends all of them."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--with-parent", action="store_true", help="end when the process that started this ends")
+
+    def handle(self, *, with_parent: bool, **_: Any) -> None:
+        if with_parent:
+            die_with_parent(os.getppid(), SIGTERM)
+        # What the programs write is for the owner alone, like the home.
+        os.umask(0o077)
+        home = Home.from_env()
+        try:
+            home.refuse_foreign()
+            up.refuse_running(home)
+            wish = up.wish_from(os.environ, home)
+            up.refuse_ports(wish)
+            held = up.lock(home)
+        except HomeError as error:
+            raise CommandError(str(error), returncode=2) from error
+        with held:
+            self._tell(f"Starting txstore on {home.path}")
+            home.create(wish.shape, wish.addresses())
+            self._prepare_django(home)
+            self._run(home, wish)
+
+    def _prepare_django(self, home: Home) -> None:
+        call_command("migrate", interactive=False, verbosity=0)
+        users = get_user_model().objects
+        if not users.filter(username="admin").exists():
+            users.create_superuser("admin", password=home.admin_password())
+        connections.close_all()
+
+    def _run(self, home: Home, wish: up.Wish) -> None:
+        environment = up.environment_for(home, wish, os.environ)
+        greeter = up.Welcome(home, wish, partial(up.is_ready, wish.web_port, timeout_s=2.0), self._tell)
+        Supervisor(up.programs(home, wish), environment, self._tell).run(greeter.each_turn)
+        self._tell("txstore has ended.")
+
+    def _tell(self, words: str) -> None:
+        self.stdout.write(words)
+        self.stdout.flush()

@@ -1,0 +1,24 @@
+"""Every address of the web server. Whatever else begins with /api/ is answered in problem+json, too."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import path, re_path
+
+from txstore.api import errors, views
+
+urlpatterns = [
+    path("api/v1/transactions", views.Transactions.as_view()),
+    path("api/v1/transactions/<str:id>", views.TransactionFate.as_view(), name="transaction"),
+    path("api/v1/transactions/<str:id>/fence", views.TransactionFence.as_view()),
+    path("api/v1/cluster", views.ClusterStatus.as_view()),
+    re_path("^api(?:/|$)", views.no_such_path),
+    path("healthz", views.healthz),
+    path("readyz", views.readyz),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = errors.bad_request
+handler403 = errors.forbidden
+handler404 = errors.not_found
+handler500 = errors.server_error
