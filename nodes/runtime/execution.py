@@ -123,13 +123,12 @@ class Execution:
         return None
 
     def _by_statement(self, rows: dict[str, list[ShardRows]]) -> list[dict[int, ShardRows]]:
-        """Rows arrive per shard, in order of the fragments that had SQL to run."""
+        """Rows arrive per shard, one ShardRows for each of its fragments, in their order."""
         found: list[dict[int, ShardRows]] = [{} for _ in self._bounds]
         remaining = {shard: iter(shard_rows) for shard, shard_rows in rows.items()}
         for number, bound in enumerate(self._bounds):
-            for shard, fragment in bound.fragments.items():
-                has_rows = fragment.sql or fragment.snapshot_sql
-                found[number][shard] = next(remaining[f"s{shard}"]) if has_rows else ShardRows([], 0)
+            for shard in bound.fragments:
+                found[number][shard] = next(remaining[f"s{shard}"])
         return found
 
     def _on_over(self, end: Any) -> None:

@@ -214,7 +214,8 @@ class SqliteEngine:
         """One fragment inside the evaluation; FAULTS for what it does wrong."""
         if fragment.create is not None:
             self._try_create(fragment.create)
-            return ShardRows([], 0)
+            if not fragment.sql:
+                return ShardRows([], 0)
         if fragment.writes:
             rows = self._main.run(fragment.sql, fragment.params, fragment.tables)
             count = self._main.db.changes()

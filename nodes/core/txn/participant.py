@@ -155,7 +155,7 @@ class Participant:
         if version >= 0:
             self._refuse_evaluated(active, Refused(active.txn, self.host.group, STALE, version=version))
             return
-        found = self.state.engine.evaluate([f for f in active.fragments if f.sql], EVALUATION_BUDGET_MS)
+        found = self.state.engine.evaluate(active.fragments, EVALUATION_BUDGET_MS)
         error = found.error or self._over_bound(found.images)
         if error is not None:
             self._refuse_evaluated(active, Refused(active.txn, self.host.group, FAILED, error=error))

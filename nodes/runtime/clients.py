@@ -1,0 +1,68 @@
+"""What clients ask a node over its connections, answered by the gateway or from the status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nodes.errors import BadRequest, StoreError, Unavailable
+from nodes.requests import Fate, Reply
+from nodes.runtime.connection import Connection
+from nodes.runtime.gateway import Gateway
+from nodes.runtime.messages import answers
+from nodes.wire.protocol import AskFate, AskStatus, Call, Done, Failed, FateIs, Named, StatusIs
+
+Ask = Callable[[bool, Callable[[dict[str, Any]], None]], None]
+
+
+class Clients:
+    """`gateway()` is None until the cluster is founded; `ask_status(wide, then)` gives the status dictionary."""
+
+    def __init__(self, gateway: Callable[[], Gateway | None], ask_status: Ask) -> None:
+        self._gateway = gateway
+        self._ask_status = ask_status
+
+    def receive(self, connection: Connection, message: Any) -> None:
+        if isinstance(message, AskStatus):
+            number = message.number
+            self._ask_status(message.wide, lambda status: _send(connection, StatusIs(number, status)))
+            return
+        gateway = self._gateway()
+        if gateway is None:
+            error = Unavailable("this node is not part of a running cluster yet; nothing happened")
+            _send(connection, Failed(message.number, error.info))
+        elif isinstance(message, Call):
+            self._on_call(gateway, connection, message)
+        else:
+            self._on_ask_fate(gateway, connection, message)
+
+    def _on_call(self, gateway: Gateway, connection: Connection, message: Call) -> None:
+        try:
+            age = bytes.fromhex(message.age)
+        except ValueError:
+            _send(connection, Failed(message.number, BadRequest("age must be hexadecimal").info))
+            return
+
+        def named(txn: str) -> None:
+            _send(connection, Named(message.number, txn))
+
+        def ended(end: Reply | StoreError) -> None:
+            if isinstance(end, StoreError):
+                _send(connection, Failed(message.number, end.info))
+            else:
+                _send(connection, Done(message.number, end))
+
+        gateway.submit(message.request, message.named, age, named, ended)
+
+    def _on_ask_fate(self, gateway: Gateway, connection: Connection, message: AskFate) -> None:
+        def then(fate: Fate | StoreError) -> None:
+            if isinstance(fate, StoreError):
+                _send(connection, Failed(message.number, fate.info))
+            else:
+                _send(connection, FateIs(message.number, fate))
+
+        gateway.ask_fate(message.id, message.fence, message.timeout_ms, then)
+
+
+def _send(connection: Connection, message: Any) -> None:
+    connection.send(answers.encode(message))

@@ -1,0 +1,92 @@
+"""A node's configuration, a TOML file (docs/operations.md has the table). Wrong ones are refused with words.
+
+    node = 1                               its number among [nodes]
+    listen = "127.0.0.1:7101"
+    data = "…/nodes/n1/data"
+    secret_file = "…/cluster-secret"
+    shards = 6
+    replicas = 3
+    engine = "sqlite"
+    [nodes]                                the founders, number -> address
+    1 = "127.0.0.1:7101"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MAX_NODES = 5
+MAX_SHARDS = 999
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the words say what to change."""
+
+
+@dataclass(frozen=True)
+class Config:
+    node: int
+    listen: tuple[str, int]
+    data: Path
+    secret: bytes
+    shards: int
+    replicas: int
+    engine: str
+    nodes: dict[int, tuple[str, int]]
+
+
+def load(path: Path) -> Config:
+    """ConfigError for anything that is missing, unknown or out of range."""
+    try:
+        raw = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    known = {"node", "listen", "data", "secret_file", "shards", "replicas", "engine", "nodes"}
+    if raw.keys() != known:
+        raise ConfigError(f"{path}: these settings are missing or unknown: {sorted(raw.keys() ^ known)}")
+    nodes = {int(number): _address(path, address) for number, address in raw["nodes"].items()}
+    if sorted(nodes) != list(range(1, len(nodes) + 1)) or len(nodes) > MAX_NODES:
+        raise ConfigError(f"{path}: [nodes] must be numbered 1 to at most {MAX_NODES}, without gaps")
+    return Config(
+        node=_number(path, raw, "node", len(nodes)),
+        listen=_address(path, raw["listen"]),
+        data=Path(raw["data"]),
+        secret=_secret(Path(raw["secret_file"])),
+        shards=_number(path, raw, "shards", MAX_SHARDS),
+        replicas=_number(path, raw, "replicas", len(nodes)),
+        engine=_engine(path, raw["engine"]),
+        nodes=nodes,
+    )
+
+
+def _number(path: Path, raw: dict[str, Any], name: str, most: int) -> int:
+    value = raw[name]
+    if type(value) is not int or not 1 <= value <= most:
+        raise ConfigError(f"{path}: {name} must be a number from 1 to {most}, not {value!r}")
+    return value
+
+
+def _address(path: Path, text: Any) -> tuple[str, int]:
+    host, _, port = str(text).rpartition(":")
+    if not host or not port.isdigit() or not 0 <= int(port) < 65536:
+        raise ConfigError(f"{path}: {text!r} is not host:port")
+    return host, int(port)
+
+
+def _engine(path: Path, name: Any) -> str:
+    if name != "sqlite":
+        raise ConfigError(f"{path}: engine must be 'sqlite' (postgres comes later), not {name!r}")
+    return "sqlite"
+
+
+def _secret(path: Path) -> bytes:
+    try:
+        secret = path.read_bytes().strip()
+    except OSError as error:
+        raise ConfigError(f"the cluster secret cannot be read: {error}") from error
+    if len(secret) < 16:
+        raise ConfigError(f"{path}: the cluster secret must have at least 16 bytes")
+    return secret

@@ -1,0 +1,300 @@
+"""The driver of a node: it carries out what the cores decide, always in this order:
+
+    make durable → send → apply → answer                                    (DESIGN.md §2)
+
+Per turn of the loop, what all groups want written is one submission to the journal, and what one peer should get is
+one frame. It is synchronous and knows no sockets: `Network` and `JournalWriter` are the node's (nodes/runtime/node.py)
+or the simulator's.
+
+*Invariants*: a promise leaves only when the records of its drain, and all before them, are durable. A client hears the
+name of an attempt before anything of it reaches a peer or the journal. A replica that cannot apply an entry stops and
+says why; it is never driven again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from nodes import ids
+from nodes.core.engine import Engine
+from nodes.core.founding import Founding
+from nodes.core.host import GATEWAY
+from nodes.core.oracle import TimestampDesk
+from nodes.core.paxos.replica import PaxosReplica
+from nodes.core.raft.replica import RaftReplica
+from nodes.core.replicated_log import LogEffects, ReplicatedLog, Timing
+from nodes.core.txn.coordinator import Coordinator
+from nodes.core.txn.messages import TimestampReply
+from nodes.core.txn.shard import Shard
+from nodes.errors import ReplicaStopped
+from nodes.runtime.catalog import Catalog
+from nodes.runtime.gateway import Gateway
+from nodes.runtime.group import Group
+from nodes.runtime.messages import GATEWAY_CODE, LOG_MESSAGES, encode_record
+from nodes.runtime.router import Router, place
+from nodes.runtime.world import World
+from nodes.sql.plan import SYSTEM_TABLES
+
+ORACLE_GROUP = "c1"
+REPEAT_TIMESTAMP_TICKS = 6
+
+
+class JournalWriter(Protocol):
+    """What the driver needs of the journal; the node calls `on_durable(ticket)`."""
+
+    durable: int
+
+    def append(self, records: list[bytes]) -> None: ...
+
+    def submit(self) -> int: ...
+
+
+class Network(Protocol):
+    """What the driver needs of the transport. One `send` per peer and turn: a list of (target code, message)."""
+
+    def send(self, peer: int, items: list[tuple[int, Any]]) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+class Driver:
+    """One node, opened. `records` are the journal's, by group code; `engine_of(group)` opens a shard's engine."""
+
+    def __init__(
+        self,
+        node: int,
+        founding: Founding,
+        boot: int,
+        records: dict[int, list[Any]],
+        engine_of: Callable[[str], Engine],
+        world: World,
+        journal: JournalWriter,
+        network: Network,
+        log: logging.Logger,
+        timing: Timing | None = None,
+    ) -> None:
+        self.node = node
+        self.boot = boot
+        self.cluster_id = founding.cluster_id
+        self.shards = founding.shards
+        self.replicas = founding.replicas
+        self.rng = world.rng
+        self.now = 0
+        self.world = world
+        self.journal = journal
+        self.network = network
+        self.log = log
+        members = place(len(founding.incarnations), founding.shards, founding.replicas)
+        self.router = Router(members)
+        self.desk = TimestampDesk(node, boot)
+        self.groups: dict[int, Group] = {}
+        self._outgoing: dict[int, list[tuple[int, Any]]] = {}
+        self._local: deque[tuple[int, Any]] = deque()
+        self._records: list[bytes] = []
+        self._promises: list[tuple[int, int, Any]] = []
+        self._marks: list[tuple[Group, int]] = []
+        self._held: deque[tuple[int, list[tuple[int, int, Any]], list[tuple[Group, int]]]] = deque()
+        self._is_turn_due = False
+        catalog_engine = engine_of("s0")
+        self._create_system_tables(catalog_engine)
+        self.catalog = Catalog(catalog_engine)
+        for name, nodes in members.items():
+            if node in nodes:
+                engine = catalog_engine if name == "s0" else engine_of(name) if name[0] == "s" else None
+                self._build(name, nodes, engine, records.get(ids.group_code(name), []), timing or Timing())
+        self.gateway = Gateway(self, self.catalog)
+
+    def _build(
+        self, name: str, members: tuple[int, ...], engine: Engine | None, records: Iterable[Any], timing: Timing
+    ) -> None:
+        core: type[ReplicatedLog] = PaxosReplica if engine is None else RaftReplica
+        log = core(self.node, members, records, self.rng, timing, members[0] == self.node)
+        group = Group(self, name, ids.group_code(name), members, log)
+        if engine is None:
+            group.machine = Coordinator(group, name == ORACLE_GROUP)
+        else:
+            group.machine = Shard(engine, group)
+        self.groups[group.code] = group
+        self.router.add_local(name, lambda: log.leader or 0)
+
+    def _create_system_tables(self, engine: Engine) -> None:
+        if engine.table(SYSTEM_TABLES[0].id) is None:
+            engine.begin()
+            for table in SYSTEM_TABLES:
+                engine.create_table(table)
+            engine.commit()
+
+    # -- Surroundings of the gateway, and what groups ask
+
+    def send(self, node: int, target: str, message: Any) -> None:
+        self._send(node, GATEWAY_CODE if target == GATEWAY else ids.group_code(target), message)
+
+    def _send(self, node: int, code: int, message: Any) -> None:
+        if node == self.node:
+            self._local.append((code, message))
+            self.wake()
+        elif node in self._outgoing:
+            self._outgoing[node].append((code, message))
+        else:
+            self._outgoing[node] = [(code, message)]
+            self.wake()
+
+    def to_leader(self, group: str, message: Any) -> int:
+        leader = self.router.leader_of(group)
+        if leader:
+            self._send(leader, ids.group_code(group), message)
+        return leader
+
+    def leader_of(self, group: str) -> int:
+        return self.router.leader_of(group)
+
+    def on_hint(self, group: str, refused_by: int, leader: int) -> None:
+        self.router.on_hint(group, refused_by, leader)
+
+    def timestamp(self, then: Callable[[int], None]) -> None:
+        self.desk.ask(then)
+        self.wake()
+
+    def read(self, job: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
+        def answered(result: Any, error: BaseException | None) -> None:
+            then(result, error)
+            self.wake()
+
+        self.world.in_thread(job, answered)
+
+    # -- what happens to the node
+
+    def receive(self, peer: int, items: list[tuple[int, Any]]) -> None:
+        for code, message in items:
+            self._deliver(peer, code, message)
+        self.wake()
+
+    def on_durable(self, ticket: int) -> None:
+        """The journal has synced everything up to the ticket."""
+        while self._held and self._held[0][0] <= ticket:
+            _, promises, marks = self._held.popleft()
+            for node, code, message in promises:
+                self._send(node, code, message)
+            for group, mark in marks:
+                if not group.stopped:
+                    group.log.on_durable(mark)
+                    group.follow_leadership()
+        self.wake()
+
+    def on_peer_lost(self, peer: int) -> None:
+        self.router.on_peer_lost(peer)
+        for group in self.groups.values():
+            if peer in group.members and not group.stopped:
+                group.log.on_peer_lost(peer)
+                group.follow_leadership()
+        self.wake()
+
+    def tick(self) -> None:
+        self.now += 1
+        clock_ms = self.world.clock_ms()
+        for group in self.groups.values():
+            if not group.stopped:
+                group.tick(clock_ms)
+        for request in self.desk.repeat(self.now, REPEAT_TIMESTAMP_TICKS):
+            self.to_leader(ORACLE_GROUP, request)
+        self.gateway.tick()
+        self.wake()
+
+    def hand_over(self) -> None:
+        """Before a wanted stop: every leadership goes to the most caught-up peer."""
+        for group in self.groups.values():
+            group.log.transfer()
+        self.wake()
+
+    # -- a turn
+
+    def wake(self) -> None:
+        if not self._is_turn_due:
+            self._is_turn_due = True
+            self.world.call_soon(self.turn)
+
+    def turn(self) -> None:
+        """Deliver what is local, drain the logs, submit to the journal, send; until nothing is left to do here."""
+        self._is_turn_due = True  # what is asked within the turn is done within it
+        while self._deliver_local() or self._flush_desk() or self._drain_groups():
+            pass
+        self.network.flush()  # a client hears the name of its attempt before anything of it is written or sent
+        self._submit()
+        self._send_all()
+        self._is_turn_due = False
+
+    def _deliver_local(self) -> bool:
+        if not self._local:
+            return False
+        while self._local:
+            code, message = self._local.popleft()
+            self._deliver(self.node, code, message)
+        return True
+
+    def _deliver(self, sender: int, code: int, message: Any) -> None:
+        if code == GATEWAY_CODE:
+            if type(message) is TimestampReply:
+                self.desk.on_reply(message)
+            else:
+                self.gateway.receive(sender, message)
+            return
+        group = self.groups.get(code)
+        if group is None or group.stopped:
+            return
+        if type(message) in LOG_MESSAGES:
+            group.receive_log(sender, message)
+        else:
+            group.machine.receive(sender, message)
+
+    def _flush_desk(self) -> bool:
+        if not self.desk.is_gathering:
+            return False
+        request = self.desk.flush(self.now)
+        assert request is not None, "somebody asked"
+        self.to_leader(ORACLE_GROUP, request)
+        return True
+
+    def _drain_groups(self) -> bool:
+        is_busy = False
+        for group in self.groups.values():
+            if not group.stopped and group.log.needs_drain():
+                is_busy = True
+                self._carry_out(group, group.log.drain())
+        return is_busy
+
+    def _carry_out(self, group: Group, effects: LogEffects) -> None:
+        code = group.code
+        for record in effects.records:
+            self._records.append(encode_record((code, record)))
+        if effects.mark:
+            self._marks.append((group, effects.mark))
+        for node, message in effects.sends:
+            self._send(node, code, message)
+        for node, message in effects.promises:
+            if effects.mark:
+                self._promises.append((node, code, message))
+            else:
+                self._send(node, code, message)  # the core holds back what rests on an earlier mark
+        try:
+            group.carry_out(effects)
+        except ReplicaStopped as error:
+            group.stopped = str(error)
+            self.log.critical("replica of %s stopped: %s", group.group, error)
+        if group.group == "s0" and effects.entries:
+            self.catalog.refresh()
+
+    def _submit(self) -> None:
+        if self._records:
+            self.journal.append(self._records)
+            ticket = self.journal.submit()
+            self._held.append((ticket, self._promises, self._marks))
+            self._records, self._promises, self._marks = [], [], []
+
+    def _send_all(self) -> None:
+        outgoing, self._outgoing = self._outgoing, {}
+        for peer, items in outgoing.items():
+            self.network.send(peer, items)
+        self.network.flush()

@@ -1,0 +1,108 @@
+"""One replica of one group on this node: a log, and the state machine that its entries drive.
+
+It is the `Host` of its machine and carries out what the log's `drain` returns, with the driver.
+
+*Invariants*: the machine leads from the application of the leader's own first entry on, and stops leading before it
+sees another message once the log has another epoch or leader. What it proposes, it proposes in the epoch it serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nodes.core.host import Machine
+from nodes.core.replicated_log import Entry, LogEffects, NotLeader, ReplicatedLog
+
+if TYPE_CHECKING:
+    from nodes.runtime.driver import Driver
+
+
+class Group:
+    """`code` names the group on the wire and in the journal; `machine` is set by whoever builds both."""
+
+    machine: Machine
+
+    def __init__(self, driver: Driver, name: str, code: int, members: tuple[int, ...], log: ReplicatedLog) -> None:
+        self.driver = driver
+        self.group = name
+        self.code = code
+        self.members = members
+        self.log = log
+        self.node = driver.node
+        self.served_epoch = 0
+        self.applied_slot = 0
+        self.stopped = ""
+        self._confirms: dict[int, Callable[[bool], None]] = {}
+        self._next_token = 0
+
+    # -- Host of the machine
+
+    @property
+    def now(self) -> int:
+        return self.driver.now
+
+    @property
+    def clock_ms(self) -> int:
+        return self.log.majority_clock_ms
+
+    @property
+    def leader(self) -> int:
+        return self.log.leader or 0
+
+    def propose(self, data: bytes) -> bool:
+        try:
+            self.log.propose(data, self.served_epoch)
+        except NotLeader:
+            return False
+        return True
+
+    def confirm(self, then: Callable[[bool], None]) -> None:
+        self._next_token += 1
+        self._confirms[self._next_token] = then
+        self.log.confirm(self._next_token)
+
+    def timestamp(self, then: Callable[[int], None]) -> None:
+        self.driver.timestamp(then)
+
+    def send(self, node: int, target: str, message: Any) -> None:
+        self.driver.send(node, target, message)
+
+    def to_leader(self, group: str, message: Any) -> None:
+        self.driver.to_leader(group, message)
+
+    def read(self, job: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
+        self.driver.read(job, then)
+
+    # -- driven by the node
+
+    def receive_log(self, sender: int, message: Any) -> None:
+        self.log.receive(sender, message)
+        self.follow_leadership()
+
+    def tick(self, clock_ms: int) -> None:
+        self.log.tick(clock_ms)
+        self.follow_leadership()
+        self.machine.tick()
+
+    def follow_leadership(self) -> None:
+        """Has the leadership that is served gone?"""
+        if self.served_epoch and not (self.log.leads and self.log.epoch == self.served_epoch):
+            self.served_epoch = 0
+            self.machine.unlead()
+
+    def carry_out(self, effects: LogEffects) -> None:
+        """Apply what is chosen and durable, then answer the read indexes (asked before, so never of what follows)."""
+        if effects.entries:
+            self._apply(effects.entries)
+        for token, confirmed in effects.reads:
+            then = self._confirms.pop(token, None)
+            if then is not None:
+                then(confirmed and self.served_epoch != 0)
+
+    def _apply(self, entries: list[Entry]) -> None:
+        self.machine.apply(entries)
+        self.applied_slot = entries[-1].slot
+        if not self.served_epoch and self.log.leads and any(e.epoch == self.log.epoch for e in entries):
+            self.served_epoch = self.log.epoch
+            self.machine.lead()

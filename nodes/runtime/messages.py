@@ -1,0 +1,47 @@
+"""The one union of everything that nodes say to each other, and of everything that they journal.
+
+A frame between nodes is a list of (target code, message): `ids.group_code` of a group, or one of the codes here.
+"""
+
+from __future__ import annotations
+
+import typing
+from typing import Any
+
+import msgspec
+
+from nodes.core import founding
+from nodes.core.paxos import messages as paxos
+from nodes.core.raft import messages as raft
+from nodes.core.txn import messages as txn
+from nodes.wire.codec import Codec
+from nodes.wire.protocol import FromClient, ToClient
+
+GATEWAY_CODE = 0xFFFF
+NODE_CODE = 0xFFFE
+
+
+
+class AskNodeStatus(msgspec.Struct, array_like=True, tag=65):
+    """One node to another: what do you know of yourself? (nodes/runtime/status.py)"""
+
+    number: int
+
+
+class NodeStatusIs(msgspec.Struct, array_like=True, tag=66):
+    number: int
+    status: dict[str, Any]
+
+
+NodeQuestion = AskNodeStatus | NodeStatusIs
+NodeMessage = raft.Message | paxos.Message | txn.Message | founding.Message | NodeQuestion
+Record = raft.Record | paxos.Record | founding.Record
+
+LOG_MESSAGES: frozenset[type] = frozenset(typing.get_args(raft.Message) + typing.get_args(paxos.Message))
+
+peers: Codec[Any] = Codec(list[tuple[int, NodeMessage]])
+clients: Codec[Any] = Codec(FromClient)
+answers: Codec[Any] = Codec(ToClient)
+
+encode_record = msgspec.msgpack.Encoder().encode
+decode_record: Any = msgspec.msgpack.Decoder(tuple[int, Record]).decode

@@ -1,0 +1,302 @@
+"""A node process: journal, transport, founding, driver, clients and the clock, wired together.
+
+It starts from what its journal holds: incarnation, founding, the number of its last life, and every group's records.
+Until the cluster is founded it answers clients with *unavailable*.
+
+*Invariants*: the boot number is durable before an id is minted. A failed write or sync ends the process at once,
+without another write; so does an exception that nobody foresaw (a half-done turn must not go on).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from nodes.core.engine import Engine
+from nodes.core.founding import Boot, Founder, Founding, Incarnation, Opened
+from nodes.core.replicated_log import TICK_MS
+from nodes.runtime import status
+from nodes.runtime.clients import Clients
+from nodes.runtime.config import Config
+from nodes.runtime.driver import Driver
+from nodes.runtime.messages import NODE_CODE, AskNodeStatus, NodeStatusIs, clients, decode_record, encode_record, peers
+from nodes.runtime.router import place
+from nodes.runtime.transport import Transport
+from nodes.runtime.world import RealWorld
+from nodes.storage.journal import Journal
+from nodes.storage.sqlite import SqliteEngine
+
+STATUS_WAIT_S = 1.0
+HAND_OVER_S = 1.0
+
+log = logging.getLogger("txstore.node")
+
+
+class Node:
+    """`run` returns the exit status of the process."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.driver: Driver | None = None
+        self._loop = asyncio.get_running_loop()
+        self._world = RealWorld(self._loop)
+        self._ended: asyncio.Future[int] = self._loop.create_future()
+        self._records: dict[int, list[Any]] = {}
+        self._engines: list[Engine] = []
+        self._saving: list[tuple[int, Callable[[], None]]] = []
+        self._asked: dict[int, tuple[dict[int, Any], Callable[[dict[str, Any]], None]]] = {}
+        self._numbers = 0
+        self._ticks = 0
+        (config.data / "engines").mkdir(parents=True, exist_ok=True)
+        self._journal = Journal(config.data, on_durable=self._synced, on_failure=self._journal_failed)
+        self._clients = Clients(lambda: self.driver.gateway if self.driver else None, self._ask_status)
+
+    # -- start
+
+    async def run(self) -> int:
+        self._loop.set_exception_handler(self._unforeseen)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stop)
+        own = self._replay()
+        self._founder = self._make_founder(own)
+        self._transport = self._make_transport()
+        await self._transport.start()
+        log.info("n%d listens on %s:%d", self.config.node, *self.config.listen)
+        if self._founder.is_open and self._founder.founding is not None:
+            self._open(self._founder.founding)
+        self._next_tick = self._loop.time()
+        self._tick()
+        code = await self._ended
+        await self._close()
+        return code
+
+    def _replay(self) -> dict[type, Any]:
+        """Fills `_records`; returns the newest node record of each type, this life's boot among them, durable."""
+        for data in self._journal.replay():
+            code, record = decode_record(data)
+            self._records.setdefault(code, []).append(record)
+        own: dict[type, Any] = {type(record): record for record in self._records.pop(NODE_CODE, [])}
+        new: list[Any] = []
+        if Incarnation not in own:
+            new.append(Incarnation(secrets.token_bytes(16)))
+        new.append(Boot(own[Boot].number + 1 if Boot in own else 1))
+        own.update({type(record): record for record in new})
+        for record in new:
+            self._journal.append([encode_record((NODE_CODE, record))])
+        self._journal.submit()
+        return own
+
+    def _make_founder(self, own: dict[type, Any]) -> Founder:
+        founding: Founding | None = own.get(Founding)
+        if founding is not None:
+            self._refuse_other_shape(founding)
+        self._boot: int = own[Boot].number
+        self._incarnation: bytes = own[Incarnation].incarnation
+        return Founder(
+            self.config.node,
+            tuple(sorted(self.config.nodes)),
+            self._incarnation,
+            founding,
+            Opened in own,
+            self._draw,
+            lambda node, message: self._send(node, [(NODE_CODE, message)]),
+            self._save,
+            self._open,
+            self._refused,
+        )
+
+    def _refuse_other_shape(self, founding: Founding) -> None:
+        has = (len(founding.incarnations), founding.shards, founding.replicas)
+        wanted = (len(self.config.nodes), self.config.shards, self.config.replicas)
+        if has != wanted:
+            raise SystemExit(f"the data has (nodes, shards, replicas) = {has}, the configuration {wanted}")
+
+    def _draw(self, incarnations: dict[int, bytes]) -> Founding:
+        return Founding(secrets.token_bytes(16), incarnations, self.config.shards, self.config.replicas)
+
+    def _make_transport(self) -> Transport:
+        return Transport(
+            node=self.config.node,
+            addresses=self.config.nodes,
+            listen=self.config.listen,
+            secret=self.config.secret,
+            cluster_id=lambda: self._founder.founding.cluster_id if self._founder.founding else b"",
+            incarnation=self._incarnation,
+            decode=peers.decode,
+            decode_client=clients.decode,
+            on_peer_message=self._on_peer_message,
+            on_peer_up=lambda peer: None,
+            on_peer_lost=self._on_peer_lost,
+            on_client_message=self._clients.receive,
+            on_client_lost=lambda connection: None,
+            log=log,
+        )
+
+    def _open(self, founding: Founding) -> None:
+        """The cluster is founded: take part."""
+        journal, records = self._journal, self._records
+        self._records = {}
+        self.driver = Driver(
+            self.config.node, founding, self._boot, records, self._open_engine, self._world, journal, self, log
+        )
+        log.info("n%d takes part in cluster %s (life %d)", self.config.node, founding.cluster_id.hex(), self._boot)
+
+    def _open_engine(self, group: str) -> Engine:
+        engine = SqliteEngine(self.config.data / "engines" / f"{group}.db")
+        self._engines.append(engine)
+        return engine
+
+    # -- Network of the driver
+
+    def send(self, peer: int, items: list[tuple[int, Any]]) -> None:
+        self._send(peer, items)
+
+    def flush(self) -> None:
+        self._transport.flush()
+
+    def _send(self, peer: int, items: list[tuple[int, Any]]) -> None:
+        if self._transport.is_connected(peer):
+            self._transport.send(peer, peers.encode(items))
+
+    # -- what happens
+
+    def _on_peer_message(self, peer: int, items: list[tuple[int, Any]]) -> None:
+        if items and items[0][0] == NODE_CODE:
+            for _, message in items:
+                self._on_node_message(peer, message)
+        elif self.driver is not None:
+            self.driver.receive(peer, items)
+
+    def _on_node_message(self, peer: int, message: Any) -> None:
+        if isinstance(message, AskNodeStatus):
+            self._send(peer, [(NODE_CODE, NodeStatusIs(message.number, self._own_status()))])
+        elif isinstance(message, NodeStatusIs):
+            self._on_status(peer, message)
+        else:
+            self._founder.receive(peer, message)
+
+    def _on_peer_lost(self, peer: int) -> None:
+        if self.driver is not None:
+            self.driver.on_peer_lost(peer)
+
+    def _tick(self) -> None:
+        self._ticks += 1
+        self._founder.tick(self._ticks)
+        if self.driver is not None:
+            self.driver.tick()
+        # After a pause the missed ticks are not made up for: time-outs count what this node was awake for.
+        self._next_tick = max(self._next_tick + TICK_MS / 1000, self._loop.time())
+        self._loop.call_at(self._next_tick, self._tick)
+
+    def _save(self, record: Any, then: Callable[[], None]) -> None:
+        self._journal.append([encode_record((NODE_CODE, record))])
+        self._saving.append((self._journal.submit(), then))
+
+    def _synced(self, ticket: int) -> None:
+        """From the journal's thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._on_durable, ticket)
+
+    def _on_durable(self, ticket: int) -> None:
+        saved = [then for needed, then in self._saving if needed <= ticket]
+        self._saving = [(needed, then) for needed, then in self._saving if needed > ticket]
+        for then in saved:
+            then()
+        if self.driver is not None:
+            self.driver.on_durable(ticket)
+
+    # -- status
+
+    def _own_status(self) -> dict[str, Any]:
+        own = status.of_node(self.driver) if self.driver else {"groups": [], "in_doubt": {"count": 0, "oldest_ms": 0}}
+        founding = self._founder.founding
+        return own | {
+            "node": self.config.node,
+            "cluster_id": founding.cluster_id.hex() if founding else "",
+            "boot": self._boot,
+            "ready": self.driver is not None,
+            "journal": {
+                "fdatasync": self._journal.durable,
+                "durable": self._journal.durable,
+                "free_bytes": self._journal.free_bytes(),
+            },
+        }
+
+    def _ask_status(self, wide: bool, then: Callable[[dict[str, Any]], None]) -> None:
+        own = self._own_status()
+        others = [node for node in self.config.nodes if node != self.config.node]
+        if not wide:
+            nodes = status.merged({self.config.node: own}, self.config.nodes, {})["nodes"]
+            then(own | {"nodes": nodes})
+            return
+        self._numbers += 1
+        number = self._numbers
+        self._asked[number] = ({self.config.node: own}, then)
+        for node in others:
+            self._send(node, [(NODE_CODE, AskNodeStatus(number))])
+        self._loop.call_later(STATUS_WAIT_S, self._tell_status, number)
+        if not others:
+            self._tell_status(number)
+
+    def _on_status(self, peer: int, message: NodeStatusIs) -> None:
+        asked = self._asked.get(message.number)
+        if asked is not None:
+            asked[0][peer] = message.status
+            connected = [node for node in self.config.nodes if self._transport.is_connected(node)]
+            if all(node in asked[0] for node in connected):
+                self._tell_status(message.number)
+
+    def _tell_status(self, number: int) -> None:
+        asked = self._asked.pop(number, None)
+        if asked is None:
+            return
+        statuses, then = asked
+        members = place(len(self.config.nodes), self.config.shards, self.config.replicas)
+        then(statuses[self.config.node] | status.merged(statuses, self.config.nodes, members))
+
+    # -- the end
+
+    def _stop(self) -> None:
+        """SIGTERM: hand the leaderships over, then end."""
+        log.info("n%d stops", self.config.node)
+        if self.driver is not None and len(self.config.nodes) > 1:
+            self.driver.hand_over()
+            self._loop.call_later(HAND_OVER_S, self._end, 0)
+            self._watch_hand_over()
+        else:
+            self._end(0)
+
+    def _watch_hand_over(self) -> None:
+        if self.driver is not None and not any(group.served_epoch for group in self.driver.groups.values()):
+            self._loop.call_later(TICK_MS / 1000, self._end, 0)
+        else:
+            self._loop.call_later(TICK_MS / 1000, self._watch_hand_over)
+
+    def _end(self, code: int) -> None:
+        if not self._ended.done():
+            self._ended.set_result(code)
+
+    def _refused(self, words: str) -> None:
+        log.critical("n%d must not take part: %s", self.config.node, words)
+        self._end(3)
+
+    def _unforeseen(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        log.critical("n%d ends: %s", self.config.node, context.get("message"), exc_info=context.get("exception"))
+        os._exit(70)
+
+    def _journal_failed(self, error: BaseException) -> None:
+        """From the journal's thread: nothing may be written, promised or answered any more."""
+        log.critical("n%d ends: the journal failed: %s", self.config.node, error)
+        os._exit(74)
+
+    async def _close(self) -> None:
+        await self._transport.stop()
+        self._journal.close()
+        self._world.close()
+        for engine in self._engines:
+            engine.close()

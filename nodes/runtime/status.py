@@ -1,0 +1,102 @@
+"""What a node knows of itself, and of the cluster when it asks the others: plain dictionaries.
+
+    {"node": 1, "cluster_id": "9f…", "boot": 3, "ready": true,
+     "nodes": [{"node": 1, "name": "n1", "address": "127.0.0.1:7101", "up": true, "error": ""}],
+     "groups": [{"group": "s1", "kind": "shard", "leader": 2, "epoch": 7, "members": [2, 3, 1],
+                 "replicas": [{"node": 2, "role": "leader", "applied_slot": 10, "last_slot": 10, "lag": 0,
+                               "stopped": ""}]}],
+     "in_doubt": {"count": 0, "oldest_ms": 0},
+     "journal": {"fdatasync": 31, "durable": 31, "free_bytes": 123},
+     "requests": {"live": 0}}
+
+`leader` is one that serves (its own first entry is applied), else None; `lag` counts entries behind the leader's
+chosen ones; `oldest_ms` is the age of the oldest transaction in doubt at any leader that serves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nodes.core.replicated_log import TICK_MS
+from nodes.core.txn.shard import Shard
+from nodes.ids import node_name
+from nodes.runtime.driver import Driver
+from nodes.runtime.group import Group
+
+Status = dict[str, Any]
+
+
+def of_node(driver: Driver) -> Status:
+    """What this node's own replicas know."""
+    return {
+        "groups": [_of_group(group) for group in driver.groups.values()],
+        "in_doubt": _doubts(driver),
+        "requests": {"live": len(driver.gateway.attempts) + len(driver.gateway.reads)},
+    }
+
+
+def _of_group(group: Group) -> Status:
+    log = group.log
+    role = "leader" if group.served_epoch else "candidate" if log.leads else "follower"
+    replica = {
+        "node": group.node,
+        "role": "stopped" if group.stopped else role,
+        "applied_slot": group.applied_slot,
+        "chosen_slot": log.chosen_slot,
+        "last_slot": log.last_slot,
+        "lag": max(0, log.chosen_slot - group.applied_slot),
+        "stopped": group.stopped,
+    }
+    return {
+        "group": group.group,
+        "kind": "coordinator" if group.group[0] == "c" else "shard",
+        "leader": group.node if group.served_epoch else None,
+        "epoch": log.epoch,
+        "members": list(group.members),
+        "replicas": [replica],
+    }
+
+
+def _doubts(driver: Driver) -> dict[str, int]:
+    leaderships = [
+        group.machine.leading.doubts
+        for group in driver.groups.values()
+        if isinstance(group.machine, Shard) and group.machine.leading is not None
+    ]
+    oldest = max((doubts.oldest_ticks() for doubts in leaderships), default=0)
+    return {"count": sum(len(doubts) for doubts in leaderships), "oldest_ms": oldest * TICK_MS}
+
+
+def merged(statuses: dict[int, Status], addresses: dict[int, tuple[str, int]], members: dict[str, Any]) -> Status:
+    """One picture of what the answering nodes said; the others are shown as not reached."""
+    nodes = []
+    for number, (host, port) in sorted(addresses.items()):
+        is_up = number in statuses
+        error = "" if is_up else "did not answer"
+        nodes.append(
+            {"node": number, "name": node_name(number), "address": f"{host}:{port}", "up": is_up, "error": error}
+        )
+    groups = [_merged_group(name, statuses, members[name]) for name in members]
+    doubts = [status["in_doubt"] for status in statuses.values()]
+    in_doubt = {
+        "count": sum(doubt["count"] for doubt in doubts),
+        "oldest_ms": max((doubt["oldest_ms"] for doubt in doubts), default=0),
+    }
+    return {"nodes": nodes, "groups": groups, "in_doubt": in_doubt}
+
+
+def _merged_group(name: str, statuses: dict[int, Status], members: Any) -> Status:
+    found = [g for status in statuses.values() for g in status["groups"] if g["group"] == name]
+    replicas = [replica for group in found for replica in group["replicas"]]
+    leading = max((group for group in found if group["leader"]), key=lambda g: int(g["epoch"]), default=None)
+    chosen = max((replica["chosen_slot"] for replica in replicas), default=0)
+    for replica in replicas:
+        replica["lag"] = max(0, chosen - replica["applied_slot"])
+    return {
+        "group": name,
+        "kind": "coordinator" if name[0] == "c" else "shard",
+        "leader": leading["leader"] if leading else None,
+        "epoch": max((group["epoch"] for group in found), default=0),
+        "members": list(members),
+        "replicas": sorted(replicas, key=lambda replica: int(replica["node"])),
+    }

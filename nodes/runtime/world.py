@@ -1,0 +1,53 @@
+"""Time, chance and threads, as driver and node get them: one object given at construction.
+
+The simulator gives its own (tests/sim/world.py); this is the real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol
+
+
+class World(Protocol):
+    rng: random.Random
+
+    def clock_ms(self) -> int:
+        """This node's wall clock."""
+
+    def call_soon(self, then: Callable[[], None]) -> None:
+        """At the end of this turn of the loop."""
+
+    def in_thread(self, job: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
+        """Run `job` in a thread of its own; `then(result, error)` on the loop."""
+
+
+class RealWorld:
+    """The running event loop, the system's clock and chance, a small pool of reader threads."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.rng = random.Random()
+        self._loop = loop
+        self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="reader")
+
+    def clock_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def call_soon(self, then: Callable[[], None]) -> None:
+        self._loop.call_soon(then)
+
+    def in_thread(self, job: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
+        def done(future: Future[Any]) -> None:
+            error = future.exception()
+            result = None if error is not None else future.result()
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(then, result, error)
+
+        self._readers.submit(job).add_done_callback(done)
+
+    def close(self) -> None:
+        self._readers.shutdown(wait=False, cancel_futures=True)
