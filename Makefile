@@ -4,8 +4,9 @@ SEEDS ?= 200
 N ?= 3
 ARGS ?=
 
-# What the tests start or look through: PostgreSQL servers as peers, strace to see what reached the disk.
-TEST_PACKAGES := postgresql-15 strace
+# What the tests start or look through: PostgreSQL servers as peers, strace to see what reached the disk, patch to plant
+# faults.
+TEST_PACKAGES := postgresql-15 strace patch
 
 .PHONY: help up test check sim kill bench reset fresh venv packages
 

@@ -34,7 +34,7 @@ class ConflictInfo(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ErrorInfo(msgspec.Struct, array_like=True):
-    """The wire form of a StoreError. `transaction` is the id in text form or ""; `statement` counts from 0, -1: none."""
+    """The wire form of a StoreError. `transaction`: the id in text form or ""; `statement` counts from 0, -1: none."""
 
     code: str
     message: str

@@ -1,8 +1,9 @@
 """One blocking connection from a client to one node: connect, prove the secret, then whole messages out and in.
 
-Opening one fails with `Unreachable` or AuthenticationFailed: certainly nothing was asked. Afterwards a failure is a
-plain ConnectionError, and silence a plain TimeoutError: whether a request that was sent happened, only who sent it can
-judge.
+Opening one fails with `Unreachable` or AuthenticationFailed: certainly nothing was asked. Afterwards the clean end of
+the stream is `Ended` (all that the node wrote was received), any other failure, a reset for one, a plain
+ConnectionError (what the node wrote last may be missing), and silence a plain TimeoutError: whether a request that was
+sent happened, only who sent it can judge.
 
 *Invariants*: nothing but the handshake is sent before the node has proved the secret too; after a ConnectionError the
 connection is closed; a TimeoutError of `receive` leaves it whole, and the message may still be received.
@@ -26,6 +27,10 @@ _PIECE_BYTES = 256 << 10
 
 class Unreachable(Unavailable, ConnectionError):
     """No connection to the node is to be had: nobody listens, no answer in time, or it is no node."""
+
+
+class Ended(ConnectionError):
+    """The other end closed the stream, behind a whole frame: nothing that it wrote is missing."""
 
 
 class Connection:
@@ -61,7 +66,7 @@ class Connection:
             raise self._lost(str(error)) from error
 
     def receive(self, timeout: float) -> bytes:
-        """The next message; TimeoutError if none came within `timeout` seconds."""
+        """The next message; TimeoutError if none came within `timeout` seconds, Ended at the end of the stream."""
         deadline = time.monotonic() + timeout
         while not self._bodies:
             piece = self._receive_piece(deadline)
@@ -70,6 +75,19 @@ class Connection:
             except FrameError as error:
                 raise self._lost(str(error)) from error
         return self._bodies.popleft()
+
+    def is_idle(self) -> bool:
+        """Nothing has come that was not asked for, no end and no reset: as far as is known here, the node listens."""
+        if self._bodies or self._splitter.is_within_frame:
+            return False
+        try:
+            self._socket.settimeout(0)
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def close(self) -> None:
         """May be called twice."""
@@ -99,8 +117,14 @@ class Connection:
         except OSError as error:
             raise self._lost(str(error)) from error
         if not piece:
-            raise self._lost("closed by the other end")
+            raise self._ended()
         return piece
+
+    def _ended(self) -> ConnectionError:
+        if self._splitter.is_within_frame:
+            return self._lost("closed by the other end within a message")
+        self.close()
+        return Ended(f"the connection to {self._name()} is lost: closed by the other end")
 
     def _lost(self, why: str) -> ConnectionError:
         self.close()

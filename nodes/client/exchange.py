@@ -1,9 +1,10 @@
 """One question and its answer over one connection, and what is known when the connection fails.
 
 A frame that did not leave whole is never acted on, so a failed send is `NotSent`: the question goes elsewhere. After
-a whole send there are three cases. Closed by the other side before `Named`: what a gateway writes before it closes is
-read before the end of the stream, so no attempt began. Closed after `Named`: the named attempt may have any fate.
-Silent until the time was up: a stopped process may still read the question later and begin, so nothing is known.
+a whole send there are three cases. After `Named`, whatever ended the connection: the named attempt may have any fate.
+Before it, at a clean end of the stream: a node writes `Named` before it begins, and all it wrote was read, so no
+attempt began. Before it, in every other case, nothing is known: a reset throws away what the node wrote last, and one
+that is silent until the time is up may still read the question later and begin.
 
 *Invariant*: an answer is only taken if it carries the number of the question; a connection that failed here is never
 used again.
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from nodes.client.connection import Ended
 from nodes.errors import BadRequest, TooLarge
 from nodes.wire.codec import Codec
 from nodes.wire.frames import MAX_CLIENT_BYTES, FrameError
@@ -30,11 +32,14 @@ _codec: Codec[ToClient] = Codec(ToClient)
 
 class Channel(Protocol):
     """What is needed of a connection. `receive` raises TimeoutError when nothing came in time (and may be called
-    again), any other OSError when the connection is gone."""
+    again), Ended when all that the other side wrote was received and it closed, any other OSError when the connection
+    is gone. `is_idle`: nothing came that was not asked for, not even an end."""
 
     def send(self, payload: bytes) -> None: ...
 
     def receive(self, timeout: float) -> bytes: ...
+
+    def is_idle(self) -> bool: ...
 
     def close(self) -> None: ...
 
@@ -44,12 +49,13 @@ class NotSent(Exception):
 
 
 class Lost(Exception):
-    """The question left and the answer did not come. `id`: of the named attempt, or ""; `silent`: the other side did
-    not close, it said nothing until the time was up."""
+    """The question left and the answer did not come. `id`: of the named attempt, or ""; `ended`: the stream ended
+    cleanly, nothing that the other side wrote is missing; `silent`: it said nothing until the time was up."""
 
-    def __init__(self, id: str, silent: bool, why: str) -> None:
+    def __init__(self, id: str, why: str, *, ended: bool = False, silent: bool = False) -> None:
         super().__init__(why)
         self.id = id
+        self.ended = ended
         self.silent = silent
 
 
@@ -69,9 +75,9 @@ def exchange(channel: Channel, question: FromClient, waits: Waits) -> tuple[Answ
         try:
             message = _next(channel, waits, named)
         except TimeoutError as error:
-            raise Lost(named, True, "the node gave no answer in time") from error
+            raise Lost(named, "the node gave no answer in time", silent=True) from error
         except (OSError, FrameError) as error:
-            raise Lost(named, False, str(error) or type(error).__name__) from error
+            raise Lost(named, str(error) or type(error).__name__, ended=isinstance(error, Ended)) from error
         if message.number != question.number:
             continue
         if not isinstance(message, Named):
@@ -104,7 +110,7 @@ def _next(channel: Channel, waits: Waits, named: str) -> ToClient:
 def _checked(message: Done | Failed | FateIs | StatusIs, question: FromClient, named: str) -> Answer:
     """An answer of another kind than the question's is a fault of the other side: as good as none."""
     if not isinstance(message, Failed | _EXPECTED[type(question)]):
-        raise Lost(named, False, f"{type(message).__name__} does not answer {type(question).__name__}")
+        raise Lost(named, f"{type(message).__name__} does not answer {type(question).__name__}")
     return message
 
 

@@ -1,8 +1,9 @@
 """The connections of a client: which node to try next, and idle connections to reuse.
 
-One call at a time uses a connection. A node that failed or fell silent is tried last for SUSPECT_S. A connection that
-lay idle for PROBE_AFTER_S is asked for the node's status before a call is sent over it: a node that stopped meanwhile
-(without closing) is then found before anything was sent that it could act on later.
+One call at a time uses a connection. A node that failed or fell silent is tried last for SUSPECT_S. An idle connection
+that was closed meanwhile is not lent: a call sent over it would be answered by a reset, which leaves its outcome open.
+One that lay idle for PROBE_AFTER_S is asked for the node's status before a call is sent over it: a node that stopped
+meanwhile (without closing) is then found before anything was sent that it could act on later.
 
 *Invariants*: a connection is in use by one thread or idle, never both; a failed one is closed and takes the node's
 idle ones along. *Left out*: a bound on connections in use (callers' threads bound it), tuning.
@@ -87,6 +88,9 @@ class Pool:
         if lent is None:
             return self._open(node, timeout)
         since, channel = lent
+        if not channel.is_idle():
+            self.discard(node, channel)
+            return self._open(node, timeout)
         if self.surroundings.now() - since > PROBE_AFTER_S and not self._is_alive(node, channel, timeout):
             return self._open(node, timeout)
         return channel

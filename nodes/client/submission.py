@@ -106,9 +106,9 @@ class Submission:
             raise Unavailable(f"the answer of a read was lost: {lost}") from lost
         if lost.id:
             return self._resolved(lost.id, str(lost))
-        if lost.silent:
-            raise OutcomeUnknown(f"{lost}, nor the id of the attempt") from lost
-        raise Unavailable(f"the node was lost before the attempt began: {lost}") from lost
+        if lost.ended:
+            raise Unavailable(f"the node was lost before the attempt began: {lost}") from lost
+        raise OutcomeUnknown(f"{lost}; the id of an attempt was not heard") from lost
 
     def _resolved(self, id: str, why: str) -> Reply:
         """Fence the attempt: its reply without results if it is committed, Unavailable if it never will be."""

@@ -19,8 +19,12 @@ class Host(Protocol):
 
     node: int
     group: str
-    now: int
-    clock_ms: int
+
+    @property
+    def now(self) -> int: ...
+
+    @property
+    def clock_ms(self) -> int: ...
 
     @property
     def leader(self) -> int: ...

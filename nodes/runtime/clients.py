@@ -44,6 +44,8 @@ class Clients:
             return
 
         def named(txn: str) -> None:
+            if not connection.is_open:
+                raise Unavailable("the client has gone, so nothing was begun")
             _send(connection, Named(message.number, txn))
 
         def ended(end: Reply | StoreError) -> None:

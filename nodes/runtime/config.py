@@ -1,14 +1,14 @@
 """A node's configuration, a TOML file (docs/operations.md has the table). Wrong ones are refused with words.
 
-    node = 1                               its number among [nodes]
-    listen = "127.0.0.1:7101"
-    data = "…/nodes/n1/data"
-    secret_file = "…/cluster-secret"
-    shards = 6
-    replicas = 3
-    engine = "sqlite"
-    [nodes]                                the founders, number -> address
-    1 = "127.0.0.1:7101"
+node = 1                               its number among [nodes]
+listen = "127.0.0.1:7101"
+data = "…/nodes/n1/data"
+secret_file = "…/cluster-secret"
+shards = 6
+replicas = 3
+engine = "sqlite"
+[nodes]                                the founders, number -> address
+1 = "127.0.0.1:7101"
 """
 
 from __future__ import annotations

@@ -106,6 +106,11 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     # -- for the driver
+    @property
+    def is_open(self) -> bool:
+        """Would what is sent now go out?"""
+        return not self._is_closed
+
     def send(self, payload: bytes) -> None:
         """Queue one message; it leaves with all else that is queued in this turn of the loop. Dropped when closed."""
         if self._is_closed:

@@ -40,6 +40,7 @@ from nodes.sql.plan import SYSTEM_TABLES
 
 ORACLE_GROUP = "c1"
 REPEAT_TIMESTAMP_TICKS = 6
+MAX_ROUNDS = 64
 
 
 class JournalWriter(Protocol):
@@ -219,12 +220,15 @@ class Driver:
     def turn(self) -> None:
         """Deliver what is local, drain the logs, submit to the journal, send; until nothing is left to do here."""
         self._is_turn_due = True  # what is asked within the turn is done within it
-        while self._deliver_local() or self._flush_desk() or self._drain_groups():
-            pass
+        rounds = 0
+        while rounds < MAX_ROUNDS and (self._deliver_local() or self._flush_desk() or self._drain_groups()):
+            rounds += 1
         self.network.flush()  # a client hears the name of its attempt before anything of it is written or sent
         self._submit()
         self._send_all()
         self._is_turn_due = False
+        if rounds == MAX_ROUNDS:
+            self.wake()  # whoever talks to himself for long must not keep the loop from everybody else
 
     def _deliver_local(self) -> bool:
         if not self._local:

@@ -1,7 +1,8 @@
 """One request on its way through a gateway: planned, bound, attempted, retried, answered.
 
 *Invariants*: a retry takes a new id and the old age, and only after the last attempt is known not to have happened. A
-named attempt is the only one.
+named attempt is the only one, and is not begun when its client cannot be told: who read to the clean end of its
+connection and saw no name concludes that no attempt began.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ STALE_RETRY_TICKS = 1
 
 
 class Execution:
-    """`on_named(id)` before the first message of a named attempt leaves; then `on_end(Reply | StoreError)` once."""
+    """`on_named(id)` before the first message of a named attempt leaves (a StoreError: the client cannot be told); then
+    `on_end(Reply | StoreError)` once."""
 
     def __init__(
         self,
@@ -62,7 +64,7 @@ class Execution:
     # -- planning
 
     def run(self, plans: list[Plan]) -> None:
-        """Bind and begin. StoreError for parameters that do not fit."""
+        """Bind and begin. StoreError for parameters that do not fit, and of `on_named`: nothing was begun."""
         self._bounds = []
         for number, (plan, statement) in enumerate(zip(plans, self.request.statements, strict=True)):
             try:
@@ -192,5 +194,3 @@ class Execution:
     def fail(self, error: StoreError) -> None:
         """Ended before an attempt began (planning, the catalog)."""
         self._on_end(error)
-
-

@@ -164,8 +164,9 @@ class Gateway:
             except StoreError as error:
                 error.info.statement = number
                 raise
-        if len(plans) > 1 and any(plan.kind == "create_table" for plan in plans):
-            raise NotSupported("a DDL statement must be the only statement of its transaction", sqlstate="25001")
+            if len(request.statements) > 1 and plans[-1].kind == "create_table":
+                words = "a DDL statement must be the only statement of its transaction"
+                raise NotSupported(words, sqlstate="25001", statement=number)
         if request.read_only and not all(plan.reads_only for plan in plans):
             raise BadRequest("the transaction is read only and a statement writes", sqlstate="25006")
         return plans

@@ -21,7 +21,6 @@ GATEWAY_CODE = 0xFFFF
 NODE_CODE = 0xFFFE
 
 
-
 class AskNodeStatus(msgspec.Struct, array_like=True, tag=65):
     """One node to another: what do you know of yourself? (nodes/runtime/status.py)"""
 

@@ -10,6 +10,7 @@ without another write; so does an exception that nobody foresaw (a half-done tur
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import secrets
@@ -17,9 +18,12 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+import uvloop
+
 from nodes.core.engine import Engine
 from nodes.core.founding import Boot, Founder, Founding, Incarnation, Opened
 from nodes.core.replicated_log import TICK_MS
+from nodes.errors import Corrupt, Unavailable
 from nodes.runtime import status
 from nodes.runtime.clients import Clients
 from nodes.runtime.config import Config
@@ -300,3 +304,19 @@ class Node:
         self._world.close()
         for engine in self._engines:
             engine.close()
+
+
+def serve(config: Config) -> int:
+    """Run a node until SIGTERM or a failure; the exit status."""
+
+    async def run() -> int:
+        return await Node(config).run()
+
+    # The log keeps many small long-lived objects: scanning them in every young collection only costs time.
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(run())
+    except (Corrupt, Unavailable, OSError) as error:
+        log.critical("n%d cannot start: %s", config.node, error)
+        return 74

@@ -252,9 +252,7 @@ def boolean_positions(columns: Sequence[Column]) -> tuple[int, ...]:
     return tuple(i for i, column in enumerate(columns) if column.type == "BOOLEAN")
 
 
-def route(
-    table: TableDef, equalities: dict[int, list[Any]], pool: Pool, key_mode: str, table_mode: str
-) -> Route:
+def route(table: TableDef, equalities: dict[int, list[Any]], pool: Pool, key_mode: str, table_mode: str) -> Route:
     """Where a statement goes, from the values that WHERE allows for columns (their positions)."""
     if all(column in equalities for column in table.primary_key):
         sizes = 1

@@ -26,7 +26,6 @@ ATOM = 99
 NOTHING: Any = object()  # "not a constant": None is a constant
 
 
-
 class Typed:
     """A translated expression.
 

@@ -32,9 +32,7 @@ class InsertPlan:
     kind = "insert"
     reads_only = False
 
-    def __init__(
-        self, table: TableDef, rows: list[list[int]], pool: Pool, computed: str, arguments: Arguments
-    ) -> None:
+    def __init__(self, table: TableDef, rows: list[list[int]], pool: Pool, computed: str, arguments: Arguments) -> None:
         self.table: TableDef | None = table
         self.rows = rows
         self.constants = pool.constants
@@ -115,9 +113,7 @@ def _placeholders(width: int, rows: int) -> str:
     return ", ".join(f"({group})" for group in groups)
 
 
-def plan_insert(
-    parsed: Parsed, node: exp.Insert, table: TableDef, name: str, targets: list[exp.Expr]
-) -> InsertPlan:
+def plan_insert(parsed: Parsed, node: exp.Insert, table: TableDef, name: str, targets: list[exp.Expr]) -> InsertPlan:
     only(node, "this", "expression", "returning", "default")
     if not isinstance(node.expression, exp.Values):
         raise NotSupported("INSERT of anything but VALUES")
@@ -190,4 +186,3 @@ def _place(rows: list[list[Typed]], pool: Pool) -> tuple[list[list[int]], str]:
     first = pool.parameters + len(pool.constants)
     placed = [[first - place - 1 if place < 0 else place for place in places] for places in placed]
     return placed, ", ".join(item.sql for item in computed)
-

@@ -152,5 +152,3 @@ class PlanCache:
         else:
             self._plans.move_to_end(key)
         return found
-
-

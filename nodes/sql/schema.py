@@ -62,7 +62,7 @@ class Fragment(msgspec.Struct, array_like=True):
     """What one statement asks of one shard, bound to its parameters.
 
     `sql` is in the engine's dialect, over the physical tables; parameters `?1`..`?n` are `params`. A fragment that
-    only reads has `snapshot_sql` too: the same at a timestamp bound as `?{n+1}`, n = len(params).
+    only reads has `snapshot_sql` too: the same at a timestamp bound as `?{n+1}`, n = len(params), if it reads a table.
     `tables` are (table id, version) it was planned with. `locks` come from the plan (what the statement looks for, IX
     or IS above included). `create` is set for CREATE TABLE alone (`sql` is then ""). `expect_rows` -1: not stated, or
     to be checked over all shards by the gateway. `point`: it reads or writes by full key only.

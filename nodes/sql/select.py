@@ -108,9 +108,7 @@ class SelectPlan:
             shard_values = shard_values[: self.partial_values]
         point = self.route.point
         fragments = {
-            shard: Fragment(
-                statement_number, texts[0], shard_values, self.tables, locks, False, texts[1], point=point
-            )
+            shard: Fragment(statement_number, texts[0], shard_values, self.tables, locks, False, texts[1], point=point)
             for shard, locks in targets.items()
         }
         return Bound("select", fragments, merge, self.columns, expect_rows)
@@ -324,5 +322,3 @@ def _route(query: _Query, system: bool) -> Route:
     if system:
         return OneShard(0, [Lock(query.table.id, b"", "S")])
     return route(query.table, query.equalities, query.pool, "S", "S")
-
-

@@ -240,7 +240,8 @@ class SqliteEngine:
         """See Engine; in memory it sees what is not committed yet, so it belongs outside begin and commit there."""
         reader = self._reader()
         try:
-            rows = reader.run(fragment.snapshot_sql, [*fragment.params, ts], NOTHING)
+            params = [*fragment.params, ts] if fragment.tables else fragment.params
+            rows = reader.run(fragment.snapshot_sql, params, NOTHING)
         except BROKEN as error:
             raise ReplicaStopped(f"SQLite failed in a read: {error}") from error
         except FAULTS as error:

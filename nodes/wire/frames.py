@@ -44,6 +44,11 @@ class Splitter:
         self._held = bytearray()  # the beginning of a frame
         self._wanted = LENGTH_BYTES  # its length so far known, so that a long frame is joined once, not at each piece
 
+    @property
+    def is_within_frame(self) -> bool:
+        """Has a frame begun that is not whole yet?"""
+        return bool(self._held)
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The bodies that `data` completes; FrameError for a length over the limit. Consume it before the next call,
         or drop the stream."""

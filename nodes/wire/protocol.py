@@ -41,7 +41,7 @@ class Failed(msgspec.Struct, array_like=True, tag=4):
 
 
 class AskFate(msgspec.Struct, array_like=True, tag=5):
-    """The fate of an id, at any node. `fence`: afterwards it is committed or will never be. Answered by FateIs/Failed."""
+    """The fate of an id, at any node. `fence`: afterwards committed or never to be. Answered by FateIs or Failed."""
 
     number: int
     id: str

@@ -48,6 +48,16 @@ class Talk:
         """As a process that is killed: what was written before is still delivered."""
         self._socket.shutdown(socket.SHUT_RDWR)
 
+    def reset(self) -> None:
+        """As a process that is killed with bytes unread: the client may lose what was written before."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
+
+    def send_half(self, message: Any) -> None:
+        """The beginning of a frame."""
+        frame = encode_frame(self.node.codec.encode(message))
+        self._socket.sendall(frame[: len(frame) // 2])
+
     def serve(self) -> None:
         try:
             with self._socket:
@@ -184,6 +194,19 @@ def failed(error: StoreError) -> Step:
 
 def lost_before_named(talk: Talk, call: Call) -> None:
     talk.close()
+
+
+def reset_before_named(talk: Talk, call: Call) -> None:
+    talk.reset()
+
+
+def lost_within_named(talk: Talk, call: Call) -> None:
+    talk.send_half(Named(call.number, txn_id(call.number)))
+    talk.close()
+
+
+def garbage_before_named(talk: Talk, call: Call) -> None:
+    talk.send_bytes(b"\xc1")
 
 
 def lost_after_named(talk: Talk, call: Call) -> None:

@@ -32,9 +32,12 @@ from tests.client.fake_node import (
     aborted_fate,
     answered,
     failed,
+    garbage_before_named,
     lost_after_named,
     lost_before_named,
+    lost_within_named,
     named,
+    reset_before_named,
     silent,
     silent_after_named,
     txn_id,
@@ -141,6 +144,17 @@ def test_a_call_lost_before_it_began_is_made_elsewhere(node: MakeNode, client: M
     assert n2.questions == []
 
 
+@pytest.mark.parametrize("step", [reset_before_named, lost_within_named, garbage_before_named])
+def test_a_loss_before_the_name_proves_nothing_unless_the_stream_ended_cleanly(
+    node: MakeNode, client: MakeClient, step: Any
+) -> None:
+    n1, n2 = node(1, step), node(2)
+    with pytest.raises(OutcomeUnknown) as caught:
+        client(n1, n2).execute("UPDATE")
+    assert caught.value.info.transaction == ""
+    assert (n2.calls, n2.questions) == ([], [])
+
+
 def test_a_lost_answer_of_a_commit_is_known_by_its_fate(node: MakeNode, client: MakeClient) -> None:
     n1, n2 = node(1, lost_after_named), node(2)
     reply = client(n1, n2).submit(Request([Statement("UPDATE")], 5_000))
@@ -215,7 +229,7 @@ def test_a_read_does_not_wait_for_a_silent_node(
     assert client(n1, n2).submit(SELECT).results[0].rows[0][0] == 2
 
 
-@pytest.mark.parametrize("step", [lost_before_named, lost_after_named])
+@pytest.mark.parametrize("step", [lost_before_named, reset_before_named, lost_after_named])
 def test_a_lost_read_is_repeated_without_asking_for_its_fate(node: MakeNode, client: MakeClient, step: Any) -> None:
     n1, n2 = node(1, step), node(2)
     assert client(n1, n2).submit(SELECT).results[0].rows[0][0] == 2

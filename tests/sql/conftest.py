@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.postgres import postgres
 from tests.sql.store import Store
-
-__all__ = ["bank", "postgres"]
 
 
 @pytest.fixture

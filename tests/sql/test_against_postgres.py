@@ -22,15 +22,15 @@ TRAPS = (Path(__file__).parent / "traps.txt").read_text(encoding="utf-8").splitl
 
 WITH_LINE_BREAKS = [
     "SELECT 'a\nb' LIKE 'a_b'",
-    'SELECT 2 --2\n',
-    'SELECT -- x\n id /* y /* z */ */ FROM t WHERE id = 1;',
+    "SELECT 2 --2\n",
+    "SELECT -- x\n id /* y /* z */ */ FROM t WHERE id = 1;",
 ]
 
 WITH_PARAMETERS: list[tuple[str, list[object]]] = [
     ("SELECT $1", ["x"]),
     ("SELECT $1 + 1", [5]),
     ("SELECT $1 + $2", [1, 2]),
-    ("SELECT $1 || 'x'", ['a']),
+    ("SELECT $1 || 'x'", ["a"]),
     ("SELECT $1::int + $1", [4]),
     ("SELECT id FROM t WHERE id = $1", [3]),
     ("SELECT id FROM t WHERE id IN ($1, $2) ORDER BY id", [3, 5]),

@@ -56,7 +56,7 @@ def test_queries_over_all_shards(bank, sql, rows, pushdown):
 def test_the_names_of_a_table_definition():
     store = Store()
     store.execute(
-        'CREATE TABLE Items (A int4 CHECK (a > 0), "B b" text DEFAULT \'x\', c int8 NOT NULL DEFAULT -5, d bool, '
+        "CREATE TABLE Items (A int4 CHECK (a > 0), \"B b\" text DEFAULT 'x', c int8 NOT NULL DEFAULT -5, d bool, "
         "CONSTRAINT small CHECK (c < 10), CHECK (a < c), CHECK (1 < a), PRIMARY KEY (c, a)) SHARD BY (A)"
     )
     table = store.tables["items"]

@@ -13,7 +13,7 @@ import apsw
 import pytest
 
 from nodes.errors import Corrupt, ReplicaStopped, StoreError
-from nodes.sql.schema import ColumnDef, Image, TableDef
+from nodes.sql.schema import ColumnDef, Fragment, Image, TableDef
 from nodes.storage.sqlite import SqliteEngine
 from tests.storage.bank import ACCOUNTS, ROWS_AT, apply, commits, history, opened, reads, rows_at, rows_now, writes
 
@@ -183,6 +183,10 @@ def test_a_snapshot_read_tells_what_its_statement_does_wrong(engine: SqliteEngin
     with pytest.raises(StoreError) as raised:
         engine.read(reads("", snapshot_sql="DELETE FROM t2_1 WHERE _ts <= ?1"), 10)
     assert raised.value.info.sqlstate == "42501"
+
+
+def test_a_read_of_no_table_takes_no_timestamp(engine: SqliteEngine) -> None:
+    assert engine.read(Fragment(0, "", [7], [], [], False, "SELECT ?1 + 1"), 10).rows == [[8]]
 
 
 def test_reads_of_a_file_run_in_other_threads_and_see_only_what_is_committed(tmp_path: Path) -> None:

@@ -152,9 +152,9 @@ class Attempt:
         if message.cause != NOT_LEADER:
             self._abort(message)
             return
-        part.sent_to = 0
-        if message.leader and message.leader == self._sender.leader_of(message.shard):
-            self._send_execute(message.shard)
+        sent_to, part.sent_to = part.sent_to, 0
+        if message.leader not in (0, sent_to) and message.leader == self._sender.leader_of(message.shard):
+            self._send_execute(message.shard)  # who leads but does not serve yet is asked again at the next tick
 
     def on_wound(self, message: Wound) -> None:
         """An older one waits for a prepared part; who has all votes already waits for nothing and goes on."""

@@ -1,0 +1,126 @@
+"""The whole history at the end of a run: what clients were told against a serial execution in order of timestamps.
+
+*Invariants checked* (DESIGN.md §9): 3 and 4 (a decided transaction ended everywhere alike), 5 and 6 (strict
+serializability: results, real time), 7 (acknowledged is committed, engines hold what the logs say), 10 (history
+intervals touch).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from nodes import ids
+from nodes.errors import DID_NOT_HAPPEN, UNKNOWN, StoreError
+from nodes.requests import ABORTED, COMMITTED, Fate, Reply
+from nodes.storage.sqlite import SqliteEngine
+from tests.sim.operations import Bank, Operation, Results
+from tests.sim.truth import ShardTruth, Truth, demand
+
+STRICT = "6 strict serializability"
+
+
+def check_answers(truth: Truth, operations: list[Operation]) -> None:
+    """Each answer about whether it happened agrees with the logs."""
+    for operation in operations:
+        happened = [txn for txn in operation.txns if txn in truth.committed]
+        name = f"operation {operation.number}"
+        demand(len(happened) <= 1, "6 exactly once", f"{name} is committed {len(happened)} times")
+        told = operation.told
+        if isinstance(told, Reply) and told.commit_ts:
+            txn = ids.from_text(told.id)
+            demand(happened == [txn], "7 acknowledged", f"{name}: {txn.hex()} was acknowledged and is not committed")
+            demand(truth.committed[txn] == told.commit_ts, "7 acknowledged", f"{name} was told another commit_ts")
+            strict = truth.committed[txn] > operation.after
+            demand(strict, STRICT, f"{name} is committed below what was answered before it began")
+        elif isinstance(told, Reply):
+            demand(not happened, "7 acknowledged", f"{name} was told that it only read, and is committed")
+        elif isinstance(told, StoreError) and told.info.outcome == DID_NOT_HAPPEN:
+            demand(not happened, "7 did not happen", f"{name} was told {told.info.code}, and is committed")
+        elif isinstance(told, StoreError):
+            demand(told.info.outcome == UNKNOWN, "7 acknowledged", f"{name} was told {told.info.outcome}")
+
+
+def check_fate(truth: Truth, txn: bytes, fate: Fate) -> None:
+    if fate.state == COMMITTED:
+        right = truth.committed.get(txn) == fate.commit_ts
+        demand(right, "3 one decision", f"{txn.hex()} is said to be committed, the log says otherwise")
+    elif fate.state == ABORTED:
+        demand(txn not in truth.committed, "3 one decision", f"{txn.hex()} is said to be aborted, and is committed")
+
+
+def check_ends(truth: Truth) -> None:
+    """After the faults: whatever was decided has ended on all its shards, alike."""
+    for txn, ts in truth.committed.items():
+        for group in truth.participants[txn]:
+            ended = truth.shards[group].outcomes.get(txn)
+            demand(ended == (True, ts), "4 atomicity", f"{txn.hex()} is committed, but {ended} on {group}")
+
+
+class SerialRun:
+    """Replays everything that happened in order of timestamps, and compares what was told."""
+
+    def __init__(self, truth: Truth, operations: list[Operation]) -> None:
+        self.truth = truth
+        self.bank = Bank()
+        self.operations = operations
+
+    def run(self) -> Bank:
+        for ts, _, operation in sorted(self._steps(), key=lambda step: step[:2]):
+            told = operation.told
+            if any(txn in self.truth.committed for txn in operation.txns):
+                results = self._replay(operation, self.bank)
+            else:
+                results = self._replay(operation, copy.deepcopy(self.bank))
+            if isinstance(told, Reply):
+                self._compare(operation, results, ts)
+        return self.bank
+
+    def _steps(self) -> list[tuple[int, int, Operation]]:
+        """(timestamp, order, operation): writers at commit_ts, reads behind the writer of their timestamp."""
+        steps = []
+        for operation in self.operations:
+            happened = [txn for txn in operation.txns if txn in self.truth.committed]
+            if happened:
+                steps.append((self.truth.committed[happened[0]], 0, operation))
+            elif isinstance(operation.told, Reply):
+                # A read under locks draws no timestamp: it stands behind all that was answered before it began.
+                ts = operation.told.ts
+                if operation.reads_only:
+                    demand(ts > operation.after, STRICT, f"operation {operation.number} reads below what was answered")
+                steps.append((max(ts, operation.after), 1, operation))
+        return steps
+
+    def _replay(self, operation: Operation, bank: Bank) -> Results:
+        try:
+            return operation.replay(bank)
+        except (AssertionError, KeyError) as error:
+            demand(False, STRICT, f"operation {operation.number} {operation.steps}: {error!r}")
+            raise
+
+    def _compare(self, operation: Operation, results: Results, ts: int) -> None:
+        assert isinstance(operation.told, Reply), "only who was told is compared"
+        for number, (expected, result) in enumerate(zip(results, operation.told.results, strict=True)):
+            found = (result.rows, result.row_count)
+            words = f"operation {operation.number} {operation.steps} at {ts}, statement {number}: "
+            demand(found == expected, STRICT, f"{words}told {found}, in the serial world {expected}")
+
+
+def check_engine(shard: ShardTruth, engine: SqliteEngine, name: str) -> None:
+    """A replica's tables hold what its log says, and history intervals touch."""
+    execute = engine._main.execute
+    for table in shard.tables.values():
+        key_at = table.primary_key
+        width = len(table.columns)
+        current = {tuple(row[i] for i in key_at): row for row in list(execute(f'SELECT * FROM "{table.physical}"'))}
+        expected = {key: (*row, ts) for key, (ts, _, row) in shard.current(table.id).items() if row is not None}
+        demand(current == expected, "7 engines", f"{name}: rows of {table.name} are not what the log says")
+        history = list(execute(f'SELECT * FROM "{table.physical}__history" ORDER BY _ts'))
+        by_key: dict[tuple[Any, ...], list[tuple[int, int, Any]]] = {}
+        for row in history:
+            key = tuple(row[i] for i in key_at)
+            by_key.setdefault(key, []).append((row[width], row[width + 1], list(row[:width])))
+        for (table_id, key), versions in shard.rows.items():
+            if table_id == table.id:
+                told = [(ts, end, row) for (ts, _, row), (end, _, _) in zip(versions, versions[1:], strict=False) if row]
+                demand(by_key.get(key, []) == told, "10 history", f"{name}: history of {key} in {table.name}")

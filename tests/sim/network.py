@@ -1,0 +1,84 @@
+"""The counterfeit network: it loses, repeats, reorders, delays and partitions; a copy may come much later.
+
+Every frame passes through its wire form, so nothing mutable is shared. Some runs pick on one type of message: its
+copies are pulled out of their frames and lost, repeated or held back far more often than others.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nodes.runtime.messages import peers
+from tests.sim.timeline import MS, SECOND
+
+if TYPE_CHECKING:
+    from tests.sim.cluster import Cluster, Life
+
+
+@dataclass
+class Weather:
+    """What goes wrong now. `cut` holds directed pairs of nodes; `victims` types of messages that have it worse."""
+
+    lose: float = 0.0
+    repeat: float = 0.0
+    slow: float = 0.0
+    slow_disk: float = 0.0
+    victims: tuple[str, ...] = ()
+    crash_at: dict[str, float] = field(default_factory=dict)
+    cut: set[tuple[int, int]] = field(default_factory=set)
+
+    def clear(self) -> None:
+        self.lose = self.repeat = self.slow = self.slow_disk = 0.0
+        self.victims = ()
+        self.crash_at = {}
+        self.cut = set()
+
+
+class SimNetwork:
+    """`Network` of the driver, for one life of a node."""
+
+    def __init__(self, life: Life, rng: random.Random) -> None:
+        self._life = life
+        self._cluster: Cluster = life.node.cluster
+        self._rng = rng
+
+    def send(self, peer: int, items: list[tuple[int, Any]]) -> None:
+        weather = self._cluster.weather
+        if weather.victims or weather.crash_at:
+            items = self._pick_on(peer, items, weather)
+        if items:
+            self._post(peer, items, weather.lose, weather.repeat, weather.slow)
+
+    def flush(self) -> None:
+        """Clients hear at once."""
+
+    def _pick_on(self, peer: int, items: list[tuple[int, Any]], weather: Weather) -> list[tuple[int, Any]]:
+        left = []
+        for item in items:
+            name = type(item[1]).__name__
+            if self._rng.random() < weather.crash_at.get(name, 0):
+                self._cluster.crash_soon(self._rng.choice((self._life.node.number, peer)))
+            if name in weather.victims:
+                self._post(peer, [item], 0.3, 0.3, 0.4)
+            else:
+                left.append(item)
+        return left
+
+    def _post(self, peer: int, items: list[tuple[int, Any]], lose: float, repeat: float, slow: float) -> None:
+        rng, sender = self._rng, self._life.node.number
+        data = peers.encode(items)
+        self._cluster.note(b"send", sender, data)
+        if lose and rng.random() < lose:
+            return
+        copies = 1
+        while repeat and copies < 4 and rng.random() < repeat:
+            copies += 1
+        for copy in range(copies):
+            delay = rng.randint(100, 1500)
+            if copy and rng.random() < 0.5:
+                delay = rng.randint(1 * SECOND, 8 * SECOND)
+            elif slow and rng.random() < slow:
+                delay = rng.randint(5 * MS, 1500 * MS)
+            self._cluster.timeline.at(delay, lambda: self._cluster.deliver(sender, peer, data))

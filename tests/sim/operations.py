@@ -1,0 +1,238 @@
+"""What clients do, and what each thing means in a serial world.
+
+An operation's `replay(bank)` gives the results that its statements have when it runs alone on that bank; the history
+check compares them with what the client was told.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from nodes.errors import StoreError
+from nodes.requests import Reply, Request, Statement
+from nodes.sql import keys
+
+ACCOUNTS = 8
+START = 100
+MARKERS = 6  # ids in the ledger below this are fought for
+SCHEMA = (
+    "CREATE TABLE accounts (id BIGINT PRIMARY KEY, balance BIGINT NOT NULL CHECK (balance >= 0))",
+    "CREATE TABLE ledger (id BIGINT PRIMARY KEY, source BIGINT, target BIGINT, amount BIGINT)",
+)
+
+Results = list[tuple[list[list[Any]], int]]  # rows and row count of each statement
+
+
+class Bank:
+    """The serial world: tables of rows by id."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, dict[int, list[Any]]] = {}
+
+    @property
+    def accounts(self) -> dict[int, list[Any]]:
+        return self.tables.setdefault("accounts", {})
+
+    @property
+    def ledger(self) -> dict[int, list[Any]]:
+        return self.tables.setdefault("ledger", {})
+
+
+@dataclass(eq=False)
+class Operation:
+    """`steps` are (word, arguments); `told` is what the client heard (None: nothing)."""
+
+    number: int
+    steps: list[tuple[str, list[Any]]]
+    node: int
+    named: bool = False
+    fenced: bool = False
+    timeout_ms: int = 4_000
+    txns: list[bytes] = field(default_factory=list)
+    after: int = 0  # the largest timestamp that anybody had been told when it began
+    told: Reply | StoreError | None = None
+    began: int = 0
+    ended: int = 0
+
+    def request(self) -> Request:
+        return Request([statement(word, arguments) for word, arguments in self.steps], self.timeout_ms)
+
+    @property
+    def reads_only(self) -> bool:
+        return all(word in ("sum", "count", "look") for word, _ in self.steps)
+
+    def replay(self, bank: Bank) -> Results:
+        return [REPLAYS[word](bank, *arguments) for word, arguments in self.steps]
+
+
+def statement(word: str, arguments: list[Any]) -> Statement:
+    sql, params, expect = _STATEMENTS[word](*arguments)
+    return Statement(sql, params, expect)
+
+
+def _add(account: int, amount: int) -> tuple[str, list[Any], int]:
+    return "UPDATE accounts SET balance = balance + $1 WHERE id = $2 RETURNING balance", [amount, account], 1
+
+
+def _mark(marker: int, source: int, target: int, amount: int) -> tuple[str, list[Any], int]:
+    return "INSERT INTO ledger (id, source, target, amount) VALUES ($1, $2, $3, $4)", [marker, source, target, amount], 1
+
+
+_STATEMENTS: dict[str, Any] = {
+    "add": _add,
+    "mark": _mark,
+    "look": lambda account: ("SELECT balance FROM accounts WHERE id = $1", [account], -1),
+    "sum": lambda: ("SELECT SUM(balance), COUNT(*) FROM accounts", [], -1),
+    "count": lambda: ("SELECT COUNT(*) FROM ledger", [], -1),
+    "unmark": lambda marker: ("DELETE FROM ledger WHERE id = $1", [marker], -1),
+    "open": lambda *accounts: (
+        "INSERT INTO accounts (id, balance) VALUES " + ", ".join(f"({a}, {START})" for a in accounts), [], -1
+    ),
+    "create": lambda name: (f"CREATE TABLE {name} (id BIGINT PRIMARY KEY, amount BIGINT)", [], -1),
+    "put": lambda name, key, amount: (f"INSERT INTO {name} (id, amount) VALUES ($1, $2)", [key, amount], -1),
+    "schema": lambda sql: (sql, [], -1),
+}  # fmt: skip
+
+
+def _replay_add(bank: Bank, account: int, amount: int) -> tuple[list[list[Any]], int]:
+    row = bank.accounts[account]
+    assert row[1] + amount >= 0, "a committed transaction broke a CHECK constraint in the serial world"
+    bank.accounts[account] = [account, row[1] + amount]
+    return [[row[1] + amount]], 1
+
+
+def _replay_mark(bank: Bank, marker: int, source: int, target: int, amount: int) -> tuple[list[list[Any]], int]:
+    assert marker not in bank.ledger, "a committed INSERT finds its key taken in the serial world"
+    bank.ledger[marker] = [marker, source, target, amount]
+    return [], 1
+
+
+def _replay_unmark(bank: Bank, marker: int) -> tuple[list[list[Any]], int]:
+    return [], int(bank.ledger.pop(marker, None) is not None)
+
+
+def _replay_open(bank: Bank, *accounts: int) -> tuple[list[list[Any]], int]:
+    for account in accounts:
+        bank.accounts[account] = [account, START]
+    return [], len(accounts)
+
+
+def _replay_sum(bank: Bank) -> tuple[list[list[Any]], int]:
+    balances = [row[1] for row in bank.accounts.values()]
+    return [[str(sum(balances)) if balances else None, len(balances)]], 1  # a SUM of BIGINT is NUMERIC: text
+
+
+def _replay_create(bank: Bank, name: str) -> tuple[list[list[Any]], int]:
+    assert name not in bank.tables, "a table was created twice"
+    bank.tables[name] = {}
+    return [], 0
+
+
+def _replay_put(bank: Bank, name: str, key: int, amount: int) -> tuple[list[list[Any]], int]:
+    assert name in bank.tables, "a row was put into a table that is not there yet in the serial world"
+    assert key not in bank.tables[name], "a committed INSERT finds its key taken in the serial world"
+    bank.tables[name][key] = [key, amount]
+    return [], 1
+
+
+REPLAYS: dict[str, Any] = {
+    "add": _replay_add,
+    "mark": _replay_mark,
+    "unmark": _replay_unmark,
+    "open": _replay_open,
+    "look": lambda bank, account: ([[bank.accounts[account][1]]], 1),
+    "sum": _replay_sum,
+    "count": lambda bank: ([[len(bank.ledger)]], 1),
+    "create": _replay_create,
+    "put": _replay_put,
+    "schema": lambda bank, sql: ([], 0),
+}
+
+
+def shard_of(key: int, shards: int) -> int:
+    return keys.shard_of_slot(keys.shard_slot(["BIGINT"], [key]), shards)
+
+
+class Mix:
+    """Draws operations; a hot pair of accounts makes conflicts and opposite orders likely."""
+
+    def __init__(self, rng: random.Random, shards: int) -> None:
+        self.rng = rng
+        self.shards = shards
+        self.marker = MARKERS
+        self.tables = 0
+        self.hot = rng.sample(range(ACCOUNTS), 3)
+        self.by_shard: dict[int, list[int]] = {}
+        for account in range(ACCOUNTS):
+            self.by_shard.setdefault(shard_of(account, shards), []).append(account)
+        self.kinds = {
+            self.transfer: 10, self.local: 5, self.deposit: 4, self.read: 5, self.skew: 6, self.audit: 1,
+            self.fight: 3, self.overdraw: 1, self.look: 3, self.write_table: 0.7, self.unmark: 1.5,
+        }  # fmt: skip
+
+    def draw(self) -> list[tuple[str, list[Any]]]:
+        kind = self.rng.choices(list(self.kinds), list(self.kinds.values()))[0]
+        return kind()
+
+    def _accounts(self) -> list[int]:
+        return self.rng.sample(self.hot if self.rng.random() < 0.6 else range(ACCOUNTS), 2)
+
+    def next_marker(self, shard: int = 0) -> int:
+        self.marker += 1
+        while shard and shard_of(self.marker, self.shards) != shard:
+            self.marker += 1
+        return self.marker
+
+    def transfer(self) -> list[tuple[str, list[Any]]]:
+        source, target = self._accounts()
+        amount = self.rng.randint(1, 9)
+        return [
+            ("add", [source, -amount]),
+            ("add", [target, amount]),
+            ("mark", [self.next_marker(), source, target, amount]),
+        ]
+
+    def local(self) -> list[tuple[str, list[Any]]]:
+        """Both accounts and the marker on one shard."""
+        shard = self.rng.choice(sorted(self.by_shard))
+        here = self.by_shard[shard]
+        source, target = self.rng.choice(here), self.rng.choice(here)
+        amount = self.rng.randint(1, 9)
+        marker = self.next_marker(shard)
+        return [("add", [source, -amount]), ("add", [target, amount]), ("mark", [marker, source, target, amount])]
+
+    def deposit(self) -> list[tuple[str, list[Any]]]:
+        return [("add", [self.rng.choice(self.hot), self.rng.randint(1, 9)])]
+
+    def read(self) -> list[tuple[str, list[Any]]]:
+        return self.rng.choice(([("sum", [])], [("count", [])], [("sum", []), ("count", [])]))
+
+    def look(self) -> list[tuple[str, list[Any]]]:
+        one, other = self._accounts()
+        return [("look", [one])] if self.rng.random() < 0.5 else [("look", [one]), ("look", [other])]
+
+    def skew(self) -> list[tuple[str, list[Any]]]:
+        one, other = self._accounts()
+        return [("look", [one]), ("add", [other, self.rng.randint(1, 5)])]
+
+    def audit(self) -> list[tuple[str, list[Any]]]:
+        return [("sum", []), ("mark", [self.next_marker(), 0, 0, 0])]
+
+    def fight(self) -> list[tuple[str, list[Any]]]:
+        source, target = self._accounts()
+        return [("mark", [self.rng.randrange(MARKERS), source, target, 0]), ("add", [source, 1])]
+
+    def unmark(self) -> list[tuple[str, list[Any]]]:
+        return [("unmark", [self.rng.randrange(MARKERS)]), ("add", [self.rng.choice(self.hot), 1])]
+
+    def overdraw(self) -> list[tuple[str, list[Any]]]:
+        one, other = self._accounts()
+        return [("add", [one, 5]), ("add", [other, -1_000_000])]
+
+    def write_table(self) -> list[tuple[str, list[Any]]]:
+        if self.tables == 0 or self.rng.random() < 0.4:
+            self.tables += 1
+            return [("create", [f"extra{self.tables}"])]
+        return [("put", [f"extra{self.rng.randint(1, self.tables)}", self.next_marker(), 1])]

@@ -1,0 +1,66 @@
+"""The hunt for one planted bug: a copy of the tree with the patch in it, seed after seed until one fails.
+
+A patch that no longer applies is an error: the rule that it takes away has moved, and the patch must follow.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+PATCHES = sorted(Path(__file__).parent.glob("*.patch"))
+SEEDS = 200
+
+# Runs in the copy; prints [seed, violation] of the first seed that fails.
+_SEARCH = """
+import json, sys
+from tests.sim.simulation import simulate
+for seed in range(int(sys.argv[1])):
+    report = simulate(seed)
+    if report.violation:
+        print(json.dumps([seed, report.invariant, report.violation]))
+        break
+"""
+
+
+@dataclass(frozen=True)
+class Find:
+    """`seed` -1: not found."""
+
+    bug: str
+    seed: int
+    invariant: str
+    words: str
+
+
+def copy_with(patch: Path, directory: Path) -> Path:
+    """A copy of nodes/ and tests/sim with the patch in it."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "nodes", directory / "nodes", ignore=ignored)
+    shutil.copytree(ROOT / "tests" / "sim", directory / "tests" / "sim", ignore=ignored)
+    (directory / "tests" / "__init__.py").touch()
+    command = ["patch", "--strip=1", "--fuzz=0", "--forward", "--batch", f"--directory={directory}", f"--input={patch}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise AssertionError(f"{patch.name} no longer applies: {done.stdout}{done.stderr}")
+    return directory
+
+
+def hunt(patch: Path, seeds: int = SEEDS) -> Find:
+    """The first failing seed of 0..seeds-1."""
+    with tempfile.TemporaryDirectory() as name:
+        code = copy_with(patch, Path(name))
+        command = [sys.executable, "-B", "-c", _SEARCH, str(seeds)]
+        done = subprocess.run(command, cwd=code, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise AssertionError(f"{patch.name}: the search itself failed:\n{done.stderr[-2000:]}")
+    if not done.stdout.strip():
+        return Find(patch.stem, -1, "", "")
+    seed, invariant, words = json.loads(done.stdout.splitlines()[-1])
+    return Find(patch.stem, seed, invariant, words)

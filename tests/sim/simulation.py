@@ -1,0 +1,241 @@
+"""One seed, one history: set up in peace, traffic under faults, then heal and demand progress and a sound history."""
+
+from __future__ import annotations
+
+import random
+import signal
+import traceback
+from dataclasses import dataclass, field
+
+from nodes import ids
+from nodes.errors import StoreError
+from nodes.requests import ABORTED, COMMITTED, Fate, Reply
+from nodes.runtime.driver import Driver
+from tests.sim import history
+from tests.sim.cluster import NODES, Cluster, Life
+from tests.sim.faults import DRAWN, PROFILES, Faults
+from tests.sim.operations import ACCOUNTS, SCHEMA, Mix, Operation
+from tests.sim.timeline import MS, SECOND
+from tests.sim.truth import Truth, Violation, demand
+from tests.sim.watch import Watch
+
+PROGRESS_WITHIN = 30  # virtual seconds after the faults
+REAL_SECONDS = 40  # a run takes about one
+
+
+@dataclass
+class Report:
+    """What a run gave. `violation` "": none; `invariant` is its first words."""
+
+    seed: int
+    profile: str
+    trace: str = ""
+    invariant: str = ""
+    violation: str = ""
+    committed: int = 0
+    lines: list[str] = field(default_factory=list)
+
+
+class Simulation:
+    """Built from a seed; `run` raises Violation."""
+
+    def __init__(self, seed: int, profile: str = "", keep_lines: bool = False) -> None:
+        self.rng = random.Random(f"{seed} {profile}")
+        self.profile = profile or self.rng.choice(DRAWN)
+        assert self.profile in PROFILES, f"profiles: {', '.join(PROFILES)}"
+        self.shards = self.rng.choice((2, 3))
+        self.truth = Truth()
+        self.watch = Watch(self.truth)
+        self.operations: list[Operation] = []
+        self.largest_told = 0
+        self.fates = 0
+        self.cluster = Cluster(self.rng.getrandbits(64), self.shards, self._on_start)
+        if keep_lines:
+            self.cluster.lines = []
+        self.mix = Mix(self.rng, self.shards)
+
+    def _on_start(self, life: Life) -> None:
+        assert life.driver is not None, "a life that starts has a driver"
+        self.watch.on_start(life.driver)
+
+    def run(self) -> None:
+        self._set_up()
+        faults = Faults(self.cluster, random.Random(self.rng.getrandbits(64)), self.profile)
+        self._plan_traffic(self.rng.randint(20, 60), int(self.rng.uniform(2, 9) * SECOND))
+        self._run(10 * SECOND)
+        faults.stop()
+        self._demand_progress()
+        self._check_history()
+
+    def _run(self, duration: int) -> None:
+        self.cluster.run(duration)
+        self.watch.look(self.cluster.drivers())
+
+    # -- traffic
+
+    def _set_up(self) -> None:
+        for sql in SCHEMA:
+            self._until_committed([("schema", [sql])])
+        self._until_committed([("open", list(range(ACCOUNTS)))])
+
+    def _until_committed(self, steps: list[tuple[str, list[object]]]) -> None:
+        operation = self.submit(steps, self.rng.choice(NODES), timeout_ms=8_000)
+        for _ in range(200):
+            self._run(50 * MS)
+            if operation.told is not None:
+                break
+        demand(isinstance(operation.told, Reply), "8 progress", f"the set-up ended with {operation.told!r}")
+
+    def _plan_traffic(self, count: int, within: int) -> None:
+        for _ in range(count):
+            self.cluster.timeline.at(self.rng.randint(0, within), self._one_request)
+
+    def _one_request(self) -> None:
+        rng = self.rng
+        operation = self.submit(self.mix.draw(), rng.choice(NODES), rng.random() < 0.3, rng.choice((400, 1500, 4000)))
+        if operation.named and rng.random() < 0.5:
+            self.cluster.timeline.at(int(rng.choice((rng.uniform(0, 0.02), rng.uniform(0, 2))) * SECOND),
+                                     lambda: self._meddle(operation))  # fmt: skip
+
+    def submit(self, steps: list[tuple[str, list[object]]], node: int, named: bool = False, timeout_ms: int = 4_000) -> Operation:
+        operation = Operation(len(self.operations), steps, node, named, timeout_ms=timeout_ms, after=self.largest_told)
+        self.operations.append(operation)
+        request = operation.request()
+        operation.kept = request  # type: ignore[attr-defined]
+        self.watch.of_request[id(request)] = operation
+        life = self.cluster.nodes[node].life
+        if life is None:
+            return operation
+
+        def told(answer: Reply | StoreError) -> None:
+            operation.told = answer
+            self.cluster.say("told", operation.number, answer.info if isinstance(answer, StoreError) else answer)
+            if isinstance(answer, Reply):
+                self.largest_told = max(self.largest_told, answer.commit_ts, answer.ts)
+
+        def begin() -> None:
+            driver = life.driver
+            assert driver is not None, "a running node has a driver"
+            self.cluster.say("submit", operation.number, f"n{node}", steps)
+            driver.gateway.submit(request, named, b"", lambda name: None, told)
+            driver.wake()
+
+        life.do(begin)
+        return operation
+
+    # -- fates and fences
+
+    def _meddle(self, operation: Operation) -> None:
+        if operation.txns:
+            self.ask_fate(operation.txns[-1], self.rng.random() < 0.7, self.rng.choice(NODES))
+
+    def ask_fate(self, txn: bytes, fence: bool, node: int) -> list[Fate | StoreError]:
+        answers: list[Fate | StoreError] = []
+        life = self.cluster.nodes[node].life
+        if life is None:
+            return answers
+
+        def then(answer: Fate | StoreError) -> None:
+            answers.append(answer)
+            self.cluster.say("fate", txn.hex(), fence, answer)
+            if isinstance(answer, Fate):
+                self._remember_fate(txn, answer, fence)
+
+        def ask(driver: Driver) -> None:
+            driver.gateway.ask_fate(ids.to_text(txn), fence, 3_000, then)
+            driver.wake()
+
+        life.do(lambda: ask(life.driver))  # type: ignore[arg-type]
+        return answers
+
+    def _remember_fate(self, txn: bytes, fate: Fate, fence: bool) -> None:
+        self.fates += 1
+        done = fate.state in (COMMITTED, ABORTED)
+        demand(done or not fence, "3 one decision", f"{txn.hex()} was fenced and is {fate.state}")
+        self.known_fates = [*getattr(self, "known_fates", []), (txn, fate)]
+        history.check_fate(self.truth, txn, fate)
+
+    # -- the end
+
+    def _demand_progress(self) -> None:
+        waited = 0
+        while self._unsettled():
+            demand(waited < PROGRESS_WITHIN, "8 progress", f"after {waited} s: {self._unsettled()}")
+            self._run(SECOND // 4)
+            waited += 0.25  # type: ignore[assignment]
+        for node in NODES:
+            self._until_committed([("add", [a, 1]) for a in range(ACCOUNTS)])
+            self._until_committed([("sum", [])])
+            for operation in self.operations:
+                if not isinstance(operation.told, Reply) and operation.txns and operation.number % 3 + 1 == node:
+                    self._settle_fate(operation, node)
+        for _ in range(40):
+            if not self._unsettled():
+                break
+            self._run(SECOND // 4)
+        demand(not self._unsettled(), "8 progress", self._unsettled())
+
+    def _settle_fate(self, operation: Operation, node: int) -> None:
+        answers = self.ask_fate(operation.txns[-1], False, node)
+        self._run(SECOND // 4)
+        demand(bool(answers) and isinstance(answers[0], Fate), "8 progress", f"no fate after the faults: {answers}")
+
+    def _unsettled(self) -> str:
+        """What is not at rest yet, in words; "" for nothing."""
+        led: dict[str, int] = {}
+        for driver in self.cluster.drivers():
+            for group in driver.groups.values():
+                machine = group.machine
+                leading = getattr(machine, "leading", None)
+                if leading is not None:
+                    led[group.group] = led.get(group.group, 0) + 1
+                if group.applied_slot < len(self.truth.logs.get(group.group, [])):
+                    return f"n{driver.node} is behind in {group.group}"
+                prepared = getattr(machine.state, "prepared", None)  # type: ignore[attr-defined]
+                if prepared:
+                    return f"{len(prepared)} in doubt at {group.group}"
+                if leading is not None and group.group[0] == "s":
+                    if leading.participant.active or len(leading.participant.locks):
+                        return f"locks are held at {group.group}"
+                elif leading is not None and (leading.unacknowledged or machine.state.undone):  # type: ignore[attr-defined]
+                    return f"not done at {group.group}"
+            if driver.gateway.attempts or driver.gateway.reads:
+                return f"attempts under way at n{driver.node}"
+        wrong = [name for name in self.cluster.drivers()[0].router.members if led.get(name) != 1]
+        return f"leaders: {led}" if wrong else ""
+
+    def _check_history(self) -> None:
+        history.check_answers(self.truth, self.operations)
+        for txn, fate in getattr(self, "known_fates", []):
+            history.check_fate(self.truth, txn, fate)
+        history.check_ends(self.truth)
+        history.SerialRun(self.truth, self.operations).run()
+        for number, node in self.cluster.nodes.items():
+            for group, engine in sorted(node.engines.items()):
+                history.check_engine(self.truth.shards[group], engine, f"n{number} {group}")
+
+
+def _on_alarm(number: int, frame: object) -> None:
+    raise Violation("8 progress", f"no end after {REAL_SECONDS} s of real time: something never stops within a turn")
+
+
+def simulate(seed: int, profile: str = "", keep_lines: bool = False) -> Report:
+    """One whole run; a broken assertion of the cores is a violation too."""
+    simulation = Simulation(seed, profile, keep_lines)
+    report = Report(seed, simulation.profile)
+    signal.signal(signal.SIGALRM, _on_alarm)
+    signal.alarm(REAL_SECONDS)
+    try:
+        simulation.run()
+    except Violation as violation:
+        report.invariant, report.violation = violation.invariant, str(violation)
+    except Exception as error:  # whatever the code under test raises
+        report.invariant, report.violation = f"raised {type(error).__name__}", f"{error!r}"
+        simulation.cluster.say(traceback.format_exc())
+    finally:
+        signal.alarm(0)
+        report.trace = simulation.cluster.trace.hexdigest()
+        report.committed = len(simulation.truth.committed)
+        report.lines = simulation.cluster.lines or []
+        simulation.cluster.close()
+    return report

@@ -1,0 +1,223 @@
+"""What the chosen logs say: one log per group, and the state that a plain reading of it gives.
+
+Every replica's applied entries are compared with it at every step; an entry that is new to it is read here, with the
+invariants of DESIGN.md §9 in mind. The checks at the end of a run (history.py) take this for the truth.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nodes import ids
+from nodes.core.locks import CONFLICT, IX, JOIN, X
+from nodes.core.replicated_log import Entry
+from nodes.core.txn.messages import (
+    AbortTxn,
+    CommitTxn,
+    DecideTxn,
+    EndTxn,
+    PrepareTxn,
+    Reserve,
+    decode_coordinator_entry,
+    decode_shard_entry,
+)
+from nodes.sql import keys
+from nodes.sql.schema import Image, TableDef
+
+
+class Violation(Exception):
+    """An invariant does not hold; `invariant` is its name."""
+
+    def __init__(self, invariant: str, words: str) -> None:
+        super().__init__(f"{invariant}: {words}")
+        self.invariant = invariant
+
+
+def demand(holds: bool, invariant: str, words: str) -> None:
+    if not holds:
+        raise Violation(invariant, words)
+
+
+Version = tuple[int, bytes, list[Any] | None]  # commit_ts, txn, row (None: deleted)
+
+
+class ShardTruth:
+    """One shard's log, read entry by entry."""
+
+    def __init__(self, truth: Truth, group: str) -> None:
+        self.truth = truth
+        self.group = group
+        self.prepared: dict[bytes, PrepareTxn] = {}
+        self.outcomes: dict[bytes, tuple[bool, int]] = {}
+        self.tables: dict[int, TableDef] = {}
+        self.rows: dict[tuple[int, tuple[Any, ...]], list[Version]] = {}
+
+    def read(self, data: bytes) -> None:
+        entry = decode_shard_entry(data)
+        if isinstance(entry, PrepareTxn):
+            self._prepare(entry)
+        elif isinstance(entry, CommitTxn):
+            self._commit(entry)
+        elif isinstance(entry, EndTxn):
+            self._end(entry)
+        elif isinstance(entry, AbortTxn) and entry.txn not in self.outcomes and entry.txn not in self.prepared:
+            self.outcomes[entry.txn] = (False, 0)
+
+    def _prepare(self, entry: PrepareTxn) -> None:
+        if entry.txn in self.prepared or entry.txn in self.outcomes:
+            return
+        self._check_locks(entry)
+        self.prepared[entry.txn] = entry
+
+    def _commit(self, entry: CommitTxn) -> None:
+        if entry.txn in self.outcomes:
+            return
+        demand(ids.home_of(entry.txn) == self.group, "3 one decision", f"{self.group} is not the home of what it commits")
+        self._check_locks(entry)
+        self.truth.on_committed(entry.txn, entry.commit_ts, [self.group])
+        self.outcomes[entry.txn] = (True, entry.commit_ts)
+        self._install(entry.txn, entry.images, entry.commit_ts)
+
+    def _end(self, entry: EndTxn) -> None:
+        prepared = self.prepared.pop(entry.txn, None)
+        if prepared is None:
+            known = self.outcomes.setdefault(entry.txn, (False, 0))
+            demand(known[0] == entry.commit, "3 one decision", f"{self.group} ends {entry.txn.hex()} twice, differently")
+            return
+        decided = self.truth.decisions.get(entry.txn)
+        if entry.commit:
+            demand(decided is not None and decided.commit, "3 one decision", f"{self.group} commits what was not decided")
+            assert decided is not None, "just demanded"
+            demand(decided.commit_ts == entry.commit_ts, "4 atomicity", f"{self.group} commits at another timestamp")
+            demand(self.group in decided.participants, "4 atomicity", f"{self.group} is no participant of what it commits")
+        else:
+            demand(decided is None or not decided.commit, "3 one decision", f"{self.group} aborts what is committed")
+            self.truth.aborted_at_shard.add(entry.txn)
+        self.outcomes[entry.txn] = (entry.commit, entry.commit_ts)
+        if entry.commit:
+            if prepared.create is not None:
+                self.tables[prepared.create.id] = prepared.create
+            self._install(entry.txn, prepared.images, entry.commit_ts)
+
+    def _check_locks(self, entry: PrepareTxn | CommitTxn) -> None:
+        mine = {(table, key): mode for table, key, mode in entry.locks}
+        for other in self.prepared.values():
+            for table, key, mode in other.locks:
+                held = mine.get((table, key))
+                free = held is None or not CONFLICT[held][mode]
+                demand(free, "11 locks", f"{self.group}: {entry.txn.hex()} and {other.txn.hex()} hold {table} {key!r}")
+        for image in entry.images:
+            if image.table not in self.tables:
+                continue  # the catalog's own
+            for key in self._keys_of(image):
+                encoded = keys.encode([self.tables[image.table].columns[i].type for i in self._key_at(image)], key)
+                self._demand_covered(mine, image.table, encoded)
+
+    def _demand_covered(self, mine: dict[tuple[int, bytes], int], table: int, key: bytes) -> None:
+        whole = mine.get((table, b""))
+        covered = whole == X
+        if not covered and whole is not None:
+            row = mine.get((table, key))
+            covered = JOIN[whole][IX] == whole and row is not None and JOIN[row][X] == row
+        demand(covered, "11 locks", f"{self.group}: an image of table {table} is not covered by its entry's locks")
+
+    def _key_at(self, image: Image) -> tuple[int, ...]:
+        return self.tables[image.table].primary_key
+
+    def _keys_of(self, image: Image) -> list[list[Any]]:
+        found = [] if image.old_key is None else [list(image.old_key)]
+        if image.row is not None:
+            found.append([image.row[i] for i in self._key_at(image)])
+        return found
+
+    def _install(self, txn: bytes, images: list[Image], ts: int) -> None:
+        images = [image for image in images if image.table in self.tables]
+        for image in images:
+            if image.old_key is not None:
+                versions = self.rows.get((image.table, tuple(image.old_key)), [])
+                known = versions[-1] if versions else (0, b"", None)
+                exact = known[2] is not None and known[0] == image.old_ts
+                demand(exact, "10 images", f"{self.group}: {txn.hex()} replaces a version that is not there")
+                versions.append((ts, txn, None))
+                demand(known[0] < ts, "10 images", f"{self.group}: _ts does not rise at {image.old_key}")
+        for image in images:
+            if image.row is not None:
+                self._insert(txn, image, ts)
+
+    def _insert(self, txn: bytes, image: Image, ts: int) -> None:
+        assert image.row is not None, "a delete inserts nothing"
+        key = tuple(image.row[i] for i in self._key_at(image))
+        versions = self.rows.setdefault((image.table, key), [])
+        if versions and versions[-1][1] == txn:
+            versions[-1] = (ts, txn, image.row)
+            return
+        free = not versions or versions[-1][2] is None
+        demand(free, "10 images", f"{self.group}: {txn.hex()} inserts {key} over a version")
+        demand(not versions or versions[-1][0] < ts, "10 images", f"{self.group}: _ts does not rise at {key}")
+        versions.append((ts, txn, image.row))
+
+    def current(self, table: int) -> dict[tuple[Any, ...], Version]:
+        return {key: v[-1] for (t, key), v in self.rows.items() if t == table and v[-1][2] is not None}
+
+
+class Truth:
+    """All groups. `committed`: id -> commit_ts; `decisions`: the first for each id of a coordinator home."""
+
+    def __init__(self) -> None:
+        self.logs: dict[str, list[Entry]] = {}
+        self.shards: dict[str, ShardTruth] = {}
+        self.decisions: dict[bytes, DecideTxn] = {}
+        self.committed: dict[bytes, int] = {}
+        self.participants: dict[bytes, list[str]] = {}
+        self.aborted_at_shard: set[bytes] = set()
+        self.given: dict[int, int] = {}
+        self._stamps: dict[int, bytes] = {}
+
+    def on_entries(self, group: str, position: int, entries: list[Entry]) -> int:
+        """Entries applied by a replica that has applied `position` slots in its life; the new position."""
+        log = self.logs.setdefault(group, [])
+        for entry in entries:
+            position += 1
+            demand(entry.slot == position, "1 agreement", f"{group}: slot {entry.slot} comes where {position} is due")
+            if position <= len(log):
+                known = log[position - 1]
+                demand(known == entry, "1 agreement", f"{group}: slot {position} is {known} and {entry}")
+            else:
+                newest = log[-1].epoch if log else 0
+                demand(entry.epoch >= newest or not entry.data, "1 agreement", f"{group}: an old epoch behind a newer")
+                log.append(entry)
+                self._read(group, entry)
+        return position
+
+    def _read(self, group: str, entry: Entry) -> None:
+        if group[0] == "s":
+            shard = self.shards.setdefault(group, ShardTruth(self, group))
+            if entry.data:
+                shard.read(entry.data)
+        elif entry.data:
+            decoded = decode_coordinator_entry(entry.data)
+            if isinstance(decoded, DecideTxn):
+                self._decide(decoded)
+            elif isinstance(decoded, Reserve):
+                demand(group == "c1", "14 oracle", "a reservation outside the oracle's group")
+
+    def _decide(self, decision: DecideTxn) -> None:
+        if decision.txn in self.decisions:
+            return
+        self.decisions[decision.txn] = decision
+        if decision.commit:
+            right = decision.txn not in self.aborted_at_shard
+            demand(right, "3 one decision", f"{decision.txn.hex()} is committed and was aborted at a shard before")
+            self.on_committed(decision.txn, decision.commit_ts, decision.participants)
+
+    def on_committed(self, txn: bytes, ts: int, participants: list[str]) -> None:
+        demand(ts not in self._stamps, "14 oracle", f"{txn.hex()} and another are committed at the same {ts}")
+        self._stamps[ts] = txn
+        self.committed[txn] = ts
+        self.participants[txn] = participants
+
+    def on_given(self, node: int, ts: int, after: int) -> None:
+        """The oracle gave `ts` to one who asked when `after` was the largest value given."""
+        demand(ts not in self.given, "14 oracle", f"{ts} is given twice")
+        demand(ts > after, "14 oracle", f"{ts} is given although {after} was given before it was asked for")
+        self.given[ts] = node

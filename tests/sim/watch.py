@@ -1,0 +1,88 @@
+"""The checks' eyes on a life of a node: wraps what the driver built, from outside, before anything happens.
+
+What is seen at every step: applied entries against the truth, leadership before an own entry, oracle values, and the
+ids of the attempts of each operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nodes.core.replicated_log import Entry
+from nodes.core.txn.attempt import Attempt
+from nodes.runtime.driver import Driver
+from nodes.runtime.group import Group
+from tests.sim.operations import Operation
+from tests.sim.truth import Truth, Violation, demand
+
+
+class Watch:
+    """`of_request` finds the operation of a request by identity."""
+
+    def __init__(self, truth: Truth) -> None:
+        self.truth = truth
+        self.of_request: dict[int, Operation] = {}
+        self.violation: BaseException | None = None
+        self.largest_given = 0
+
+    def on_start(self, driver: Driver) -> None:
+        for group in driver.groups.values():
+            self._watch_machine(group)
+        self._watch_desk(driver)
+        self._watch_attempts(driver)
+
+    def _watch_machine(self, group: Group) -> None:
+        machine: Any = group.machine
+        apply, lead = machine.apply, machine.lead
+        position = 0
+        epochs: set[int] = set()
+
+        def watched_apply(entries: list[Entry]) -> None:
+            nonlocal position
+            position = self.truth.on_entries(group.group, position, entries)
+            epochs.update(entry.epoch for entry in entries)
+            apply(entries)
+
+        def watched_lead() -> None:
+            words = f"n{group.node} serves {group.group} without an applied entry of its epoch"
+            demand(group.log.epoch in epochs, "12 own entry first", words)
+            lead()
+
+        machine.apply, machine.lead = watched_apply, watched_lead
+
+    def _watch_desk(self, driver: Driver) -> None:
+        ask = driver.desk.ask
+
+        def watched(then: Callable[[int], None]) -> None:
+            after = self.largest_given
+
+            def given(ts: int) -> None:
+                self.truth.on_given(driver.node, ts, after)
+                self.largest_given = max(self.largest_given, ts)
+                then(ts)
+
+            ask(given)
+
+        driver.desk.ask = watched  # type: ignore[method-assign]
+
+    def _watch_attempts(self, driver: Driver) -> None:
+        begin = driver.gateway.begin_attempt
+
+        def watched(attempt: Attempt) -> None:
+            execution: Any = attempt._then.__self__  # type: ignore[attr-defined]
+            operation = self.of_request[id(execution.request)]
+            for before in operation.txns:
+                words = f"{before.hex()} was retried, and is committed"
+                demand(before not in self.truth.committed, "6 exactly once", words)
+            operation.txns.append(attempt.txn)
+            begin(attempt)
+
+        driver.gateway.begin_attempt = watched  # type: ignore[method-assign]
+
+    def look(self, drivers: list[Driver]) -> None:
+        """A replica that stopped is a violation: nothing here breaks a disk."""
+        for driver in drivers:
+            for group in driver.groups.values():
+                if group.stopped:
+                    raise Violation("10 images", f"n{driver.node}: replica of {group.group} stopped: {group.stopped}")

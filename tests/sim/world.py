@@ -1,0 +1,101 @@
+"""The counterfeit world of one life of a node: clock, chance, threads; and the journal that a crash cuts.
+
+The clock runs ahead or behind, drifts and jumps. A job "in a thread" runs after a while, its answer comes after
+another. A sync takes its time and covers what was submitted before it began.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tests.sim.timeline import MS, Timeline
+
+if TYPE_CHECKING:
+    from tests.sim.cluster import Life
+
+EPOCH_MS = 1_700_000_000_000
+
+
+class Clock:
+    """A node's wall clock; it outlives the node's lives."""
+
+    def __init__(self, timeline: Timeline, rng: random.Random) -> None:
+        self.timeline = timeline
+        self.offset_ms = rng.choice((0, 0, rng.randint(-400, 400), rng.randint(-20_000, 20_000)))
+        self.rate = rng.choice((1.0, 1.0, rng.uniform(0.95, 1.05)))
+
+    def read_ms(self) -> int:
+        return EPOCH_MS + self.offset_ms + int(self.timeline.now * self.rate) // MS
+
+
+class SimWorld:
+    """`World` of nodes/runtime/world.py."""
+
+    def __init__(self, life: Life, rng: random.Random) -> None:
+        self.rng = rng
+        self._life = life
+        self._chance = random.Random(rng.getrandbits(64))
+
+    def clock_ms(self) -> int:
+        return self._life.node.clock.read_ms()
+
+    def call_soon(self, then: Callable[[], None]) -> None:
+        self._life.later(self._chance.randint(0, 100), then)
+
+    def in_thread(self, job: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
+        def run() -> None:
+            try:
+                result, error = job(), None
+            except Exception as raised:
+                result, error = None, raised
+            self._life.later(self._chance.randint(10, 5 * MS), lambda: then(result, error))
+
+        slow = self._chance.random() < 0.1
+        self._life.later(self._chance.randint(10, 200 * MS if slow else 2 * MS), run)
+
+
+class SimJournal:
+    """`JournalWriter` of the driver. `disk` is the node's list of durable records; it outlives a crash, we do not."""
+
+    def __init__(self, life: Life, disk: list[bytes], rng: random.Random) -> None:
+        self.durable = 0
+        self._life = life
+        self._disk = disk
+        self._rng = rng
+        self._gathered: list[bytes] = []
+        self._batch: list[bytes] = []
+        self._ticket = 0
+        self._syncing = 0
+
+    def append(self, records: list[bytes]) -> None:
+        self._gathered.extend(records)
+
+    def submit(self) -> int:
+        self._ticket += 1
+        self._begin()
+        return self._ticket
+
+    def _begin(self) -> None:
+        if self._syncing or not self._gathered:
+            return
+        self._syncing = self._ticket
+        self._batch, self._gathered = self._gathered, []
+        rng = self._rng
+        slow = rng.random() < self._life.node.cluster.weather.slow_disk
+        self._life.later(rng.randint(20 * MS, 400 * MS) if slow else rng.randint(200, 2 * MS), self._synced)
+
+    def _synced(self) -> None:
+        self._disk.extend(self._batch)
+        self._life.node.cluster.note(b"sync", self._life.node.number, b"".join(self._batch))
+        self.durable, self._syncing, self._batch = self._syncing, 0, []
+        driver = self._life.driver
+        assert driver is not None, "a journal belongs to a running driver"
+        driver.on_durable(self.durable)
+        self._begin()
+
+    def crash(self) -> None:
+        """The batch that is being written may have reached the disk as a whole; all else is gone."""
+        if self._batch and self._rng.random() < 0.3:
+            self._disk.extend(self._batch)
