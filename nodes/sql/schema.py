@@ -13,6 +13,7 @@ import msgspec
 INT, BIGINT, TEXT, BOOLEAN = "INT", "BIGINT", "TEXT", "BOOLEAN"
 
 SHARD_SLOTS = 1024
+CATALOG_TABLE = 1  # the id of the system table on s0 that lists all others
 
 
 class ColumnDef(msgspec.Struct, array_like=True, frozen=True):

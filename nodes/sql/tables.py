@@ -16,12 +16,12 @@ from nodes.sql.binding import Arguments, Bound, Merge
 from nodes.sql.casts import type_of
 from nodes.sql.expressions import NOTHING, Parameters, Scope, mismatch, only, translate
 from nodes.sql.parse import Parsed
-from nodes.sql.schema import BIGINT, BOOLEAN, TEXT, CheckDef, ColumnDef, Fragment, Lock, TableDef
+from nodes.sql.schema import BIGINT, BOOLEAN, CATALOG_TABLE, TEXT, CheckDef, ColumnDef, Fragment, Lock, TableDef
 from nodes.sql.types import UNKNOWN, WORDS
 from nodes.sql.words import SYSTEM_COLUMNS
 
 SYSTEM_TABLE = TableDef(
-    id=1,
+    id=CATALOG_TABLE,
     name="txstore_tables",
     version=1,
     shape=1,

@@ -148,7 +148,7 @@ INSERT = "INSERT INTO accounts (id, balance, note) VALUES ($1, $2, $3)"
 # words -> (the statement, its parameters, HTTP status, code, SQLSTATE)
 WRONG: dict[str, tuple[str, list[Any], int, str, str]] = {
     "no SQL": ("UPDAET accounts", [], 400, "bad_request", "42601"),
-    "two statements in one": ("SELECT 1; SELECT 2", [], 400, "bad_request", "42601"),
+    "two statements in one": ("SELECT 1; SELECT 2", [], 400, "not_supported", "0A000"),
     "unknown table": ("DELETE FROM nowhere", [], 400, "bad_request", "42P01"),
     "unknown column": ("UPDATE accounts SET nope = 1", [], 400, "bad_request", "42703"),
     "a parameter is missing": ("DELETE FROM accounts WHERE id = $1", [], 400, "bad_request", "42P02"),
@@ -297,7 +297,8 @@ def outcome_of(door: Door, answer: Answer) -> str:
     if answer.status == 200:
         return "committed"
     if answer.status != 504:
-        check_problem(answer, 503, "unavailable")
+        assert (answer.status, answer.body["code"]) in ((503, "unavailable"), (409, "conflict")), answer
+        check_problem(answer, answer.status, answer.body["code"])
         return "aborted"
     body = check_problem(answer, 504, "outcome_unknown")
     if "location" not in answer.headers:

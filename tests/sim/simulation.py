@@ -8,6 +8,7 @@ import traceback
 from dataclasses import dataclass, field
 
 from nodes import ids
+from nodes.core.txn import participant
 from nodes.errors import StoreError
 from nodes.requests import ABORTED, COMMITTED, Fate, Reply
 from nodes.runtime.driver import Driver
@@ -53,6 +54,7 @@ class Simulation:
         if keep_lines:
             self.cluster.lines = []
         self.mix = Mix(self.rng, self.shards)
+        participant.MAX_ACTIVE = self.rng.choice((4_096, 4_096, 4_096, 3))  # refusals for being busy are rare else
 
     def _on_start(self, life: Life) -> None:
         assert life.driver is not None, "a life that starts has a driver"
@@ -87,8 +89,12 @@ class Simulation:
         demand(isinstance(operation.told, Reply), "8 progress", f"the set-up ended with {operation.told!r}")
 
     def _plan_traffic(self, count: int, within: int) -> None:
+        """Most requests come in bursts, so that they meet each other's locks."""
+        bursts = [self.rng.randint(0, within) for _ in range(self.rng.randint(3, 8))]
         for _ in range(count):
-            self.cluster.timeline.at(self.rng.randint(0, within), self._one_request)
+            when = self.rng.choice(bursts) + self.rng.randint(0, 12 * MS)
+            alone = self.rng.random() < 0.25
+            self.cluster.timeline.at(self.rng.randint(0, within) if alone else when, self._one_request)
 
     def _one_request(self) -> None:
         rng = self.rng

@@ -19,7 +19,6 @@ from nodes.core.txn.messages import (
     Acknowledge,
     AskCatalog,
     AskFate,
-    CatalogIs,
     CommitTxn,
     Deciding,
     EndTxn,
@@ -64,7 +63,7 @@ class Shard:
             Outcome: self._on_outcome,
             Deciding: lambda leading, message: leading.doubts.on_deciding(message),
             AskFate: self._on_ask_fate,
-            AskCatalog: self._on_ask_catalog,
+            AskCatalog: lambda leading, message: leading.snapshots.on_ask_catalog(message),
         }
 
     # -- the replica
@@ -189,13 +188,3 @@ class Shard:
             state = COMMITTED if outcome.commit else ABORTED
             answer = FateKnown(message.number, message.txn, state, outcome.commit_ts, outcome.reason)
         self.host.send(message.gateway, GATEWAY, answer)
-
-    # -- the catalog, on s0
-
-    def _on_ask_catalog(self, leading: Leadership, message: AskCatalog) -> None:
-        def then(confirmed: bool) -> None:
-            if confirmed and self.leading is leading:
-                answer = CatalogIs(message.number, leading.participant.catalog_version())
-                self.host.send(message.gateway, GATEWAY, answer)
-
-        self.host.confirm(then)

@@ -10,32 +10,49 @@ in flight, or finished. `floor` of one in flight lies below its commit_ts: with 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from nodes.core.host import GATEWAY, Host
-from nodes.core.locks import MODES
+from nodes.core.locks import MODES, S
 from nodes.core.replicated_log import TICK_MS
-from nodes.core.txn.messages import FAILED, NOT_LEADER, STALE, TIMED_OUT, SnapshotRead, SnapshotRefused, SnapshotRows
+from nodes.core.txn.messages import (
+    FAILED,
+    NOT_LEADER,
+    STALE,
+    TIMED_OUT,
+    AskCatalog,
+    CatalogIs,
+    SnapshotRead,
+    SnapshotRefused,
+    SnapshotRows,
+)
 from nodes.core.txn.participant import Participant
-from nodes.core.txn.states import APPENDED, ASKING
+from nodes.core.txn.states import APPENDED, ASKING, LockNeed
 from nodes.errors import ErrorInfo, StoreError
-from nodes.sql.schema import ShardRows
+from nodes.sql.schema import CATALOG_TABLE, ShardRows
+
+NO_TIMESTAMP = 1 << 63  # above every timestamp: all in flight are waited for
+CATALOG_WAIT_TICKS = 200
 
 
 class Question:
-    """A read that waits: for its confirmation and for the transactions in `waits`."""
+    """What waits: for its confirmation and for the transactions in `waits`; then `run()`, or `refuse(cause)`."""
 
-    __slots__ = ("confirmed", "deadline", "message", "waits")
+    __slots__ = ("confirmed", "deadline", "refuse", "run", "waits")
 
-    def __init__(self, message: SnapshotRead, deadline: int, waits: dict[bytes, None]) -> None:
-        self.message = message
+    def __init__(
+        self, deadline: int, waits: dict[bytes, None], run: Callable[[], None], refuse: Callable[[int], None]
+    ) -> None:
         self.deadline = deadline
         self.waits = waits
+        self.run = run
+        self.refuse = refuse
         self.confirmed = False
 
 
 class Snapshots:
-    """All questions of one time of leadership."""
+    """All questions of one time of leadership, by (gateway, number)."""
 
     def __init__(self, participant: Participant, host: Host) -> None:
         self.participant = participant
@@ -43,38 +60,59 @@ class Snapshots:
         self.questions: dict[tuple[int, int], Question] = {}
 
     def on_read(self, message: SnapshotRead) -> None:
-        key = (message.gateway, message.number)
+        deadline = self.host.now + max(1, message.timeout_ms // TICK_MS)
+        need = [((lock.table, lock.key), MODES[lock.mode]) for f in message.fragments for lock in f.locks]
+        self._ask(
+            (message.gateway, message.number),
+            Question(
+                deadline,
+                self._in_flight_below(need, message.ts),
+                lambda: self._read(message),
+                lambda cause: self._refuse(message, cause),
+            ),
+        )
+
+    def on_ask_catalog(self, message: AskCatalog) -> None:
+        """A DDL that is committed, but not yet here, is in flight here: the answer waits for it as a snapshot does."""
+
+        def run() -> None:
+            answer = CatalogIs(message.number, self.participant.catalog_version())
+            self.host.send(message.gateway, GATEWAY, answer)
+
+        waits = self._in_flight_below([((CATALOG_TABLE, b""), S)], NO_TIMESTAMP)
+        deadline = self.host.now + CATALOG_WAIT_TICKS
+        self._ask((message.gateway, message.number), Question(deadline, waits, run, lambda cause: None))
+
+    def _ask(self, key: tuple[int, int], question: Question) -> None:
         if key in self.questions:
             return
-        deadline = self.host.now + max(1, message.timeout_ms // TICK_MS)
-        question = self.questions[key] = Question(message, deadline, self._in_flight_below(message))
+        self.questions[key] = question
 
         def then(confirmed: bool) -> None:
             question.confirmed = confirmed
-            if confirmed:
-                self._try(question)
+            self._try(key)
 
         self.host.confirm(then)
 
     def on_ended(self, txn: bytes) -> None:
         """A transaction's end is committed locally."""
-        for question in list(self.questions.values()):
+        for key, question in list(self.questions.items()):
             if txn in question.waits:
                 del question.waits[txn]
-                self._try(question)
+                self._try(key)
 
     def tick(self) -> None:
-        for question in [q for q in self.questions.values() if q.deadline <= self.host.now]:
-            self._refuse(question, TIMED_OUT)
+        for key in [key for key, question in self.questions.items() if question.deadline <= self.host.now]:
+            self.questions.pop(key).refuse(TIMED_OUT)
 
     def unlead(self) -> None:
-        for question in list(self.questions.values()):
-            self._refuse(question, NOT_LEADER)
+        questions, self.questions = self.questions, {}
+        for question in questions.values():
+            question.refuse(NOT_LEADER)
 
-    def _in_flight_below(self, message: SnapshotRead) -> dict[bytes, None]:
-        need = [((lock.table, lock.key), MODES[lock.mode]) for f in message.fragments for lock in f.locks]
+    def _in_flight_below(self, need: LockNeed, ts: int) -> dict[bytes, None]:
         waits = self.participant.locks.conflicting(need)
-        return {txn: None for txn in waits if self._may_commit_below(txn, message.ts)}
+        return {txn: None for txn in waits if self._may_commit_below(txn, ts)}
 
     def _may_commit_below(self, txn: bytes, ts: int) -> bool:
         prepared = self.participant.state.prepared.get(txn)
@@ -83,18 +121,20 @@ class Snapshots:
         active = self.participant.active.get(txn)
         return active is not None and active.state in (ASKING, APPENDED) and active.floor < ts
 
-    def _try(self, question: Question) -> None:
-        if not question.confirmed or question.waits:
-            return
+    def _try(self, key: tuple[int, int]) -> None:
+        question = self.questions.get(key)
+        if question is not None and question.confirmed and not question.waits:
+            del self.questions[key]
+            question.run()
+
+    def _read(self, message: SnapshotRead) -> None:
         engine = self.participant.state.engine
-        message = question.message
         for fragment in message.fragments:
             for table, version in fragment.tables:
                 known = engine.table(table)
                 if known is None or known.version != version:
-                    self._refuse(question, STALE, version=0 if known is None else known.version)
+                    self._refuse(message, STALE, version=0 if known is None else known.version)
                     return
-        self.questions.pop((message.gateway, message.number), None)
 
         def job() -> list[ShardRows]:
             return [engine.read(fragment, message.ts) for fragment in message.fragments]
@@ -110,8 +150,6 @@ class Snapshots:
             answer = SnapshotRefused(message.number, self.host.group, FAILED, error=info)
         self.host.send(message.gateway, GATEWAY, answer)
 
-    def _refuse(self, question: Question, cause: int, version: int = 0) -> None:
-        message = question.message
-        self.questions.pop((message.gateway, message.number), None)
+    def _refuse(self, message: SnapshotRead, cause: int, version: int = 0) -> None:
         refusal = SnapshotRefused(message.number, self.host.group, cause, leader=self.host.leader, version=version)
         self.host.send(message.gateway, GATEWAY, refusal)
