@@ -33,6 +33,7 @@ class Submission:
     def __init__(self, pool: Pool, request: Request) -> None:
         self._pool = pool
         self._request = request
+        self._read_only = _is_read_only(request)
         seconds = request.timeout_ms / 1000
         self._reserve = min(RESERVE_S, seconds * RESERVE_SHARE)
         self._deadline = Deadline(pool, seconds)
@@ -70,7 +71,7 @@ class Submission:
 
     def _call(self) -> Call:
         left = milliseconds(self._deadline.left() - self._reserve)
-        request = Request(self._request.statements, left, self._request.read_only)
+        request = Request(self._request.statements, left, self._read_only)
         return Call(self._pool.next_number(), request, True, self._age)
 
     def _patience(self, node: int) -> Waits:
@@ -86,7 +87,7 @@ class Submission:
                 return min(left, patience) if left > 0 else None
             if not named:
                 self._pool.suspect(node)
-            return left if left > 0 and (named or not self._request.read_only) else None
+            return left if left > 0 and (named or not self._read_only) else None
 
         return wait
 
@@ -102,7 +103,7 @@ class Submission:
         raise error
 
     def _after_loss(self, lost: Lost) -> Reply:
-        if self._request.read_only:
+        if self._read_only:
             raise Unavailable(f"the answer of a read was lost: {lost}") from lost
         if lost.id:
             return self._resolved(lost.id, str(lost))
@@ -122,6 +123,14 @@ class Submission:
         if fate.state == ABORTED:
             raise Unavailable(f"{why}; the attempt did not happen", transaction=id)
         raise OutcomeUnknown(f"{why}; its fate is {fate.state}", transaction=id)
+
+
+def _is_read_only(request: Request) -> bool | None:
+    """As the request says; if it says nothing and has SELECTs alone, it reads: a lost one may be made again. The
+    gateway is told so too, and would refuse one that writes."""
+    if request.read_only is None and all(each.sql[:6].lower() == "select" for each in request.statements):
+        return True
+    return request.read_only
 
 
 def _age_of(id: str) -> str:

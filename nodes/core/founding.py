@@ -112,9 +112,10 @@ class Founder:
             return
         if self.me == min(self.nodes):
             self._lead()
+        durable = self.founding if self._is_durable else None  # what it names, it acknowledges
         for node in self.nodes:
             if node != self.me:
-                self._send(node, Here(self._incarnation, self.founding))
+                self._send(node, Here(self._incarnation, durable))
 
     def receive(self, sender: int, message: Any) -> None:
         if isinstance(message, Here):

@@ -27,6 +27,10 @@ class Host(Protocol):
     def clock_ms(self) -> int: ...
 
     @property
+    def is_full(self) -> bool:
+        """Disk space runs low: nothing new is executed here."""
+
+    @property
     def leader(self) -> int: ...
 
     def propose(self, data: bytes) -> bool:

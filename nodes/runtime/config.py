@@ -47,14 +47,17 @@ def load(path: Path) -> Config:
     known = {"node", "listen", "data", "secret_file", "shards", "replicas", "engine", "nodes"}
     if raw.keys() != known:
         raise ConfigError(f"{path}: these settings are missing or unknown: {sorted(raw.keys() ^ known)}")
-    nodes = {int(number): _address(path, address) for number, address in raw["nodes"].items()}
+    listed = raw["nodes"]
+    if not isinstance(listed, dict) or not all(number.isdigit() for number in listed):
+        raise ConfigError(f'{path}: [nodes] must be a table of number = "host:port"')
+    nodes = {int(number): _address(path, address) for number, address in listed.items()}
     if sorted(nodes) != list(range(1, len(nodes) + 1)) or len(nodes) > MAX_NODES:
         raise ConfigError(f"{path}: [nodes] must be numbered 1 to at most {MAX_NODES}, without gaps")
     return Config(
         node=_number(path, raw, "node", len(nodes)),
         listen=_address(path, raw["listen"]),
-        data=Path(raw["data"]),
-        secret=_secret(Path(raw["secret_file"])),
+        data=Path(_text(path, raw, "data")),
+        secret=_secret(Path(_text(path, raw, "secret_file"))),
         shards=_number(path, raw, "shards", MAX_SHARDS),
         replicas=_number(path, raw, "replicas", len(nodes)),
         engine=_engine(path, raw["engine"]),
@@ -67,6 +70,12 @@ def _number(path: Path, raw: dict[str, Any], name: str, most: int) -> int:
     if type(value) is not int or not 1 <= value <= most:
         raise ConfigError(f"{path}: {name} must be a number from 1 to {most}, not {value!r}")
     return value
+
+
+def _text(path: Path, raw: dict[str, Any], name: str) -> str:
+    if not isinstance(raw[name], str):
+        raise ConfigError(f"{path}: {name} must be a text, not {raw[name]!r}")
+    return str(raw[name])
 
 
 def _address(path: Path, text: Any) -> tuple[str, int]:

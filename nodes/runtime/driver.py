@@ -84,6 +84,7 @@ class Driver:
         self.replicas = founding.replicas
         self.rng = world.rng
         self.now = 0
+        self.is_low_on_disk = False
         self.world = world
         self.journal = journal
         self.network = network
@@ -203,6 +204,13 @@ class Driver:
             self.to_leader(ORACLE_GROUP, request)
         self.gateway.tick()
         self.wake()
+
+    def on_disk(self, is_low: bool) -> None:
+        """Space runs low, or is there again: while it is low others lead, and nothing new is written here."""
+        if is_low and not self.is_low_on_disk:
+            self.log.error("n%d is low on disk space: it gives up its leaderships and refuses writes", self.node)
+            self.hand_over()
+        self.is_low_on_disk = is_low
 
     def hand_over(self) -> None:
         """Before a wanted stop: every leadership goes to the most caught-up peer."""

@@ -47,6 +47,10 @@ class Group:
         return self.log.majority_clock_ms
 
     @property
+    def is_full(self) -> bool:
+        return self.driver.is_low_on_disk
+
+    @property
     def leader(self) -> int:
         return self.log.leader or 0
 

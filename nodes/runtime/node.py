@@ -26,7 +26,7 @@ from nodes.core.replicated_log import TICK_MS
 from nodes.errors import Corrupt, Unavailable
 from nodes.runtime import status
 from nodes.runtime.clients import Clients
-from nodes.runtime.config import Config
+from nodes.runtime.config import Config, ConfigError
 from nodes.runtime.driver import Driver
 from nodes.runtime.messages import NODE_CODE, AskNodeStatus, NodeStatusIs, clients, decode_record, encode_record, peers
 from nodes.runtime.router import place
@@ -37,6 +37,8 @@ from nodes.storage.sqlite import SqliteEngine
 
 STATUS_WAIT_S = 1.0
 HAND_OVER_S = 1.0
+DISK_TICKS = 20
+LOW_DISK_BYTES = 512 << 20
 
 log = logging.getLogger("txstore.node")
 
@@ -68,6 +70,9 @@ class Node:
             self._loop.add_signal_handler(number, self._stop)
         own = self._replay()
         self._founder = self._make_founder(own)
+        started: asyncio.Future[None] = self._loop.create_future()
+        self._saving.append((self._durable_start, lambda: started.set_result(None)))
+        await started  # incarnation and boot are durable before anybody hears of them
         self._transport = self._make_transport()
         await self._transport.start()
         log.info("n%d listens on %s:%d", self.config.node, *self.config.listen)
@@ -92,7 +97,7 @@ class Node:
         own.update({type(record): record for record in new})
         for record in new:
             self._journal.append([encode_record((NODE_CODE, record))])
-        self._journal.submit()
+        self._durable_start = self._journal.submit()
         return own
 
     def _make_founder(self, own: dict[type, Any]) -> Founder:
@@ -118,7 +123,7 @@ class Node:
         has = (len(founding.incarnations), founding.shards, founding.replicas)
         wanted = (len(self.config.nodes), self.config.shards, self.config.replicas)
         if has != wanted:
-            raise SystemExit(f"the data has (nodes, shards, replicas) = {has}, the configuration {wanted}")
+            raise ConfigError(f"the data has (nodes, shards, replicas) = {has}, the configuration {wanted}")
 
     def _draw(self, incarnations: dict[int, bytes]) -> Founding:
         return Founding(secrets.token_bytes(16), incarnations, self.config.shards, self.config.replicas)
@@ -173,8 +178,13 @@ class Node:
         if items and items[0][0] == NODE_CODE:
             for _, message in items:
                 self._on_node_message(peer, message)
-        elif self.driver is not None:
+        elif self.driver is not None and self._is_founder(peer):
             self.driver.receive(peer, items)
+
+    def _is_founder(self, peer: int) -> bool:
+        """A node that lost its data is a stranger under a known name: only the founding talks to it."""
+        founding = self._founder.founding
+        return founding is not None and founding.incarnations.get(peer) == self._transport.incarnations.get(peer)
 
     def _on_node_message(self, peer: int, message: Any) -> None:
         if isinstance(message, AskNodeStatus):
@@ -192,6 +202,8 @@ class Node:
         self._ticks += 1
         self._founder.tick(self._ticks)
         if self.driver is not None:
+            if self._ticks % DISK_TICKS == 0:
+                self.driver.on_disk(self._journal.free_bytes() < LOW_DISK_BYTES)
             self.driver.tick()
         # After a pause the missed ticks are not made up for: time-outs count what this node was awake for.
         self._next_tick = max(self._next_tick + TICK_MS / 1000, self._loop.time())
@@ -225,7 +237,7 @@ class Node:
             "boot": self._boot,
             "ready": self.driver is not None,
             "journal": {
-                "fdatasync": self._journal.durable,
+                "fdatasync": self._journal.syncs,
                 "durable": self._journal.durable,
                 "free_bytes": self._journal.free_bytes(),
             },
@@ -235,8 +247,7 @@ class Node:
         own = self._own_status()
         others = [node for node in self.config.nodes if node != self.config.node]
         if not wide:
-            nodes = status.merged({self.config.node: own}, self.config.nodes, {})["nodes"]
-            then(own | {"nodes": nodes})
+            then(own)
             return
         self._numbers += 1
         number = self._numbers
@@ -317,6 +328,9 @@ def serve(config: Config) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(run())
+    except ConfigError as error:
+        log.critical("n%d cannot start: %s", config.node, error)
+        return 2
     except (Corrupt, Unavailable, OSError) as error:
         log.critical("n%d cannot start: %s", config.node, error)
         return 74

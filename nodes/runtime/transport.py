@@ -8,7 +8,7 @@ port; the handshake tells them apart.
 most once; what is queued in one turn of the loop for one connection leaves in one write, and all that goes to clients
 leaves before what goes to peers, so that a client told of an id (`Named`) is told before anybody acts on it;
 `on_peer_lost` comes once per break, though both connections usually break together; a peer's identity is the proved
-one, and its incarnation does not change while this node lives.
+one. Whether its incarnation is the founded one is the node's to judge (`incarnations`).
 
 *Left out*: delivery. What is sent to a peer that is not connected is gone; the cores repeat what matters.
 """
@@ -68,7 +68,7 @@ class Transport(Owner):
     ) -> None:
         self.limits = limits or Limits()
         self.log = log
-        self.incarnations: dict[int, bytes] = {}  # of each peer, as first met (or as the node knows it from before)
+        self.incarnations: dict[int, bytes] = {}  # of each peer, as its newest connection says
         self._node = node
         self._addresses = {peer: address for peer, address in sorted(addresses.items()) if peer != node}
         self._listen = listen
@@ -163,8 +163,7 @@ class Transport(Owner):
             return f"{name} answers where {node_name(connection.expected)} was dialled"
         if peer.node not in self._addresses:
             return f"{name} is not one of the nodes that {node_name(self._node)} knows"
-        if peer.incarnation and self.incarnations.setdefault(peer.node, peer.incarnation) != peer.incarnation:
-            return f"{name} is not the {name} known before: its data is another's, or two nodes have this number"
+        self.incarnations[peer.node] = peer.incarnation
         return ""
 
     def on_established(self, connection: Connection) -> None:

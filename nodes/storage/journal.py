@@ -107,6 +107,7 @@ class Journal:
         files: Files | None = None,
     ) -> None:
         self.durable = 0  # the highest ticket that is durable
+        self.syncs = 0  # how many batches were synced
         self._directory = directory
         self._on_durable = on_durable
         self._on_failure = on_failure
@@ -237,6 +238,7 @@ class Journal:
             batch = encode_batch(records, self._sequence, self._number)
         self._write(batch)
         self._files.sync_data(self._fd)
+        self.syncs += 1
         self._sequence += 1
 
     def _has_batches(self) -> bool:

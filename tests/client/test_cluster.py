@@ -236,6 +236,15 @@ def test_a_lost_read_is_repeated_without_asking_for_its_fate(node: MakeNode, cli
     assert n2.questions == []
 
 
+def test_selects_alone_read_only_unless_the_request_says_otherwise(node: MakeNode, client: MakeClient) -> None:
+    n1, n2 = node(1, reset_before_named), node(2)
+    cluster = client(n1, n2)
+    assert cluster.execute("Select 1").rows[0][0] == 2
+    cluster.submit(Request([Statement("SELECT 1"), Statement("DELETE")], 5_000))
+    cluster.submit(Request([Statement("SELECT 1")], 5_000, False))
+    assert [call.request.read_only for call in n2.calls] == [True, None, False]
+
+
 def test_a_conflict_is_retried_with_the_age_it_names(
     node: MakeNode, client: MakeClient, surroundings: StillSurroundings
 ) -> None:

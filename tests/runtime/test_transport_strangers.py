@@ -33,7 +33,6 @@ from tests.runtime.scene import (
         (2, {"secret": b"a guess"}, "secret was not proved"),
         (2, {"cluster": b"cluster 2"}, "another cluster"),
         (2, {"format": 9}, "format 9"),
-        (2, {"incarnation": b"other"}, "n2 known before"),
         (7, {}, "n7 is not one of the nodes"),
         (1, {}, "n1 is not one of the nodes"),
         (0, {"secret": b"a guess"}, "secret was not proved"),

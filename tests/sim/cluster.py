@@ -92,7 +92,15 @@ class SimNode:
         self.journal = SimJournal(life, self.disk, self.rng)
         network = SimNetwork(life, self.rng)
         life.driver = Driver(
-            self.number, self.cluster.founding, self.boot, records, self._engine_of, world, self.journal, network, _quiet
+            self.number,
+            self.cluster.founding,
+            self.boot,
+            records,
+            self._engine_of,
+            world,
+            self.journal,
+            network,
+            _quiet,
         )
         self.cluster.on_start(life)
         life.later(self.rng.randint(0, TICK_MS * MS), life.tick)

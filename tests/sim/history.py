@@ -122,5 +122,7 @@ def check_engine(shard: ShardTruth, engine: SqliteEngine, name: str) -> None:
             by_key.setdefault(key, []).append((row[width], row[width + 1], list(row[:width])))
         for (table_id, key), versions in shard.rows.items():
             if table_id == table.id:
-                told = [(ts, end, row) for (ts, _, row), (end, _, _) in zip(versions, versions[1:], strict=False) if row]
+                told = [
+                    (ts, end, row) for (ts, _, row), (end, _, _) in zip(versions, versions[1:], strict=False) if row
+                ]
                 demand(by_key.get(key, []) == told, "10 history", f"{name}: history of {key} in {table.name}")

@@ -77,13 +77,18 @@ def _add(account: int, amount: int) -> tuple[str, list[Any], int]:
 
 
 def _mark(marker: int, source: int, target: int, amount: int) -> tuple[str, list[Any], int]:
-    return "INSERT INTO ledger (id, source, target, amount) VALUES ($1, $2, $3, $4)", [marker, source, target, amount], 1
+    return (
+        "INSERT INTO ledger (id, source, target, amount) VALUES ($1, $2, $3, $4)",
+        [marker, source, target, amount],
+        1,
+    )
 
 
 _STATEMENTS: dict[str, Any] = {
     "add": _add,
     "mark": _mark,
     "look": lambda account: ("SELECT balance FROM accounts WHERE id = $1", [account], -1),
+    "lift": lambda limit: ("UPDATE accounts SET balance = balance + 1 WHERE balance < $1", [limit], -1),
     "sum": lambda: ("SELECT SUM(balance), COUNT(*) FROM accounts", [], -1),
     "count": lambda: ("SELECT COUNT(*) FROM ledger", [], -1),
     "unmark": lambda marker: ("DELETE FROM ledger WHERE id = $1", [marker], -1),
@@ -111,6 +116,13 @@ def _replay_mark(bank: Bank, marker: int, source: int, target: int, amount: int)
 
 def _replay_unmark(bank: Bank, marker: int) -> tuple[list[list[Any]], int]:
     return [], int(bank.ledger.pop(marker, None) is not None)
+
+
+def _replay_lift(bank: Bank, limit: int) -> tuple[list[list[Any]], int]:
+    poor = [row for row in bank.accounts.values() if row[1] < limit]
+    for account, balance in poor:
+        bank.accounts[account] = [account, balance + 1]
+    return [], len(poor)
 
 
 def _replay_open(bank: Bank, *accounts: int) -> tuple[list[list[Any]], int]:
@@ -142,6 +154,7 @@ REPLAYS: dict[str, Any] = {
     "mark": _replay_mark,
     "unmark": _replay_unmark,
     "open": _replay_open,
+    "lift": _replay_lift,
     "look": lambda bank, account: ([[bank.accounts[account][1]]], 1),
     "sum": _replay_sum,
     "count": lambda bank: ([[len(bank.ledger)]], 1),
@@ -170,6 +183,7 @@ class Mix:
         self.kinds = {
             self.transfer: 10, self.local: 5, self.deposit: 4, self.read: 5, self.skew: 6, self.audit: 1,
             self.fight: 3, self.overdraw: 1, self.look: 3, self.write_table: 0.7, self.unmark: 1.5,
+            self.lift: 1.5,
         }  # fmt: skip
 
     def draw(self) -> list[tuple[str, list[Any]]]:
@@ -226,6 +240,10 @@ class Mix:
 
     def unmark(self) -> list[tuple[str, list[Any]]]:
         return [("unmark", [self.rng.randrange(MARKERS)]), ("add", [self.rng.choice(self.hot), 1])]
+
+    def lift(self) -> list[tuple[str, list[Any]]]:
+        """Finds its rows by what they hold: their locks come from the images."""
+        return [("lift", [START + self.rng.randint(-10, 5)])]
 
     def overdraw(self) -> list[tuple[str, list[Any]]]:
         one, other = self._accounts()

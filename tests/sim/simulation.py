@@ -54,7 +54,7 @@ class Simulation:
         if keep_lines:
             self.cluster.lines = []
         self.mix = Mix(self.rng, self.shards)
-        participant.MAX_ACTIVE = self.rng.choice((4_096, 4_096, 4_096, 3))  # refusals for being busy are rare else
+        participant.MAX_ACTIVE = self.rng.choice((4_096, 4_096, 2))  # refusals for being busy are rare else
 
     def _on_start(self, life: Life) -> None:
         assert life.driver is not None, "a life that starts has a driver"
@@ -103,7 +103,9 @@ class Simulation:
             self.cluster.timeline.at(int(rng.choice((rng.uniform(0, 0.02), rng.uniform(0, 2))) * SECOND),
                                      lambda: self._meddle(operation))  # fmt: skip
 
-    def submit(self, steps: list[tuple[str, list[object]]], node: int, named: bool = False, timeout_ms: int = 4_000) -> Operation:
+    def submit(
+        self, steps: list[tuple[str, list[object]]], node: int, named: bool = False, timeout_ms: int = 4_000
+    ) -> Operation:
         operation = Operation(len(self.operations), steps, node, named, timeout_ms=timeout_ms, after=self.largest_told)
         self.operations.append(operation)
         request = operation.request()

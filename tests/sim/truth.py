@@ -72,7 +72,9 @@ class ShardTruth:
     def _commit(self, entry: CommitTxn) -> None:
         if entry.txn in self.outcomes:
             return
-        demand(ids.home_of(entry.txn) == self.group, "3 one decision", f"{self.group} is not the home of what it commits")
+        demand(
+            ids.home_of(entry.txn) == self.group, "3 one decision", f"{self.group} is not the home of what it commits"
+        )
         self._check_locks(entry)
         self.truth.on_committed(entry.txn, entry.commit_ts, [self.group])
         self.outcomes[entry.txn] = (True, entry.commit_ts)
@@ -82,14 +84,20 @@ class ShardTruth:
         prepared = self.prepared.pop(entry.txn, None)
         if prepared is None:
             known = self.outcomes.setdefault(entry.txn, (False, 0))
-            demand(known[0] == entry.commit, "3 one decision", f"{self.group} ends {entry.txn.hex()} twice, differently")
+            demand(
+                known[0] == entry.commit, "3 one decision", f"{self.group} ends {entry.txn.hex()} twice, differently"
+            )
             return
         decided = self.truth.decisions.get(entry.txn)
         if entry.commit:
-            demand(decided is not None and decided.commit, "3 one decision", f"{self.group} commits what was not decided")
+            demand(
+                decided is not None and decided.commit, "3 one decision", f"{self.group} commits what was not decided"
+            )
             assert decided is not None, "just demanded"
             demand(decided.commit_ts == entry.commit_ts, "4 atomicity", f"{self.group} commits at another timestamp")
-            demand(self.group in decided.participants, "4 atomicity", f"{self.group} is no participant of what it commits")
+            demand(
+                self.group in decided.participants, "4 atomicity", f"{self.group} is no participant of what it commits"
+            )
         else:
             demand(decided is None or not decided.commit, "3 one decision", f"{self.group} aborts what is committed")
             self.truth.aborted_at_shard.add(entry.txn)

@@ -74,7 +74,7 @@ class Participant:
     def on_execute(self, message: Execute) -> None:
         if message.txn in self.active or self._answer_from_record(message):
             return
-        if len(self.active) >= MAX_ACTIVE:
+        if len(self.active) >= MAX_ACTIVE or self.host.is_full:
             self._send(message.gateway, Refused(message.txn, self.host.group, BUSY))
             return
         deadline = self.host.now + max(1, message.timeout_ms // TICK_MS)
@@ -276,9 +276,7 @@ class Participant:
         waited_ms = (self.host.now - active.since) * TICK_MS
         blocked = self.locks.blocker_of(active.txn)
         table = blocked[1][0] if blocked else 0
-        refusal = Refused(
-            active.txn, self.host.group, cause, winner=winner, table=table, waited_ms=waited_ms
-        )
+        refusal = Refused(active.txn, self.host.group, cause, winner=winner, table=table, waited_ms=waited_ms)
         if active.finish == COMMIT:
             self._log_abort(active, refusal)
             self.release(active.txn)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from tests.sim.planted.hunt import PATCHES, SEEDS, hunt
 
@@ -13,7 +13,8 @@ def main() -> int:
     missed = 0
     print(f"{'bug':45} {'seed':>5}  invariant")
     with ThreadPoolExecutor(max_workers=2) as pool:  # each hunt is a process of its own
-        for find in pool.map(hunt, wanted):
+        for done in as_completed([pool.submit(hunt, patch) for patch in wanted]):
+            find = done.result()
             missed += find.seed < 0
             found = find.words[:160] if find.seed >= 0 else f"NOT FOUND within {SEEDS} seeds"
             print(f"{find.bug:45} {find.seed:5}  {found}", flush=True)
