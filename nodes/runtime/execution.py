@@ -173,7 +173,8 @@ class Execution:
             reason = refusal.error.message if refusal.error is not None else "aborted"
             return TransactionAborted(f"the transaction was aborted for good: {reason}")
         if cause == BUSY:
-            return Unavailable(f"{refusal.shard} takes no transactions now (too many under way, or low disk space); it did not happen")
+            words = "takes no transactions now (too many under way, or low disk space); it did not happen"
+            return Unavailable(f"{refusal.shard} {words}")
         if cause == STALE:
             return Conflict(f"a table was changed while the transaction ran (seen at {refusal.shard}); try again")
         words = "waited too long for" if cause == TIMED_OUT else "was wounded by"

@@ -74,11 +74,15 @@ class Participant:
     def on_execute(self, message: Execute) -> None:
         if message.txn in self.active or self._answer_from_record(message):
             return
-        if len(self.active) >= MAX_ACTIVE or self.host.is_full:
+        is_busy = len(self.active) >= MAX_ACTIVE or self.host.is_full
+        if is_busy and message.finish != COMMIT:
             self._send(message.gateway, Refused(message.txn, self.host.group, BUSY))
             return
         deadline = self.host.now + max(1, message.timeout_ms // TICK_MS)
         active = self.active[message.txn] = Active(message, self.host.now, deadline)
+        if is_busy:  # another copy of it may come later: at its own home only an entry makes the refusal true
+            self._log_abort(active, Refused(message.txn, self.host.group, BUSY))
+            return
         self._acquire(active, self._planned_locks(active))
         self._run()
 
