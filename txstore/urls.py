@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import path, re_path
+from django.views.generic import RedirectView
 
 from txstore.api import errors, views
 
 urlpatterns = [
+    path("", RedirectView.as_view(url="/admin/")),
     path("api/v1/transactions", views.Transactions.as_view()),
     path("api/v1/transactions/<str:id>", views.TransactionFate.as_view(), name="transaction"),
     path("api/v1/transactions/<str:id>/fence", views.TransactionFence.as_view()),

@@ -80,11 +80,14 @@ class TimestampDesk:
         return self._request(self._number)
 
     def repeat(self, tick: int, after_ticks: int) -> list[TimestampRequest]:
-        """Messages unanswered for that long, again, each with the set it first carried."""
+        """The oldest message that was unanswered for that long, again, with the set it first carried. Who waits for
+        the others joins the next new message: a later drawing is always right, and one question in the network does."""
         due = [number for number, (sent, _) in self._waiting.items() if tick - sent >= after_ticks]
-        for number in due:
+        for number in due[1:]:
+            self._gathered.extend(self._waiting.pop(number)[1])
+        for number in due[:1]:
             self._waiting[number] = (tick, self._waiting[number][1])
-        return [self._request(number) for number in due]
+        return [self._request(number) for number in due[:1]]
 
     def on_reply(self, message: TimestampReply) -> None:
         if message.boot != self._boot or message.number not in self._waiting:

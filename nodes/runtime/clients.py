@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from nodes import ids
 from nodes.errors import BadRequest, StoreError, Unavailable
 from nodes.requests import Fate, Reply
 from nodes.runtime.connection import Connection
@@ -40,7 +41,10 @@ class Clients:
         try:
             age = bytes.fromhex(message.age)
         except ValueError:
-            _send(connection, Failed(message.number, BadRequest("age must be hexadecimal").info))
+            age = b"?"
+        if len(age) not in (0, ids.AGE_BYTES):
+            words = f"age must be empty or {ids.AGE_BYTES} bytes in hexadecimal, as an error gave it"
+            _send(connection, Failed(message.number, BadRequest(words).info))
             return
 
         def named(txn: str) -> None:

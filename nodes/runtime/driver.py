@@ -293,7 +293,8 @@ class Driver:
         try:
             group.carry_out(effects)
         except ReplicaStopped as error:
-            group.stopped = str(error)
+            group.stop(str(error))
+            self.router.remove_local(group.group)
             self.log.critical("replica of %s stopped: %s", group.group, error)
         if group.group == "s0" and effects.entries:
             self.catalog.refresh()

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from nodes.runtime.gateway import Gateway
 
 HOME = "c1"  # the home of everything that is not one shard's own: its leader stamps commit_ts without another step
-STALE_RETRY_TICKS = 1
 
 
 class Execution:

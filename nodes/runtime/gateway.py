@@ -64,6 +64,7 @@ class Gateway:
         self._counter = 0
         self._numbers = 0
         self._unplanned: dict[int, Execution] = {}
+        self._stale: list[Execution] = []
         self._handlers: dict[type, Callable[[int, Any], None]] = {
             Voted: lambda sender, message: self._to_attempt(message, "on_voted"),
             Finished: self._on_finished,
@@ -195,8 +196,11 @@ class Gateway:
         self.catalog.when(version, then)
 
     def replan(self, execution: Execution, version: int) -> None:
-        """A shard refused the versions that a statement was planned with."""
-        self._confirm_catalog(execution) if version <= self.catalog.version else self._plan_at(execution, version)
+        """A shard refused the versions that a statement was planned with. A shard that is behind is given a tick."""
+        if version > self.catalog.version:
+            self._plan_at(execution, version)
+        else:
+            self._stale.append(execution)
 
     # -- what executions ask
 
@@ -251,6 +255,9 @@ class Gateway:
             read.tick()
         for question in list(self.questions.values()):
             question.tick()
+        stale, self._stale = self._stale, []
+        for execution in stale:
+            self._confirm_catalog(execution)
         late = [(number, e) for number, e in self._unplanned.items() if e.deadline <= self.surroundings.now]
         for number, execution in late:
             del self._unplanned[number]

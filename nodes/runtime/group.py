@@ -95,6 +95,13 @@ class Group:
             self.served_epoch = 0
             self.machine.unlead()
 
+    def stop(self, why: str) -> None:
+        """The replica cannot go on; it leads nothing any more and is never driven again."""
+        self.stopped = why
+        if self.served_epoch:
+            self.served_epoch = 0
+            self.machine.unlead()
+
     def carry_out(self, effects: LogEffects) -> None:
         """Apply what is chosen and durable, then answer the read indexes (asked before, so never of what follows)."""
         if effects.entries:

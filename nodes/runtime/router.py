@@ -20,6 +20,10 @@ class Router:
     def add_local(self, group: str, leader: Callable[[], int]) -> None:
         self._local[group] = leader
 
+    def remove_local(self, group: str) -> None:
+        """The local replica has stopped: what it believes counts no more."""
+        self._local.pop(group, None)
+
     def leader_of(self, group: str) -> int:
         """A node number, 0 when no leader is known."""
         local = self._local.get(group)

@@ -57,6 +57,7 @@ class Cluster:
         self.opened: dict[int, list[Founding]] = {node: [] for node in NODES}
         self.refused: list[tuple[int, str]] = []
         self.now = 0
+        self.replaced: set[int] = set()
         for node in NODES:
             self.restart(node)
 
@@ -78,6 +79,7 @@ class Cluster:
         )
 
     def replace_disk(self, node: int) -> None:
+        self.replaced.add(node)
         self.disks[node] = Disk(b"other%d" % node)
         self.restart(node)
 
@@ -106,7 +108,7 @@ class Cluster:
                 self.deliver()
 
     def check(self) -> None:
-        foundings = [disk.founding for disk in self.disks.values()]
+        foundings = [disk.founding for node, disk in self.disks.items() if node not in self.replaced]
         if any(disk.is_open for disk in self.disks.values()) or any(self.opened.values()):
             assert None not in foundings, "opened before all founders hold it durably"
         assert all(founding == foundings[0] for founding in foundings if founding and foundings[0])
@@ -158,7 +160,7 @@ def test_nothing_opens_while_one_disk_does_not_come_back(stuck: int) -> None:
     assert not any(cluster.opened.values())
 
 
-@pytest.mark.parametrize("lost", [*range(30)])
+@pytest.mark.parametrize("lost", range(30))
 def test_any_one_lost_message_is_made_good(lost: int) -> None:
     cluster, count = Cluster(), 0
     for _ in range(6):
@@ -176,7 +178,7 @@ def test_any_one_lost_message_is_made_good(lost: int) -> None:
 
 
 @pytest.mark.parametrize("node", NODES)
-@pytest.mark.parametrize("step", range(0, 40, 1))
+@pytest.mark.parametrize("step", range(40))
 def test_a_restart_at_any_step_changes_nothing(node: int, step: int) -> None:
     cluster, count = Cluster(), 0
     for _ in range(8):
@@ -190,17 +192,7 @@ def test_a_restart_at_any_step_changes_nothing(node: int, step: int) -> None:
             if count == step:
                 cluster.restart(node)
     assert cluster.is_done
-    assert {disk.founding for disk in map(_hashable, cluster.disks.values())} == {"i1 i2 i3"}
-
-
-class _Names:
-    def __init__(self, founding: str) -> None:
-        self.founding = founding
-
-
-def _hashable(disk: Disk) -> _Names:
-    assert disk.founding is not None
-    return _Names(b" ".join(disk.founding.incarnations.values()).decode())
+    assert [disk.founding for disk in cluster.disks.values()] == 3 * [draw({1: b"i1", 2: b"i2", 3: b"i3"})]
 
 
 @pytest.mark.parametrize("seed", range(40))

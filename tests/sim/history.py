@@ -8,6 +8,7 @@ intervals touch).
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from typing import Any
 
 from nodes import ids
@@ -86,7 +87,7 @@ class SerialRun:
             elif isinstance(operation.told, Reply):
                 # A read under locks draws no timestamp: it stands behind all that was answered before it began.
                 ts = operation.told.ts
-                if operation.reads_only:
+                if operation.reads_a_snapshot:
                     demand(ts > operation.after, STRICT, f"operation {operation.number} reads below what was answered")
                 steps.append((max(ts, operation.after), 1, operation))
         return steps
@@ -122,7 +123,5 @@ def check_engine(shard: ShardTruth, engine: SqliteEngine, name: str) -> None:
             by_key.setdefault(key, []).append((row[width], row[width + 1], list(row[:width])))
         for (table_id, key), versions in shard.rows.items():
             if table_id == table.id:
-                told = [
-                    (ts, end, row) for (ts, _, row), (end, _, _) in zip(versions, versions[1:], strict=False) if row
-                ]
+                told = [(ts, end, row) for (ts, _, row), (end, _, _) in pairwise(versions) if row]
                 demand(by_key.get(key, []) == told, "10 history", f"{name}: history of {key} in {table.name}")

@@ -48,20 +48,21 @@ class Operation:
     steps: list[tuple[str, list[Any]]]
     node: int
     named: bool = False
-    fenced: bool = False
+    locked: bool = False  # reads under locks, without a timestamp of its own, if it only reads
     timeout_ms: int = 4_000
     txns: list[bytes] = field(default_factory=list)
     after: int = 0  # the largest timestamp that anybody had been told when it began
     told: Reply | StoreError | None = None
-    began: int = 0
-    ended: int = 0
 
-    def request(self) -> Request:
-        return Request([statement(word, arguments) for word, arguments in self.steps], self.timeout_ms)
+    def __post_init__(self) -> None:
+        statements = [statement(word, arguments) for word, arguments in self.steps]
+        self.request = Request(
+            statements, self.timeout_ms, False if self.locked else None
+        )  # one object: the watch knows it by identity
 
     @property
-    def reads_only(self) -> bool:
-        return all(word in ("sum", "count", "look") for word, _ in self.steps)
+    def reads_a_snapshot(self) -> bool:
+        return not self.locked and all(word in ("sum", "count", "look") for word, _ in self.steps)
 
     def replay(self, bank: Bank) -> Results:
         return [REPLAYS[word](bank, *arguments) for word, arguments in self.steps]

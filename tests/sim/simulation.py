@@ -21,6 +21,7 @@ from tests.sim.truth import Truth, Violation, demand
 from tests.sim.watch import Watch
 
 PROGRESS_WITHIN = 30  # virtual seconds after the faults
+MAX_ACTIVE = participant.MAX_ACTIVE
 REAL_SECONDS = 40  # a run takes about one
 
 
@@ -49,7 +50,7 @@ class Simulation:
         self.watch = Watch(self.truth)
         self.operations: list[Operation] = []
         self.largest_told = 0
-        self.fates = 0
+        self.fates: list[tuple[bytes, Fate]] = []
         self.cluster = Cluster(self.rng.getrandbits(64), self.shards, self._on_start)
         if keep_lines:
             self.cluster.lines = []
@@ -86,7 +87,7 @@ class Simulation:
             self._run(50 * MS)
             if operation.told is not None:
                 break
-        demand(isinstance(operation.told, Reply), "8 progress", f"the set-up ended with {operation.told!r}")
+        demand(isinstance(operation.told, Reply), "8 progress", f"a request in peace ended with {operation.told!r}")
 
     def _plan_traffic(self, count: int, within: int) -> None:
         """Most requests come in bursts, so that they meet each other's locks."""
@@ -106,10 +107,10 @@ class Simulation:
     def submit(
         self, steps: list[tuple[str, list[object]]], node: int, named: bool = False, timeout_ms: int = 4_000
     ) -> Operation:
-        operation = Operation(len(self.operations), steps, node, named, timeout_ms=timeout_ms, after=self.largest_told)
+        locked = self.rng.random() < 0.3
+        operation = Operation(len(self.operations), steps, node, named, locked, timeout_ms, after=self.largest_told)
         self.operations.append(operation)
-        request = operation.request()
-        operation.kept = request  # type: ignore[attr-defined]
+        request = operation.request
         self.watch.of_request[id(request)] = operation
         life = self.cluster.nodes[node].life
         if life is None:
@@ -157,20 +158,19 @@ class Simulation:
         return answers
 
     def _remember_fate(self, txn: bytes, fate: Fate, fence: bool) -> None:
-        self.fates += 1
+        self.fates.append((txn, fate))
         done = fate.state in (COMMITTED, ABORTED)
         demand(done or not fence, "3 one decision", f"{txn.hex()} was fenced and is {fate.state}")
-        self.known_fates = [*getattr(self, "known_fates", []), (txn, fate)]
         history.check_fate(self.truth, txn, fate)
 
     # -- the end
 
     def _demand_progress(self) -> None:
-        waited = 0
+        waited = 0.0
         while self._unsettled():
             demand(waited < PROGRESS_WITHIN, "8 progress", f"after {waited} s: {self._unsettled()}")
             self._run(SECOND // 4)
-            waited += 0.25  # type: ignore[assignment]
+            waited += 0.25
         for node in NODES:
             self._until_committed([("add", [a, 1]) for a in range(ACCOUNTS)])
             self._until_committed([("sum", [])])
@@ -185,7 +185,10 @@ class Simulation:
 
     def _settle_fate(self, operation: Operation, node: int) -> None:
         answers = self.ask_fate(operation.txns[-1], False, node)
-        self._run(SECOND // 4)
+        for _ in range(12):
+            self._run(SECOND // 4)
+            if answers:
+                break
         demand(bool(answers) and isinstance(answers[0], Fate), "8 progress", f"no fate after the faults: {answers}")
 
     def _unsettled(self) -> str:
@@ -214,7 +217,7 @@ class Simulation:
 
     def _check_history(self) -> None:
         history.check_answers(self.truth, self.operations)
-        for txn, fate in getattr(self, "known_fates", []):
+        for txn, fate in self.fates:
             history.check_fate(self.truth, txn, fate)
         history.check_ends(self.truth)
         history.SerialRun(self.truth, self.operations).run()
@@ -242,6 +245,7 @@ def simulate(seed: int, profile: str = "", keep_lines: bool = False) -> Report:
         simulation.cluster.say(traceback.format_exc())
     finally:
         signal.alarm(0)
+        participant.MAX_ACTIVE = MAX_ACTIVE
         report.trace = simulation.cluster.trace.hexdigest()
         report.committed = len(simulation.truth.committed)
         report.lines = simulation.cluster.lines or []

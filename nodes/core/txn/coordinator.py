@@ -127,16 +127,19 @@ class Coordinator:
     def receive(self, sender: int, message: Any) -> None:
         handler = self._handlers.get(type(message))
         if self.leading is None:
-            self._refuse(message)
+            self._refuse(sender, message)
         elif handler is not None:
             handler(self.leading, message)
 
-    def _refuse(self, message: Any) -> None:
+    def _refuse(self, sender: int, message: Any) -> None:
         leader = self.host.leader
         if isinstance(message, Decide):
             self.host.send(message.gateway, GATEWAY, NotHome(message.txn, self.host.group, leader))
         elif isinstance(message, AskFate):
             self.host.send(message.gateway, GATEWAY, FateKnown(message.number, message.txn, "", 0, "", leader))
+        elif isinstance(message, TimestampRequest | InDoubt | Acknowledge):
+            # Who asked holds no replica of this group and would go on asking here.
+            self.host.send(sender, GATEWAY, NotHome(b"", self.host.group, leader))
 
     def tick(self) -> None:
         leading = self.leading
@@ -250,7 +253,7 @@ class Coordinator:
     def _on_ask_fate(self, leading: Leadership, message: AskFate) -> None:
         def then(confirmed: bool) -> None:
             if not confirmed or self.leading is not leading:
-                self._refuse(message)
+                self._refuse(message.gateway, message)
             elif message.fence and message.txn not in self.state.decisions:
                 leading.fates.setdefault(message.txn, []).append(message)
                 self._decide_abort(message.txn, "fenced")

@@ -214,7 +214,7 @@ class CatalogIs(msgspec.Struct, array_like=True, tag=20):
 
 
 class NotHome(msgspec.Struct, array_like=True, tag=21):
-    """The asked node does not lead the coordinator group that a Decide was for."""
+    """The asked node does not lead `group`. `txn` b"": said of any other message than a Decide, as a hint."""
 
     txn: bytes
     group: str
@@ -238,7 +238,8 @@ class PrepareTxn(msgspec.Struct, array_like=True, tag=40):
 
 
 class CommitTxn(msgspec.Struct, array_like=True, tag=41):
-    """A one-shard transaction whose home this shard is: this entry is its commit."""
+    """A one-shard transaction whose home this shard is: this entry is its commit. `commit_ts` 0: it changed nothing,
+    and is recorded so that a late copy of its Execute, which would change something, is answered from the record."""
 
     txn: bytes
     images: list[Image]

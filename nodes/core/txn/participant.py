@@ -107,8 +107,11 @@ class Participant:
             error = ErrorInfo("aborted", outcome.reason, "40000")
             self._send(message.gateway, Refused(message.txn, self.host.group, ENDED, error=error))
         elif message.finish == COMMIT:
-            answer = Finished(message.txn, self.host.group, outcome.commit_ts, outcome.rows, outcome.commit_ts)
-            self._send(message.gateway, answer)
+            self._send(message.gateway, self._finished(message.txn, outcome))
+
+    def _finished(self, txn: bytes, outcome: OutcomeRecord) -> Finished:
+        seen_ts = outcome.commit_ts or self.state.largest_ts
+        return Finished(txn, self.host.group, outcome.commit_ts, outcome.rows, seen_ts)
 
     def _planned_locks(self, active: Active) -> LockNeed:
         need: dict[tuple[int, bytes], int] = {}
@@ -227,6 +230,9 @@ class Participant:
         elif active.images or active.create is not None:
             active.move(ASKING)
             self.host.timestamp(lambda ts: self._on_timestamp(active, ts))
+        elif any(fragment.writes for fragment in active.fragments):
+            # It changed nothing now, but another copy of it may come when it would: only a record keeps that out.
+            self._append(active, encode(CommitTxn(active.txn, [], [], active.rows, 0)))
         else:
             self._confirm(active, Finished(active.txn, self.host.group, 0, active.rows, self.state.largest_ts))
 
@@ -327,7 +333,7 @@ class Participant:
             return
         outcome = self.state.outcome(entry.txn)
         if outcome is not None and outcome.commit:
-            self._leave(active, Finished(entry.txn, self.host.group, outcome.commit_ts, outcome.rows, entry.commit_ts))
+            self._leave(active, self._finished(entry.txn, outcome))
         else:
             self._leave(active, self._ended(entry.txn))
 

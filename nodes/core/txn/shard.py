@@ -24,6 +24,7 @@ from nodes.core.txn.messages import (
     EndTxn,
     Execute,
     FateKnown,
+    NotHome,
     Outcome,
     PrepareTxn,
     Refused,
@@ -87,7 +88,7 @@ class Shard:
 
     def receive(self, sender: int, message: Any) -> None:
         if self.leading is None:
-            self._refuse(message)
+            self._refuse(sender, message)
         else:
             handler = self._handlers.get(type(message))
             if handler is not None:
@@ -99,7 +100,7 @@ class Shard:
             self.leading.snapshots.tick()
             self.leading.doubts.tick()
 
-    def _refuse(self, message: Any) -> None:
+    def _refuse(self, sender: int, message: Any) -> None:
         """Not the leader: whoever asked hears it, and whom to try."""
         group, leader = self.host.group, self.host.leader
         if isinstance(message, Execute):
@@ -108,6 +109,8 @@ class Shard:
             self.host.send(message.gateway, GATEWAY, SnapshotRefused(message.number, group, NOT_LEADER, leader))
         elif isinstance(message, AskFate):
             self.host.send(message.gateway, GATEWAY, FateKnown(message.number, message.txn, "", 0, "", leader))
+        elif isinstance(message, Outcome | AskCatalog):
+            self.host.send(sender, GATEWAY, NotHome(b"", group, leader))
 
     # -- what was applied, at the leader
 
@@ -166,7 +169,7 @@ class Shard:
     def _on_ask_fate(self, leading: Leadership, message: AskFate) -> None:
         def then(confirmed: bool) -> None:
             if not confirmed or self.leading is not leading:
-                self._refuse(message)
+                self._refuse(message.gateway, message)
             elif message.fence and self.state.outcome(message.txn) is None:
                 leading.fences.setdefault(message.txn, []).append(message)
                 self.host.propose(encode(AbortTxn(message.txn, "fenced")))

@@ -103,7 +103,8 @@ class ShardState:
         if entry.txn in self.prepared:
             raise ReplicaStopped(f"{self.group}: one-shard commit of {entry.txn.hex()}, which is prepared")
         self._remember(entry.txn, OutcomeRecord(True, entry.commit_ts, "", entry.rows))
-        self.engine.install(entry.images, entry.commit_ts)
+        if entry.images:
+            self.engine.install(entry.images, entry.commit_ts)
         self.largest_ts = max(self.largest_ts, entry.commit_ts)
 
     def _on_abort(self, entry: AbortTxn) -> None:

@@ -30,7 +30,8 @@ NEXT: dict[int, tuple[int, ...]] = {
 
 
 class Active:
-    """One transaction that this shard leader executes. `floor` is the largest oracle value seen when it went in flight."""
+    """One transaction that this shard leader executes. `age` ends with the id, so that no two are equal whatever a
+    client named; `floor` is the largest oracle value seen when it went in flight."""
 
     __slots__ = (
         "age", "create", "deadline", "finish", "floor", "fragments", "gateway", "images", "refusal", "rows", "since",
@@ -39,7 +40,7 @@ class Active:
 
     def __init__(self, message: Execute, now: int, deadline: int) -> None:
         self.txn = message.txn
-        self.age = message.age
+        self.age = message.age + message.txn
         self.gateway = message.gateway
         self.finish = message.finish
         self.fragments = message.fragments
