@@ -118,13 +118,14 @@ class Founder:
                 self._send(node, Here(self._incarnation, durable))
 
     def receive(self, sender: int, message: Any) -> None:
+        if sender not in self.nodes:
+            return
         if isinstance(message, Here):
             self._on_here(sender, message)
         elif isinstance(message, Found):
             self._on_found(sender, message)
         elif isinstance(message, FoundAck):
-            self._acknowledged.add(sender)
-            self._lead()
+            self._on_acknowledged(sender, message.incarnation)
         elif isinstance(message, Open) and not self.is_open:
             self._on_open(message)
         elif isinstance(message, Stranger):
@@ -133,6 +134,7 @@ class Founder:
     def _on_here(self, sender: int, message: Here) -> None:
         if self.founding is not None and self.founding.incarnations.get(sender) != message.incarnation:
             name = node_name(sender)
+            self._acknowledged.discard(sender)
             self._send(sender, Stranger(f"this cluster knows {name} with other data: was {name}; replace it"))
         elif self.is_open and self.founding is not None:
             self._send(sender, Open(self.founding))
@@ -140,6 +142,11 @@ class Founder:
             self._here[sender] = message.incarnation
             if message.founding is not None and message.founding == self.founding:
                 self._acknowledged.add(sender)
+
+    def _on_acknowledged(self, sender: int, incarnation: bytes) -> None:
+        if self.founding is not None and self.founding.incarnations.get(sender) == incarnation:
+            self._acknowledged.add(sender)
+            self._lead()
 
     def _lead(self) -> None:
         if self.me != min(self.nodes) or self.is_open:

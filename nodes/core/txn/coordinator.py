@@ -84,7 +84,7 @@ class Leadership:
         self.oracle.lead(state.reserved)
         self.gateways: dict[bytes, list[int]] = {}  # who waits for the decision
         self.proposed: set[bytes] = set()
-        self.doubters: dict[bytes, list[InDoubt]] = {}
+        self.doubters: dict[bytes, dict[str, InDoubt]] = {}  # by shard
         self.fates: dict[bytes, list[AskFate]] = {}
         self.unacknowledged: dict[bytes, list[str]] = {t: list(d.participants) for t, d in state.undone.items()}
         self.tell_at: dict[bytes, int] = dict.fromkeys(state.undone, now)
@@ -202,7 +202,7 @@ class Coordinator:
             leading.tell_at[txn] = self.host.now + TELL_AGAIN_TICKS
         for gateway in leading.gateways.pop(txn, ()):
             self._answer(gateway, decision)
-        for doubter in leading.doubters.pop(txn, ()):
+        for doubter in leading.doubters.pop(txn, {}).values():
             self._send_outcome(doubter.node, doubter.shard, decision)
         for question in leading.fates.pop(txn, ()):
             self._tell_fate(question)
@@ -218,8 +218,10 @@ class Coordinator:
         if decision is not None:
             self._send_outcome(message.node, message.shard, decision)
             return
-        leading.doubters.setdefault(message.txn, []).append(message)
-        if message.txn not in leading.proposed:
+        doubters = leading.doubters.setdefault(message.txn, {})
+        is_new = not doubters
+        doubters[message.shard] = message
+        if is_new and message.txn not in leading.proposed:
             self._decide_abort(message.txn, "in doubt: its gateway did not decide in time")
 
     def _send_outcome(self, node: int, shard: str, decision: DecideTxn) -> None:
