@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 
 ID_BYTES = 25
 AGE_BYTES = 20
@@ -25,6 +26,7 @@ def node_name(node: int) -> str:
     return f"n{node}"
 
 
+@functools.cache
 def group_code(group: str) -> int:
     """`c2` -> 0x8002, `s3` -> 3: the two bytes that name a home inside an id."""
     return int(group[1:]) | (0x8000 if group[0] == "c" else 0)
