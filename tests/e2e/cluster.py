@@ -197,14 +197,16 @@ class LocalCluster:
         return number_of(leader)
 
     def wait_ready(self, timeout: float = 30, *, caught_up: bool = False) -> None:
-        """Until every group has a leader (and with `caught_up`, no replica lags); NotReady after `timeout` seconds."""
+        """Until every group has a leader, and with `caught_up` every replica has applied what was chosen when this was
+        asked (writes go on meanwhile, so a lag of nothing is no measure); NotReady after `timeout` seconds."""
         deadline = time.monotonic() + timeout
-        while why := self._unready(caught_up):
+        targets: dict[str, int] = {}
+        while why := self._unready(caught_up, targets):
             if time.monotonic() > deadline:
                 raise NotReady(f"not ready after {timeout} s: {why}; logs are below {self.directory}/nodes")
             time.sleep(0.05)
 
-    def _unready(self, caught_up: bool) -> str:
+    def _unready(self, caught_up: bool, targets: dict[str, int]) -> str:
         """Why the cluster is not ready, or ""."""
         dead = [f"n{node}" for node in self.numbers if node not in self.processes or not self.alive(node)]
         if dead:
@@ -213,18 +215,20 @@ class LocalCluster:
             status = self.status()
         except (StoreError, OSError) as error:
             return str(error)
-        return unready(status, self.shards, len(self.numbers), self.replicas if caught_up else 0)
+        return unready(status, self.shards, self.replicas if caught_up else 0, targets)
 
 
-def unready(status: dict[str, Any], shards: int, nodes: int, replicas: int) -> str:
-    """What is missing in a wide status: a leader, or (`replicas` > 0) replicas that have applied all; "" if nothing."""
+def unready(status: dict[str, Any], shards: int, replicas: int, targets: dict[str, int]) -> str:
+    """What is missing in a wide status: a leader, or (`replicas` > 0) replicas that have applied what `targets` asks
+    for, which is filled with what is chosen now for groups that it does not name; "" if nothing."""
     groups = {entry["group"]: entry for entry in status["groups"]}
     missing = [f"s{number}" for number in range(shards + 1) if f"s{number}" not in groups]
     leaderless = [name for name, entry in groups.items() if not entry["leader"]]
     if missing or leaderless or "c1" not in groups:
         return f"no leader of {', '.join(missing + leaderless) or 'c1'}"
     for name, entry in groups.items():
-        present = [replica for replica in entry["replicas"] if replica["lag"] == 0]
+        target = targets.setdefault(name, max(replica["chosen_slot"] for replica in entry["replicas"]))
+        present = [replica for replica in entry["replicas"] if replica["applied_slot"] >= target]
         if replicas and len(present) < replicas:
             return f"{name} has {len(present)} of {replicas} replicas that keep up"
     return ""

@@ -57,7 +57,7 @@ class Life:
             return
         if not self.is_paused and self.driver is not None:
             self.driver.tick()
-        self.node.cluster.timeline.at(TICK_MS * MS, self.tick)
+        self.node.cluster.timeline.at(TICK_MS * MS * self.node.tick_factor, self.tick)
 
     def wake_up(self) -> None:
         self.is_paused = False
@@ -77,6 +77,7 @@ class SimNode:
         self.disk: list[bytes] = []
         self.engines: dict[str, SqliteEngine] = {}
         self.boot = 0
+        self.tick_factor = 1  # its timer is late by this: what rests on time alone comes too late here
         self.life: Life | None = None
         self.journal: SimJournal | None = None
 
@@ -180,7 +181,7 @@ class Cluster:
     def crash_soon(self, number: int) -> None:
         """Not inside a turn: the turn's own sends leave first, or do not."""
         life = self.nodes[number].life
-        down_for = int(self.rng.uniform(0.05, 2.5) * SECOND)
+        down_for = int(self.rng.uniform(0.05, self.weather.down_for) * SECOND)
 
         def crash() -> None:
             if life is not None and not life.is_over:

@@ -1,11 +1,17 @@
-"""What goes wrong, by profile: crashes, pauses, partitions, weather, clocks. One rng, so a seed is a schedule."""
+"""What goes wrong, by profile: crashes, pauses, partitions, weather, clocks. One rng, so a seed is a schedule.
+
+Two profiles aim: "stale" leaves a shard's leader behind that still believes in itself, and asks it; "turnover" changes
+leaders faster than their logs settle. Both cut off one group's log traffic only, so gateways still reach everybody.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
 
+from nodes import ids
 from tests.sim.cluster import NODES, Cluster
+from tests.sim.operations import ACCOUNTS, shard_of
 from tests.sim.timeline import SECOND
 
 # Weights of what happens; "none" does nothing.
@@ -19,21 +25,32 @@ PROFILES: dict[str, dict[str, float]] = {
         "crash": 1, "crash_leader": 1.5, "crash_all": 0.3, "crash_at": 2, "slow_disk": 1, "pause": 1, "pause_leader": 1,
         "isolate_leader": 1, "cut": 0.6, "cut_one_way": 0.8, "heal": 2, "weather": 1.5, "victims": 2, "clock": 0.7,
     },
+    "stale": {"stale": 6, "heal": 1, "none": 1},
+    "turnover": {"unseat": 5, "rivals": 3, "crash_in_log": 1, "crash_leader": 1, "heal": 1},
 }  # fmt: skip
+# Seeds with this remainder by 8 have this profile; the others draw theirs.
+REGULAR = {3: "stale", 6: "turnover"}
 DRAWN = ("mixed", "mixed", "mixed", "network", "crash", "pause", "partition", "calm")
 MESSAGES = (
     "Execute", "Voted", "Finished", "Refused", "Decide", "Decided", "Outcome", "Acknowledge", "InDoubt", "Deciding",
     "Wound", "SnapshotRead", "TimestampRequest", "TimestampReply", "FateKnown", "AskFate",
 )  # fmt: skip
 
+LOG_WORDS = ("RequestVote", "Vote", "Append", "Appended", "Prepare", "Promise", "Accept", "Accepted")
+
+# (node, steps): a request of a client at that node; no steps: any.
+Submit = Callable[[int, list[tuple[str, list[object]]]], None]
+
 
 class Faults:
     """Does something every now and then until `stop`."""
 
-    def __init__(self, cluster: Cluster, rng: random.Random, profile: str) -> None:
+    def __init__(self, cluster: Cluster, rng: random.Random, profile: str, submit: Submit) -> None:
         self.cluster = cluster
+        self.submit = submit
         self.rng = rng
         self.is_over = False
+        self._marker = 1_000_000
         self._weights = PROFILES[profile]
         self._often = rng.choice((0.15, 0.5, 1.0))
         self._plan()
@@ -57,6 +74,7 @@ class Faults:
         for number, node in self.cluster.nodes.items():
             if node.life is not None and node.life.is_paused:
                 node.life.wake_up()
+            node.tick_factor = 1
             self.cluster.start(number)
 
     # -- one each
@@ -69,12 +87,15 @@ class Faults:
 
     def _leader(self) -> int:
         """Who leads some group, `c1` rather than others."""
-        group = self.rng.choice(("c1", "c1", "s0", "s1", "s2", "s3"))
+        return self._leader_of(self.rng.choice(("c1", "c1", "s0", "s1", "s2", "s3"))) or self._any()
+
+    def _leader_of(self, group: str) -> int:
+        """Who serves it, 0: nobody does."""
         for driver in self.cluster.drivers():
             for replica in driver.groups.values():
                 if replica.group == group and replica.served_epoch:
                     return driver.node
-        return self._any()
+        return 0
 
     def _down(self, number: int) -> None:
         self.cluster.crash(number)
@@ -134,3 +155,120 @@ class Faults:
     def clock(self) -> None:
         clock = self.cluster.nodes[self._any()].clock
         clock.offset_ms += self.rng.choice((-60_000, -2_000, 500, 5_000, 600_000))
+
+    # -- one group's replicas part
+
+    def _later(self, least: float, most: float, then: Callable[[], None]) -> None:
+        """After so many seconds."""
+        self.cluster.timeline.at(int(self.rng.uniform(least, most) * SECOND), then)
+
+    def _ask(self, node: int, steps: list[tuple[str, list[object]]]) -> None:
+        if not self.is_over:
+            self.submit(node, steps)
+
+    def _lose_in(self, group: str, number: int, peer: int) -> None:
+        """That node's replica of the group takes the connection to `peer` for broken."""
+        life = self.cluster.nodes[number].life
+        driver = life.driver if life is not None else None
+        if life is None or driver is None:
+            return
+        replica = driver.groups[ids.group_code(group)]
+
+        def lose() -> None:
+            replica.log.on_peer_lost(peer)
+            replica.follow_leadership()
+            driver.wake()
+
+        life.do(lose)
+
+    def _part(self, group: str, leader: int, seconds: float) -> None:
+        """Cut the leader's replica off, both ways or one; mostly the others notice at once, and elect."""
+        others = [node for node in NODES if node != leader]
+        code = ids.group_code(group)
+        out, back = [(leader, other, code) for other in others], [(other, leader, code) for other in others]
+        cut = self.rng.choice((out + back, out + back, out))
+        weather = self.cluster.weather
+        weather.cut_logs.update(cut)
+        if self.rng.random() < 0.85:
+            for other in others:
+                self._later(0, 0.02, lambda other=other: self._lose_in(group, other, leader))  # type: ignore[misc]
+        self._later(seconds, seconds, lambda: weather.cut_logs.difference_update(cut))
+
+    def stale(self) -> None:
+        """A shard's leader is left behind; its own node's clients read there what others change elsewhere."""
+        shards = self.cluster.founding.shards
+        shard = self.rng.randint(1, shards)
+        leader = self._leader_of(f"s{shard}")
+        here = [account for account in range(ACCOUNTS) if shard_of(account, shards) == shard]
+        if not leader or not here:
+            return
+        seconds = self.rng.uniform(1, 4)
+        node = self.cluster.nodes[leader]
+        node.tick_factor = self.rng.choice((1, 4, 10))
+        self._part(f"s{shard}", leader, seconds)
+        self._later(seconds, seconds, lambda: setattr(node, "tick_factor", 1))
+        account = self.rng.choice(here)
+        others = [other for other in NODES if other != leader]
+        for _ in range(self.rng.randint(2, 5)):
+            writer = self.rng.choice(others)
+            self._later(0.1, seconds, lambda writer=writer: self._ask(writer, [("add", [account, 1])]))  # type: ignore[misc]
+        for _ in range(self.rng.randint(3, 8)):
+            self._later(0.1, seconds, lambda: self._ask(leader, [("look", [account])]))
+
+    def unseat(self) -> None:
+        """One leader of a group after the other is cut off, some as soon as they lead, while much is proposed."""
+        group = self.rng.choice(("c1", "c1", "c1", "s1", "s2"))
+        self._unseat(group, 0, self.rng.randint(2, 4), tries=1)
+
+    def _unseat(self, group: str, epoch: int, left: int, tries: int = 500) -> None:
+        """Wait for a leader of a newer epoch and cut it off; who was cut off before may come back."""
+        code = ids.group_code(group)
+        led = [(d.groups[code].served_epoch, d.node) for d in self.cluster.drivers() if code in d.groups]
+        newest, leader = max(led, default=(0, 0))
+        if self.is_over or not left or not tries:
+            return
+        if newest <= epoch:
+            self._later(0.001, 0.004, lambda: self._unseat(group, epoch, left, tries - 1))
+            return
+        weather = self.cluster.weather
+        weather.cut_logs = {cut for cut in weather.cut_logs if cut[2] != code}
+        self._part(group, leader, self.rng.uniform(0.2, 1.5))
+        for _ in range(self.rng.randint(0, 8)):
+            self._later(0, 0.05, lambda: self._ask(leader, self._marks()))
+        pause = self.rng.choice((0.0, self.rng.uniform(0, 0.5)))
+        self._later(pause, pause, lambda: self._unseat(group, newest, left - 1))
+
+    def _marks(self) -> list[tuple[str, list[object]]]:
+        """Rows that nobody fights for, mostly on two shards: many such decisions are under way at once."""
+        self._marker += 2
+        return [("mark", [self._marker, 0, 0, 0]), ("mark", [self._marker + 1, 0, 0, 0])]
+
+    def rivals(self) -> None:
+        """The leader falls for a moment, and again at its vote; the others do not hear of each other and want it."""
+        group = self.rng.choice(("c1", "s0", "s1", "s2"))
+        judge = self._leader_of(group)
+        if not judge:
+            return
+        code = ids.group_code(group)
+        one, other = self.rng.sample([node for node in NODES if node != judge], 2)
+        cut = {(one, other, code), (other, one, code)}
+        weather = self.cluster.weather
+        weather.cut_logs.update(cut)
+        weather.victims = ("RequestVote", "Prepare")
+        weather.crash_at, weather.down_for = {"Vote": 0.6, "Promise": 0.6}, 0.3
+        self.cluster.crash(judge)
+        self._later(0.01, 0.03, lambda: self.cluster.start(judge))
+        for node in (one, other):
+            self._later(0, 0.01, lambda node=node: self._lose_in(group, node, judge))  # type: ignore[misc]
+        if self.rng.random() < 0.7:  # whoever won is not heard of
+            cut.add((one, judge, code))
+            self._later(0.1, 0.4, lambda: weather.cut_logs.add((one, judge, code)))
+        self._later(0.8, 2, lambda: self._make_up(cut))
+
+    def _make_up(self, cut: set[tuple[int, int, int]]) -> None:
+        weather = self.cluster.weather
+        weather.cut_logs.difference_update(cut)
+        weather.victims, weather.crash_at = (), {}
+
+    def crash_in_log(self) -> None:
+        self.cluster.weather.crash_at = {self.rng.choice(LOG_WORDS): 0.02}

@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nodes.runtime.messages import peers
+from nodes.runtime.messages import LOG_MESSAGES, peers
 from tests.sim.timeline import MS, SECOND
 
 if TYPE_CHECKING:
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Weather:
-    """What goes wrong now. `cut` holds directed pairs of nodes; `victims` types of messages that have it worse."""
+    """What goes wrong now. `victims` are types of messages that have it worse.
+
+    `cut` holds directed pairs of nodes; `cut_logs` the same with a group's code: only what its replicas say to each
+    other is lost, while gateways and other groups still get through.
+    """
 
     lose: float = 0.0
     repeat: float = 0.0
@@ -27,13 +31,17 @@ class Weather:
     slow_disk: float = 0.0
     victims: tuple[str, ...] = ()
     crash_at: dict[str, float] = field(default_factory=dict)
+    down_for: float = 2.5  # at most so many seconds is down who crashes at a message
     cut: set[tuple[int, int]] = field(default_factory=set)
+    cut_logs: set[tuple[int, int, int]] = field(default_factory=set)
 
     def clear(self) -> None:
         self.lose = self.repeat = self.slow = self.slow_disk = 0.0
         self.victims = ()
         self.crash_at = {}
+        self.down_for = 2.5
         self.cut = set()
+        self.cut_logs = set()
 
 
 class SimNetwork:
@@ -46,6 +54,8 @@ class SimNetwork:
 
     def send(self, peer: int, items: list[tuple[int, Any]]) -> None:
         weather = self._cluster.weather
+        if weather.cut_logs:
+            items = [item for item in items if not self._is_cut(peer, item, weather)]
         if weather.victims or weather.crash_at:
             items = self._pick_on(peer, items, weather)
         if items:
@@ -53,6 +63,10 @@ class SimNetwork:
 
     def flush(self) -> None:
         """Clients hear at once."""
+
+    def _is_cut(self, peer: int, item: tuple[int, Any], weather: Weather) -> bool:
+        code, message = item
+        return type(message) in LOG_MESSAGES and (self._life.node.number, peer, code) in weather.cut_logs
 
     def _pick_on(self, peer: int, items: list[tuple[int, Any]], weather: Weather) -> list[tuple[int, Any]]:
         left = []

@@ -14,7 +14,7 @@ from nodes.requests import ABORTED, COMMITTED, Fate, Reply
 from nodes.runtime.driver import Driver
 from tests.sim import history
 from tests.sim.cluster import NODES, Cluster, Life
-from tests.sim.faults import DRAWN, PROFILES, Faults
+from tests.sim.faults import DRAWN, PROFILES, REGULAR, Faults
 from tests.sim.operations import ACCOUNTS, SCHEMA, Mix, Operation
 from tests.sim.timeline import MS, SECOND
 from tests.sim.truth import Truth, Violation, demand
@@ -43,7 +43,7 @@ class Simulation:
 
     def __init__(self, seed: int, profile: str = "", keep_lines: bool = False) -> None:
         self.rng = random.Random(f"{seed} {profile}")
-        self.profile = profile or self.rng.choice(DRAWN)
+        self.profile = profile or REGULAR.get(seed % 8) or self.rng.choice(DRAWN)
         assert self.profile in PROFILES, f"profiles: {', '.join(PROFILES)}"
         self.shards = self.rng.choice((2, 3))
         self.truth = Truth()
@@ -63,7 +63,7 @@ class Simulation:
 
     def run(self) -> None:
         self._set_up()
-        faults = Faults(self.cluster, random.Random(self.rng.getrandbits(64)), self.profile)
+        faults = Faults(self.cluster, random.Random(self.rng.getrandbits(64)), self.profile, self._one_of_a_fault)
         self._plan_traffic(self.rng.randint(20, 60), int(self.rng.uniform(2, 9) * SECOND))
         self._run(10 * SECOND)
         faults.stop()
@@ -103,6 +103,10 @@ class Simulation:
         if operation.named and rng.random() < 0.5:
             self.cluster.timeline.at(int(rng.choice((rng.uniform(0, 0.02), rng.uniform(0, 2))) * SECOND),
                                      lambda: self._meddle(operation))  # fmt: skip
+
+    def _one_of_a_fault(self, node: int, steps: list[tuple[str, list[object]]]) -> None:
+        """A fault brings its own traffic; without steps, any."""
+        self.submit(steps or self.mix.draw(), node, False, self.rng.choice((400, 1500, 4000)))
 
     def submit(
         self, steps: list[tuple[str, list[object]]], node: int, named: bool = False, timeout_ms: int = 4_000

@@ -32,7 +32,7 @@ def test_fresh_seeds_give_sound_histories() -> None:
         fail_with_the_command(seed)
 
 
-@pytest.mark.parametrize("profile", ["calm", "network", "crash", "pause", "partition", "mixed"])
+@pytest.mark.parametrize("profile", ["calm", "network", "crash", "pause", "partition", "mixed", "stale", "turnover"])
 def test_transactions_commit_under_every_profile(profile: str) -> None:
     report = simulate(7, profile)
     assert (report.violation, report.committed >= 8) == ("", True)
