@@ -53,11 +53,6 @@ def time_of(txn: bytes) -> int:
     return int.from_bytes(txn[:8], "big")
 
 
-def gateway_of(txn: bytes) -> tuple[int, int]:
-    """(node, boot) of the gateway that minted the id."""
-    return int.from_bytes(txn[8:10], "big"), int.from_bytes(txn[10:14], "big")
-
-
 def home_of(txn: bytes) -> str:
     return group_name(int.from_bytes(txn[20:22], "big"))
 

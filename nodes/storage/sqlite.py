@@ -4,7 +4,7 @@ One connection applies and evaluates, so that its page cache stays warm; snapsho
 connections of their own, one per calling thread. The file is in WAL mode with `synchronous=NORMAL`: a crash of the
 machine may lose the last commits, alone and from the end, and the journal replays them.
 
-*Invariants*: see `engine`. After a failed step of an apply nothing commits until `rollback`. The cached applied slot
+*Invariants*: see `nodes/core/engine.py`. After a failed step of an apply nothing commits until `rollback`. The cached applied slot
 and tables are those of the file, after a rollback too. Every evaluation ends in ROLLBACK.
 *Left out*: pruning and horizons, snapshots of the whole database, drops and changes of tables, secondary indexes.
 """
@@ -20,9 +20,9 @@ from typing import Any
 import apsw
 import msgspec
 
+from nodes.core.engine import Evaluation
 from nodes.errors import Corrupt, ErrorInfo, ExpectationFailed, ReplicaStopped, StoreError, TooLarge
 from nodes.sql.schema import Fragment, Image, ShardRows, TableDef
-from nodes.storage.engine import Evaluation
 from nodes.storage.images import Change, net_images
 from nodes.storage.sqlite_connection import SqliteConnection
 from nodes.storage.sqlite_errors import BROKEN, FAULTS, describe
