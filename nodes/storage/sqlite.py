@@ -4,8 +4,8 @@ One connection applies and evaluates, so that its page cache stays warm; snapsho
 connections of their own, one per calling thread. The file is in WAL mode with `synchronous=NORMAL`: a crash of the
 machine may lose the last commits, alone and from the end, and the journal replays them.
 
-*Invariants*: see `nodes/core/engine.py`. After a failed step of an apply nothing commits until `rollback`. The cached applied slot
-and tables are those of the file, after a rollback too. Every evaluation ends in ROLLBACK.
+*Invariants*: see `nodes/core/engine.py`. After a failed step of an apply nothing commits until `rollback`. The cached
+applied slot and tables are those of the file, after a rollback too. Every evaluation ends in ROLLBACK.
 *Left out*: pruning and horizons, snapshots of the whole database, drops and changes of tables, secondary indexes.
 """
 
