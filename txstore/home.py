@@ -45,6 +45,7 @@ class Home:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).absolute()
         self.shape_file = self.path / "home.toml"
+        self.constants_file = self.path / "constants.toml"
         self.pid_file = self.path / "up.pid"
         self.api_token_file = self.path / "api-token"
         self.admin_password_file = self.path / "admin-password"
@@ -142,7 +143,12 @@ class Home:
             f"replicas = {shape.replicas}\n"
             f'engine = "{shape.engine}"\n\n'
             f"[nodes]\n{founders}"
+            f"{self._constants_text()}"
         )
+
+    def _constants_text(self) -> str:
+        """What somebody wrote down to be other than its default, for the nodes to check."""
+        return f"\n[constants]\n{self.constants_file.read_text()}" if self.constants_file.exists() else ""
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -4,7 +4,7 @@ An engine holds everything the shard's state machine knows: rows and history of 
 outcomes, the applied slot. Two kinds of work never mix in one local transaction:
 
 * **apply**: `begin`, any number of (`install`, `create_table`, `put_*`, `advance`), `commit`: all entries of one loop
-  turn share one local transaction. Each entry ends with `advance(slot)`, which moves the applied slot from n to n+1.
+  turn share one local transaction. Each entry ends with `advance`, which moves the applied slot from n to n+1.
 * **evaluate**: inside a local transaction of its own that is always rolled back.
 
 *Invariants*: an image finds exactly the version it names or `install` raises `ReplicaStopped` and nothing is
@@ -35,12 +35,45 @@ class Evaluation(msgspec.Struct):
     error: ErrorInfo | None = None
 
 
-class Engine(Protocol):
-    """One open local database. Not thread safe, but for `read`, which may run in another thread."""
+class Copy(Protocol):
+    """One consistent copy of a store, as bytes that no later commit changes."""
+
+    size: int
+
+    def read(self, offset: int, most: int) -> bytes: ...
+    def close(self) -> None: ...
+
+
+class Store(Protocol):
+    """The local database of one replica: everything that its state machine knows, as of the applied slot.
+
+    Not thread safe, but for `sync` and `copy`, which belong into a thread. It may lose its last commits, alone and from
+    the end, but for what `sync` has confirmed.
+    """
 
     @property
     def applied(self) -> int:
         """The applied slot as of the last commit (0: none)."""
+
+    @property
+    def epoch(self) -> int:
+        """The newest epoch among the entries applied, as of the last commit."""
+
+    def begin(self) -> None: ...
+    def commit(self) -> None: ...
+    def rollback(self) -> None: ...
+    def advance(self, slot: int, epoch: int) -> None:
+        """An entry is applied in this local transaction. ReplicaStopped unless the applied slot is slot - 1."""
+
+    def sync(self) -> int:
+        """Makes durable what was committed when it began: the applied slot of then; 0 when that could not be had."""
+
+    def copy(self) -> Copy: ...
+    def close(self) -> None: ...
+
+
+class Engine(Store, Protocol):
+    """A shard's store. `read` may run in another thread, too."""
 
     def table(self, table: int) -> TableDef | None:
         """The definition this shard holds, as of the last apply (uncommitted included)."""
@@ -48,12 +81,6 @@ class Engine(Protocol):
     def tables(self) -> list[TableDef]: ...
 
     # -- apply
-    def begin(self) -> None: ...
-    def commit(self) -> None: ...
-    def rollback(self) -> None: ...
-    def advance(self, slot: int) -> None:
-        """ReplicaStopped unless the applied slot is slot - 1."""
-
     def install(self, images: Sequence[Image], commit_ts: int) -> None: ...
     def create_table(self, table: TableDef) -> None: ...
     def put_prepared(self, txn: bytes, record: bytes) -> None: ...
@@ -69,5 +96,3 @@ class Engine(Protocol):
     def read(self, fragment: Fragment, ts: int) -> ShardRows:
         """A snapshot read at `ts` (`fragment.snapshot_sql`), in a local transaction and on a connection of its own.
         StoreError for what the statement itself does wrong (division by zero …) and for results over the bound."""
-
-    def close(self) -> None: ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from nodes.constants import Constants
 from nodes.core.replicated_log import Entry
 
 GATEWAY = "gateway"
@@ -19,6 +20,9 @@ class Host(Protocol):
 
     node: int
     group: str
+
+    @property
+    def constants(self) -> Constants: ...
 
     @property
     def now(self) -> int: ...

@@ -9,14 +9,20 @@ replicas = 3
 engine = "sqlite"
 [nodes]                                the founders, number -> address
 1 = "127.0.0.1:7101"
+[constants]                            what may be left out, as nodes/constants.py has it
+outcomes_kept_ms = 3600000
 """
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
+
+from nodes.constants import Constants
 
 MAX_NODES = 5
 MAX_SHARDS = 999
@@ -36,6 +42,7 @@ class Config:
     replicas: int
     engine: str
     nodes: dict[int, tuple[str, int]]
+    constants: Constants = field(default_factory=Constants)
 
 
 def load(path: Path) -> Config:
@@ -45,6 +52,7 @@ def load(path: Path) -> Config:
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
     known = {"node", "listen", "data", "secret_file", "shards", "replicas", "engine", "nodes"}
+    constants = raw.pop("constants", {})
     if raw.keys() != known:
         raise ConfigError(f"{path}: these settings are missing or unknown: {sorted(raw.keys() ^ known)}")
     listed = raw["nodes"]
@@ -62,6 +70,7 @@ def load(path: Path) -> Config:
         replicas=_number(path, raw, "replicas", len(nodes)),
         engine=_engine(path, raw["engine"]),
         nodes=nodes,
+        constants=_constants(path, constants),
     )
 
 
@@ -89,6 +98,13 @@ def _engine(path: Path, name: Any) -> str:
     if name != "sqlite":
         raise ConfigError(f"{path}: engine must be 'sqlite' (postgres comes later), not {name!r}")
     return "sqlite"
+
+
+def _constants(path: Path, raw: Any) -> Constants:
+    try:
+        return msgspec.convert(raw, Constants)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: [constants]: {error}") from error
 
 
 def _secret(path: Path) -> bytes:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from nodes import ids
+from nodes.constants import Constants
 from nodes.core.engine import Engine
 from nodes.core.founding import Founding
 from nodes.core.host import GATEWAY
@@ -76,12 +77,14 @@ class Driver:
         network: Network,
         log: logging.Logger,
         timing: Timing | None = None,
+        constants: Constants | None = None,
     ) -> None:
         self.node = node
         self.boot = boot
         self.cluster_id = founding.cluster_id
         self.shards = founding.shards
         self.replicas = founding.replicas
+        self.constants = constants or Constants()
         self.rng = world.rng
         self.now = 0
         self.is_low_on_disk = False

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from nodes.constants import Constants
 from nodes.core.host import Machine
 from nodes.core.replicated_log import Entry, LogEffects, NotLeader, ReplicatedLog
 
@@ -37,6 +38,10 @@ class Group:
         self._next_token = 0
 
     # -- Host of the machine
+
+    @property
+    def constants(self) -> Constants:
+        return self.driver.constants
 
     @property
     def now(self) -> int:

@@ -151,7 +151,16 @@ class Node:
         journal, records = self._journal, self._records
         self._records = {}
         self.driver = Driver(
-            self.config.node, founding, self._boot, records, self._open_engine, self._world, journal, self, log
+            self.config.node,
+            founding,
+            self._boot,
+            records,
+            self._open_engine,
+            self._world,
+            journal,
+            self,
+            log,
+            constants=self.config.constants,
         )
         log.info("n%d takes part in cluster %s (life %d)", self.config.node, founding.cluster_id.hex(), self._boot)
 

@@ -1,12 +1,10 @@
 """The embedded engine: one SQLite database per shard replica, through apsw (DESIGN.md §3).
 
 One connection applies and evaluates, so that its page cache stays warm; snapshot reads of a file go through
-connections of their own, one per calling thread. The file is in WAL mode with `synchronous=NORMAL`: a crash of the
-machine may lose the last commits, alone and from the end, and the journal replays them.
+connections of their own, one per calling thread.
 
-*Invariants*: see `nodes/core/engine.py`. After a failed step of an apply nothing commits until `rollback`. The cached
-applied slot and tables are those of the file, after a rollback too. Every evaluation ends in ROLLBACK.
-*Left out*: pruning and horizons, snapshots of the whole database, drops and changes of tables, secondary indexes.
+*Invariants*: see `nodes/core/engine.py` and `sqlite_store.py`. Every evaluation ends in ROLLBACK.
+*Left out*: drops and changes of tables, secondary indexes.
 """
 
 from __future__ import annotations
@@ -15,13 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import apsw
 import msgspec
 
 from nodes.core.engine import Evaluation
-from nodes.errors import Corrupt, ErrorInfo, ExpectationFailed, ReplicaStopped, StoreError, TooLarge
+from nodes.errors import ErrorInfo, ExpectationFailed, ReplicaStopped, StoreError, TooLarge
 from nodes.sql.schema import Fragment, Image, ShardRows, TableDef
 from nodes.storage.images import Change, net_images
 from nodes.storage.sqlite_connection import SqliteConnection
@@ -29,52 +26,29 @@ from nodes.storage.sqlite_errors import BROKEN, FAULTS, describe
 from nodes.storage.sqlite_install import install
 from nodes.storage.sqlite_layout import Layout
 from nodes.storage.sqlite_sandbox import NOTHING
+from nodes.storage.sqlite_store import SqliteStore
 
-FORMAT = 1
 IMAGES = 10_000
 
 _ENGINE_TABLES = """
-CREATE TABLE engine_state (one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, applied INTEGER NOT NULL)
-    STRICT, WITHOUT ROWID;
 CREATE TABLE engine_tables (id INTEGER PRIMARY KEY, definition BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE engine_prepared (txn BLOB PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE engine_outcome (txn BLOB PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
 """
 
 
-class SqliteEngine:
+class SqliteEngine(SqliteStore):
     """An Engine over one SQLite file, or in memory (`path` None), where reads share the one connection.
 
     `clock` gives seconds for the budget of evaluations. Corrupt if the file is not this engine's.
     """
 
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path, self._clock = path, clock
-        self._main = SqliteConnection(path, clock)
+        super().__init__(path, _ENGINE_TABLES, clock)
         self._readers: list[SqliteConnection] = []
         self._readers_lock = threading.Lock()
         self._reader_here = threading.local()
         self._changes: list[Change] = []
-        self._applying = False
-        self._failed = ""  # why the local transaction must not commit
-        if not list(self._main.execute("SELECT 1 FROM sqlite_master WHERE name = 'engine_state'")):
-            self._bootstrap()
-        self._load()
-
-    def _bootstrap(self) -> None:
-        execute = self._main.execute
-        execute("BEGIN IMMEDIATE")
-        execute(_ENGINE_TABLES)
-        execute("INSERT INTO engine_state VALUES (1, ?, 0)", (FORMAT,))
-        execute("COMMIT")
-
-    def _load(self) -> None:
-        """Read what is cached: format, applied slot, tables."""
-        states = list(self._main.execute("SELECT format, applied FROM engine_state"))
-        if len(states) != 1 or states[0][0] != FORMAT:
-            raise Corrupt(f"{self._path} has engine format {states}, not {FORMAT}")
-        self._applied: int = states[0][1]
-        self._slot = self._applied  # as of the last `advance`
         definitions = self._main.execute("SELECT definition FROM engine_tables ORDER BY id")
         tables = [msgspec.msgpack.decode(definition, type=TableDef) for (definition,) in definitions]
         self._set_layouts({table.id: Layout(table) for table in tables})
@@ -85,10 +59,6 @@ class SqliteEngine:
         self._by_name = {layout.table.physical: layout for layout in layouts.values()}
 
     # -- what is known
-    @property
-    def applied(self) -> int:
-        return self._applied
-
     def table(self, table: int) -> TableDef | None:
         layout = self._layouts.get(table)
         return layout.table if layout else None
@@ -97,35 +67,14 @@ class SqliteEngine:
         return [layout.table for layout in self._layouts.values()]
 
     # -- apply
-    def begin(self) -> None:
-        assert not self._applying, "a local transaction is open already"
-        self._apply("BEGIN IMMEDIATE")
-        self._applying = True
-
     def commit(self) -> None:
-        """ReplicaStopped if a step of this local transaction failed, or SQLite cannot commit; then `rollback`."""
-        assert self._applying, "there is no local transaction to commit"
-        if self._failed:
-            raise ReplicaStopped(f"nothing can be committed after: {self._failed}")
-        if self._slot != self._applied:
-            self._apply("UPDATE engine_state SET applied = ? WHERE applied = ?", (self._slot, self._applied))
-            if self._main.db.changes() != 1:
-                raise self._fail(f"the file is not at the applied slot {self._applied}")
-        self._apply("COMMIT")
-        self._applied, self._committed, self._applying = self._slot, self._layouts, False
+        super().commit()
+        self._committed = self._layouts
 
     def rollback(self) -> None:
-        """Back to the last commit, caches included. Harmless when SQLite has rolled back by itself."""
-        self._roll_back()
-        self._slot, self._applying, self._failed = self._applied, False, ""
+        super().rollback()
         if self._layouts is not self._committed:
             self._set_layouts(self._committed)
-
-    def advance(self, slot: int) -> None:
-        assert self._applying, "an entry is applied between begin and commit"
-        if slot != self._slot + 1:
-            raise self._fail(f"slot {slot} cannot follow the applied slot {self._slot}")
-        self._slot = slot
 
     def install(self, images: Sequence[Image], commit_ts: int) -> None:
         assert self._applying, "images are installed between begin and commit"
@@ -168,20 +117,6 @@ class SqliteEngine:
         for (record,) in list(self._main.execute("SELECT record FROM engine_outcome WHERE txn = ?", (txn,))):
             return bytes(record)
         return None
-
-    def _apply(self, sql: str, params: Sequence[Any] = ()) -> None:
-        try:
-            self._main.execute(sql, params)
-        except apsw.Error as error:
-            raise self._fail(str(error)) from error
-
-    def _fail(self, why: str) -> ReplicaStopped:
-        self._failed = self._failed or why
-        return ReplicaStopped(why)
-
-    def _roll_back(self) -> None:
-        if self._main.db.in_transaction:
-            self._main.execute("ROLLBACK")
 
     # -- evaluate
     def evaluate(self, fragments: Sequence[Fragment], budget_ms: float) -> Evaluation:
@@ -268,4 +203,4 @@ class SqliteEngine:
             for reader in self._readers:
                 reader.close()
             self._readers.clear()
-        self._main.close()
+        super().close()

@@ -45,7 +45,7 @@ def apply(engine: SqliteEngine, images: list[Image], commit_ts: int) -> None:
     """One entry, one local transaction."""
     engine.begin()
     engine.install(images, commit_ts)
-    engine.advance(engine.applied + 1)
+    engine.advance(engine.applied + 1, 1)
     engine.commit()
 
 
@@ -61,9 +61,9 @@ def opened(engine: SqliteEngine, *accounts: tuple[int, int], at: int = 10) -> Sq
     """Slot 1 creates the accounts, slot 2 fills them."""
     engine.begin()
     engine.create_table(ACCOUNTS)
-    engine.advance(1)
+    engine.advance(1, 1)
     engine.install([Image(2, None, 0, [account, balance, None]) for account, balance in accounts], at)
-    engine.advance(2)
+    engine.advance(2, 1)
     engine.commit()
     return engine
 

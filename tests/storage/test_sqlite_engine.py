@@ -371,7 +371,7 @@ def test_keys_of_several_columns_and_odd_names_work(engine: SqliteEngine) -> Non
     odd = TableDef(5, "odd", 2, 1, columns, (2, 0), (2,))
     engine.begin()
     engine.create_table(odd)
-    engine.advance(3)
+    engine.advance(3, 1)
     engine.commit()
     insert = 'INSERT INTO t5_1 ("a ""b""", "x.y/z column w", "order") VALUES (?1, ?2, ?3)'
     commits(engine, 20, writes(insert, "k", 1, 7, table=5))

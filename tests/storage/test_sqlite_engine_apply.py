@@ -113,11 +113,11 @@ def test_slots_come_one_by_one(engine: SqliteEngine) -> None:
     for slot in (1, 2, 4):
         engine.begin()
         with pytest.raises(ReplicaStopped, match=f"slot {slot} cannot follow the applied slot 2"):
-            engine.advance(slot)
+            engine.advance(slot, 1)
         engine.rollback()
     engine.begin()
-    engine.advance(3)
-    engine.advance(4)
+    engine.advance(3, 1)
+    engine.advance(4, 1)
     assert engine.applied == 2
     engine.commit()
     assert engine.applied == 4
@@ -129,7 +129,7 @@ def test_a_rollback_restores_rows_records_slot_and_tables(engine: SqliteEngine) 
     engine.install([Image(2, [1], 10, None), Image(3, None, 0, [1])], 20)
     engine.put_prepared(b"p", b"1")
     engine.put_outcome(b"o", b"1")
-    engine.advance(3)
+    engine.advance(3, 1)
     assert engine.table(3) == NOTES
     engine.rollback()
     assert (engine.applied, engine.table(3), engine.tables()) == (2, None, [ACCOUNTS])
@@ -137,7 +137,7 @@ def test_a_rollback_restores_rows_records_slot_and_tables(engine: SqliteEngine) 
     assert rows_now(engine) == [[1, 100, None, 10], [2, 200, None, 10]]
     engine.begin()
     engine.create_table(NOTES)
-    engine.advance(3)
+    engine.advance(3, 1)
     engine.commit()
     assert engine.tables() == [ACCOUNTS, NOTES]
 
@@ -242,7 +242,7 @@ def test_a_file_that_others_moved_is_not_committed_to(tmp_path: Path) -> None:
     stranger.execute("UPDATE engine_state SET applied = 1")
     stranger.close()
     engine.begin()
-    engine.advance(3)
+    engine.advance(3, 1)
     with pytest.raises(ReplicaStopped, match="not at the applied slot 2"):
         engine.commit()
     engine.rollback()

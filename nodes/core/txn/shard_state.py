@@ -50,7 +50,7 @@ class ShardState:
                     decoded = decode_shard_entry(entry.data)
                     self._apply_one(decoded)
                     fresh.append(decoded)
-                engine.advance(entry.slot)
+                engine.advance(entry.slot, entry.epoch)
         except BaseException:
             engine.rollback()
             self.prepared = prepared

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from nodes import ids
+from nodes.constants import Constants
 from nodes.core.replicated_log import Entry
 from nodes.core.txn.coordinator import Coordinator
 from nodes.core.txn.messages import COMMIT, PREPARE, Execute, decode_coordinator_entry, decode_shard_entry
@@ -26,6 +27,7 @@ class FakeHost:
     def __init__(self, group: str, node: int = 1) -> None:
         self.group, self.node = group, node
         self.now, self.clock_ms, self.leader, self.is_full = 0, 100_000, 0, False
+        self.constants = Constants()
         self.proposed: list[bytes] = []
         self.confirms: list[Callable[[bool], None]] = []
         self.askers: list[Callable[[int], None]] = []

@@ -1,0 +1,30 @@
+"""The constants of the store that a configuration may set (DESIGN.md §8); docs/operations.md has the table.
+
+They reach the state machines as `host.constants`. All nodes of a cluster should have the same: nothing is wrong when
+they differ, but what is kept for how long then depends on who leads.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Constants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Times in milliseconds of oracle time, sizes in entries and bytes."""
+
+    history_kept_ms: int = 600_000  # superseded versions, for snapshots of the past
+    outcomes_kept_ms: int = 3_600_000  # outcomes and keys at their home
+    txn_age_max_ms: int = 300_000  # a transaction's id is known at each of its shards for so long
+    watermark_every_ms: int = 10_000  # at least so much lies between two moves of a group's watermarks
+    compact_entries: int = 10_000  # a log that holds so many applied entries is compacted
+    compact_bytes: int = 8 << 20  # or so many bytes of them
+    kept_entries: int = 1_000  # of which so many stay for replicas that are a little behind
+    segment_bytes: int = 16 << 20  # of the journal
+    journal_segments: int = 4  # so many complete ones may lie there before every log is compacted to let them go
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.txn_age_max_ms > self.outcomes_kept_ms:
+            raise ValueError("outcomes_kept_ms must not be below txn_age_max_ms")
