@@ -124,12 +124,13 @@ class SqliteStore:
             return applied
         checkpointer = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READWRITE)
         try:
+            checkpointer.pragma("schema_version")  # only who has read the file knows of its write-ahead log
             frames, moved = checkpointer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.BusyError:  # the apply's own checkpoint runs
             return 0
         finally:
             checkpointer.close()
-        return applied if frames == moved else 0  # a read of an older state may hold some back
+        return applied if 0 <= frames == moved else 0  # a read of an older state may hold some back
 
     def copy(self) -> StoreCopy:
         """See Store."""
