@@ -16,6 +16,9 @@ What the log promises, whichever protocol (DESIGN.md §2):
   that was recovered. Until it is delivered the leader must not be served from (`leads` may be true before that).
 * `confirm(token)`: the token comes back in `reads` as (token, True) after a quorum round *begun after the call*
   proved that this replica was still the leader in its epoch, or as (token, False) as soon as that is not to be had.
+* What the replica's store has applied is given at construction, and delivery begins behind it. `compact` lets go of
+  entries that the store holds durably; who is too far behind for what a leader still has is in its `laggards`, gets a
+  copy of the store, and is told by `install`.
 * Records are durable before what promises them is sent: `sends` may leave at once, `promises` only when the records
   of the same drain are durable; the own vote or acknowledgement counts only after `on_durable(mark)`.
 
@@ -26,9 +29,8 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -41,6 +43,16 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     slot: int
     epoch: int
     data: bytes
+
+
+class Point(NamedTuple):
+    """A place in a log: a chosen slot, and the newest epoch among the entries up to it. (0, 0): before the first."""
+
+    slot: int
+    epoch: int
+
+
+START = Point(0, 0)
 
 
 @dataclass(slots=True, frozen=True)
@@ -80,11 +92,20 @@ class ReplicatedLog(ABC):
 
     @abstractmethod
     def __init__(
-        self, me: int, members: tuple[int, ...], records: Iterable[Any], rng: random.Random, timing: Timing, eager: bool
+        self,
+        me: int,
+        members: tuple[int, ...],
+        records: list[Any],
+        rng: random.Random,
+        timing: Timing,
+        eager: bool,
+        applied: Point = START,
     ) -> None:
-        """Build from the journal's records of this group, oldest first ([] for a new one).
+        """Build from the journal's records of this group, oldest first ([] for a new one), and from what the store has
+        applied, durably: it is made so before.
 
         `eager`: this is the preferred leader: its first election time-out is 1 to 3 ticks (pre-vote still applies).
+        Corrupt if the records cannot be what one replica wrote, or the store lacks what the journal has let go of.
         """
 
     # -- what happened
@@ -117,6 +138,15 @@ class ReplicatedLog(ABC):
         """Hand the leadership to `to` (or the most caught-up peer); nothing happens if this replica does not lead."""
 
     @abstractmethod
+    def compact(self, slot: int) -> None:
+        """Let go of the entries up to `slot`: they are delivered, and the store holds them durably."""
+
+    @abstractmethod
+    def install(self, applied: Point, epoch: int) -> None:
+        """The store was replaced, durably, by that of the leader of `epoch`; delivery goes on behind `applied`, which
+        lies above what was delivered. What is held above it and fits on it stays. Not while this replica leads."""
+
+    @abstractmethod
     def drain(self) -> LogEffects: ...
 
     # -- what is seen
@@ -143,6 +173,20 @@ class ReplicatedLog(ABC):
     @abstractmethod
     def last_slot(self) -> int:
         """The last slot this replica has an entry at."""
+
+    @property
+    @abstractmethod
+    def first_slot(self) -> int:
+        """The first slot whose entry is still held, or would be."""
+
+    @abstractmethod
+    def laggards(self) -> list[int]:
+        """Peers that need what this leader has let go of. [] for who does not lead."""
+
+    @abstractmethod
+    def state_records(self, entries: bool) -> list[Any]:
+        """What must be in the journal when all its older records are gone: everything but the entries, or with them.
+        To be journalled behind the records of all drains before; nothing may be left to drain."""
 
     @property
     @abstractmethod

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from nodes import ids
@@ -113,7 +113,7 @@ class Driver:
         self.gateway = Gateway(self, self.catalog)
 
     def _build(
-        self, name: str, members: tuple[int, ...], engine: Engine | None, records: Iterable[Any], timing: Timing
+        self, name: str, members: tuple[int, ...], engine: Engine | None, records: list[Any], timing: Timing
     ) -> None:
         core: type[ReplicatedLog] = PaxosReplica if engine is None else RaftReplica
         log = core(self.node, members, records, self.rng, timing, members[0] == self.node)

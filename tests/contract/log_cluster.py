@@ -1,4 +1,4 @@
-"""A group of replicated-log cores in one process: queue for network, list for disk, calls for time.
+"""A group of replicated-log cores in one process: queue for network, lists for disk and store, calls for time.
 
 It drives any `ReplicatedLog` the way the driver does (durable, send, apply, answer) and checks at every drain what no
 schedule may break: agreement, order without gaps, the epoch rule, rising epochs, promises behind their records.
@@ -10,11 +10,11 @@ from __future__ import annotations
 import importlib
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from nodes.core.replicated_log import TICK_MS, Entry, LogEffects, ReplicatedLog, Timing
+from nodes.core.replicated_log import TICK_MS, Entry, LogEffects, Point, ReplicatedLog, Timing
 
 NODES = (1, 2, 3)
 
@@ -23,6 +23,14 @@ class Envelope(msgspec.Struct):
     sender: int
     to: int
     message: Any
+
+
+class Copied(NamedTuple):
+    """A store on its way: what it holds, and the epoch in which its node led."""
+
+    applied: list[Entry]
+    point: Point
+    epoch: int
 
 
 class Member:
@@ -34,13 +42,22 @@ class Member:
         self.journal: list[Any] = []  # durable records
         self.unsynced: list[tuple[int, list[Any], list[tuple[int, Any]]]] = []  # (mark, records, promises)
         self.disk_holds = False
-        self.applied: list[Entry] = []
+        self.applied: list[Entry] = []  # what the store holds
+        self.stored = 0  # so much of it is durable
         self.reads: list[tuple[int, bool]] = []
         self.drains: list[LogEffects] = []
         self.epoch = 0  # seen in this life
         self.durable_epoch = 0  # seen when all was durable: it holds over restarts
-        self.newest_epoch = 0  # among what was applied
         self.clock_ms = 0
+
+    @property
+    def newest_epoch(self) -> int:
+        """Among what was applied."""
+        return max((entry.epoch for entry in self.applied), default=0)
+
+    @property
+    def point(self) -> Point:
+        return Point(len(self.applied), self.newest_epoch)
 
     @property
     def data(self) -> list[bytes]:
@@ -82,17 +99,19 @@ class LogCluster:
         member = self.members[node]
         rng = random.Random(self.rng.getrandbits(64))
         records = [self._records.decode(record) for record in member.journal]
-        member.core = self.core_class(node, self.nodes, records, rng, self.timing, node == self.eager)
-        member.applied = []
-        member.newest_epoch = member.epoch = 0
+        member.stored = len(member.applied)  # who starts makes durable what survived
+        member.core = self.core_class(node, self.nodes, records, rng, self.timing, node == self.eager, member.point)
+        member.epoch = 0
         member.unsynced = []
         self.pump(node)
 
-    def crash(self, node: int, *, noticed: bool = False) -> None:
-        """All that is not durable is gone; what was sent may still arrive. `noticed`: its connections broke."""
+    def crash(self, node: int, *, noticed: bool = False, survives: int = 0) -> None:
+        """All that is not durable is gone, but for `survives` applied entries in the store; what was sent may still
+        arrive. `noticed`: its connections broke."""
         member = self.members[node]
         member.core = None
         member.unsynced = []
+        del member.applied[member.stored + survives :]
         if noticed:
             for other in self.up():
                 self[other].on_peer_lost(node)
@@ -154,6 +173,42 @@ class LogCluster:
             self._post(node, promises)
         self.pump(node)
 
+    # -- the store
+    def store(self, node: int) -> None:
+        """All that was applied becomes durable."""
+        self.members[node].stored = len(self.members[node].applied)
+
+    def compact(self, node: int, slot: int) -> None:
+        assert slot <= self.members[node].stored, "the store must be durable first"
+        self[node].compact(slot)
+        self.pump(node)
+
+    def drop_journal(self, node: int, *, entries: bool = True) -> None:
+        """All records but those that the core names go."""
+        member = self.members[node]
+        assert not member.unsynced, "everything is durable"
+        member.journal = [msgspec.msgpack.encode(record) for record in self[node].state_records(entries)]
+
+    def copy(self, node: int) -> Copied:
+        member = self.members[node]
+        return Copied(list(member.applied), member.point, self[node].epoch)
+
+    def install(self, node: int, copied: Copied) -> bool:
+        """Replace the store by the copy, if it is newer and the node does not lead."""
+        member = self.members[node]
+        if member.core is None or member.core.leads or copied.point.slot <= len(member.applied):
+            return False
+        member.applied, member.stored = list(copied.applied), copied.point.slot
+        member.core.install(copied.point, copied.epoch)
+        self.pump(node)
+        return True
+
+    def serve_laggards(self) -> None:
+        for node in self.leaders():
+            for peer in self[node].laggards():
+                if (node, peer) not in self.cut and self.members[peer].core is not None:
+                    self.install(peer, self.copy(node))
+
     # -- time
     def tick(self, node: int) -> None:
         member = self.members[node]
@@ -167,6 +222,7 @@ class LogCluster:
             for node in self.up():
                 self.tick(node)
             self.deliver_all()
+            self.serve_laggards()
 
     def run_until(self, happened: Callable[[], bool], most: int = 200) -> int:
         """Ticks until it happened; fails if it does not."""
@@ -258,7 +314,6 @@ class LogCluster:
             known = self.truth.setdefault(entry.slot, entry)
             assert known == entry, f"slot {entry.slot}: {known} and {entry}"
             assert entry.epoch >= member.newest_epoch or not entry.data, "an older epoch behind a newer one"
-            member.newest_epoch = max(member.newest_epoch, entry.epoch)
             member.applied.append(entry)
 
     def _answer(self, member: Member, reads: list[tuple[int, bool]]) -> None:

@@ -10,7 +10,7 @@ import random
 from contextlib import suppress
 
 from nodes.core.replicated_log import NotLeader, ReplicatedLog, Timing
-from tests.contract.log_cluster import Envelope, LogCluster
+from tests.contract.log_cluster import Copied, Envelope, LogCluster
 
 SMALL = Timing(max_batch_bytes=120, max_inflight_bytes=400)  # pages and windows matter early
 
@@ -27,6 +27,9 @@ class RandomSchedule:
             self.repeat: 4, self.hold_disk: 1, self.sync_some: 4, self.crash: 0.5, self.start: 1.5, self.cut: 0.3,
             self.cut_one_way: 0.2, self.heal: 0.6, self.transfer: 0.3, self.lose_connection: 0.3,
         }  # fmt: skip
+        self.copies: list[Copied] = []
+        if self.rng.random() < 0.7:
+            self.actions |= {self.store: 1, self.compact: 1, self.drop_journal: 0.5, self.copy: 0.4, self.install: 0.6}
 
     def run(self, steps: int) -> None:
         for action in self.rng.choices(list(self.actions), list(self.actions.values()), k=steps):
@@ -109,7 +112,8 @@ class RandomSchedule:
     def crash(self) -> None:
         up = self.cluster.up()
         if up:
-            self.cluster.crash(self.rng.choice(up), noticed=self.rng.random() < 0.5)
+            survives = self.rng.choice((0, 1, 5))
+            self.cluster.crash(self.rng.choice(up), noticed=self.rng.random() < 0.5, survives=survives)
 
     def start(self) -> None:
         down = [node for node in self.cluster.nodes if self.cluster.members[node].core is None]
@@ -128,6 +132,35 @@ class RandomSchedule:
 
     def heal(self) -> None:
         self.cluster.heal()
+
+    # -- stores and what is let go of
+    def store(self) -> None:
+        for node in self.cluster.up():
+            self.cluster.store(node)
+
+    def compact(self) -> None:
+        """Mostly all replicas but one, which is left behind."""
+        spared = self.rng.choice((0, *self.cluster.nodes))
+        for node in self.cluster.up():
+            stored = self.cluster.members[node].stored
+            if node != spared and stored:
+                self.cluster.compact(node, self.rng.choice((stored, self.rng.randint(1, stored))))
+
+    def drop_journal(self) -> None:
+        for node in self.cluster.up():
+            core, member = self.cluster[node], self.cluster.members[node]
+            if not member.unsynced:
+                nothing_held = core.first_slot > core.last_slot
+                self.cluster.drop_journal(node, entries=not nothing_held or self.rng.random() < 0.5)
+
+    def copy(self) -> None:
+        """It may arrive much later, when others lead."""
+        for node in self.cluster.leaders():
+            self.copies.append(self.cluster.copy(node))
+
+    def install(self) -> None:
+        if self.copies:
+            self.cluster.install(self.rng.choice(self.cluster.nodes), self.rng.choice(self.copies))
 
     def lose_connection(self) -> None:
         up = self.cluster.up()

@@ -3,20 +3,30 @@
 It decides whether a ballot is taken. Accepting promises too (P06), and an equal ballot is taken (P07). The slots up
 to `chosen` hold chosen entries, which nothing overwrites; their ballots are forgotten, for they outrank every other.
 
+Below `first_slot` the entries are gone: the store has them.
+
 *Invariants*: the promised ballot never falls; everything it changes is in a record of the same drain; built from its
-records it is the same again (but for the last of `chosen`, which is only a hint). *Left out*: trimming; everything
-below `first_slot` would be gone, a promise would carry that point, and nothing below it would be accepted.
-Paxos Made Simple 2.2.
+records it is the same again (but for the last of `chosen`, which is only a hint); nothing is trimmed that is not
+chosen, and nothing accepted below it. Paxos Made Simple 2.2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from nodes.core.paxos.ballots import CHOSEN
-from nodes.core.paxos.messages import AcceptRecord, ChosenRecord, LearntRecord, PromiseRecord, Proposal, Record
+from nodes.core.paxos.messages import (
+    AcceptRecord,
+    ChosenRecord,
+    LearntRecord,
+    PromiseRecord,
+    Proposal,
+    Record,
+    Trimmed,
+)
 from nodes.core.paxos.outbox import Outbox
-from nodes.core.replicated_log import Entry
+from nodes.core.replicated_log import START, Entry, Point
+from nodes.errors import Corrupt
 
 ENTRY_OVERHEAD = 24  # what an entry costs in a message beside its data, roughly, in bytes
 
@@ -29,6 +39,7 @@ class Acceptor:
         "_journalled_chosen",
         "_max_bytes",
         "ballots",
+        "base_epoch",
         "chosen",
         "entries",
         "first_slot",
@@ -37,19 +48,25 @@ class Acceptor:
         "promised",
     )
 
-    def __init__(self, records: Iterable[Record], max_batch_bytes: int) -> None:
+    def __init__(self, records: list[Record], max_batch_bytes: int, applied: Point = START) -> None:
+        trimmed = next((record for record in reversed(records) if isinstance(record, Trimmed)), Trimmed(*START))
         self.promised = 0
-        self.first_slot = 1  # the trim point
-        self.last_slot = 0
-        self.chosen = 0
+        self.first_slot = trimmed.slot + 1
+        self.base_epoch = trimmed.epoch  # the newest epoch among what is gone
+        self.last_slot = self.chosen = trimmed.slot
         self.entries: dict[int, Entry] = {}
         self.ballots: dict[int, int] = {}  # of the slots above `chosen`
         self._fresh: list[Entry] = []  # appended as leader since the last drain
         self._max_bytes = max_batch_bytes
         for record in records:
             self._replay(record)
-        self._journalled_chosen = self.chosen
+        if applied.slot < trimmed.slot:
+            words = f"the journal has let go of everything up to slot {trimmed.slot}"
+            raise Corrupt(f"the store has applied slot {applied.slot} only, but {words}")
         self.outbox = Outbox(self.promised)
+        if applied.slot > self.chosen:  # whatever is held up to there, the store knows better
+            self.install(applied)
+        self._journalled_chosen = self.chosen
 
     # -- promises and acceptances
     def promise(self, ballot: int) -> None:
@@ -100,6 +117,39 @@ class Acceptor:
         self.outbox.touch(new[0].slot)
         self.outbox.records.append(LearntRecord(new))
         self._journalled_chosen = self.chosen
+
+    # -- what is gone
+    def trim(self, slot: int) -> None:
+        """Let go of the entries up to `slot`, which the store holds durably."""
+        assert self.first_slot <= slot <= self.chosen, "only what is held and chosen is trimmed"
+        self.base_epoch = max(self.base_epoch, *(self.entries[each].epoch for each in range(self.first_slot, slot + 1)))
+        self._begin_behind(slot)
+
+    def install(self, applied: Point) -> None:
+        """The store came from another replica: all up to there is chosen. What is accepted behind it stays so."""
+        self.base_epoch = max(self.base_epoch, applied.epoch)
+        for slot in range(self.chosen + 1, applied.slot + 1):
+            self.ballots.pop(slot, None)
+        self.chosen = max(self.chosen, applied.slot)
+        self.last_slot = max(self.last_slot, self.chosen)
+        self._begin_behind(applied.slot)
+
+    def _begin_behind(self, slot: int) -> None:
+        for each in range(self.first_slot, slot + 1):
+            self.entries.pop(each, None)
+        self.first_slot = slot + 1
+        self._write_fresh()
+        self.outbox.records.append(Trimmed(slot, self.base_epoch))
+
+    def state_records(self, entries: bool) -> list[Record]:
+        """See ReplicatedLog."""
+        records: list[Record] = [PromiseRecord(self.promised), Trimmed(self.first_slot - 1, self.base_epoch)]
+        chosen = [self.entries[slot] for slot in range(self.first_slot, self.chosen + 1)]
+        if entries and chosen:
+            records.append(LearntRecord(chosen))
+        if entries:
+            records += [AcceptRecord(self.ballots[slot], [self.entries[slot]]) for slot in sorted(self.ballots)]
+        return [*records, ChosenRecord(self.chosen)]
 
     # -- what is told
     def proposals(self, from_slot: int) -> Iterator[Proposal]:
@@ -186,9 +236,14 @@ class Acceptor:
             self.promised = max(self.promised, record.ballot)
         elif isinstance(record, AcceptRecord):
             self.promised = max(self.promised, record.ballot)
-            assert record.entries[0].slot > self.chosen, "an acceptance over what is chosen"
-            self._hold(record.ballot, record.entries)
+            if held := self._untrimmed(record.entries):
+                assert held[0].slot > self.chosen, "an acceptance over what is chosen"
+                self._hold(record.ballot, held)
         elif isinstance(record, LearntRecord):
-            self._hold_chosen(record.entries)
-        else:
+            if held := self._untrimmed(record.entries):
+                self._hold_chosen(held)
+        elif isinstance(record, ChosenRecord):
             self._raise_chosen(record.up_to)
+
+    def _untrimmed(self, entries: list[Entry]) -> list[Entry]:
+        return entries if entries[0].slot >= self.first_slot else [e for e in entries if e.slot >= self.first_slot]

@@ -3,7 +3,8 @@
 `Preparing` decides which value each open slot must keep: that of the highest ballot among a majority of *complete*
 answers (P04, P17). Answers come in pages; an acceptor that has promised accepts nothing below, so its pages fit
 together whenever they are read. *Invariants*: an answer to another attempt or ballot is never counted (P12); an
-acceptor counts once (P13); a slot that nobody holds gets nothing, so the log has no gaps (P16).
+acceptor counts once (P13); a slot that nobody holds gets nothing, so the log has no gaps (P16); whoever hears of a
+trimmed slot that it asked for leads not, for its value is to be had with a copy of a store alone.
 Paxos Made Simple 3.
 """
 
@@ -19,15 +20,16 @@ from nodes.core.replicated_log import Entry
 class Asking:
     """The question of one attempt; `granted` by these nodes so far."""
 
-    __slots__ = ("_others", "attempt", "granted")
+    __slots__ = ("_chosen", "_others", "attempt", "granted")
 
-    def __init__(self, attempt: int, others: tuple[int, ...]) -> None:
+    def __init__(self, attempt: int, chosen: int, others: tuple[int, ...]) -> None:
         self.attempt = attempt
+        self._chosen = chosen
         self.granted: set[int] = set()
         self._others = others
 
     def unanswered(self) -> list[tuple[int, Message]]:
-        return [(node, Ask(self.attempt)) for node in self._others if node not in self.granted]
+        return [(node, Ask(self.attempt, self._chosen)) for node in self._others if node not in self.granted]
 
 
 class Preparing:

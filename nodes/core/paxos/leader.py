@@ -21,8 +21,8 @@ class Peer:
     """What the leader knows of one other member."""
 
     __slots__ = (
-        "accepted", "durable_slot", "heard_ticks", "inflight", "inflight_bytes", "next_slot", "quiet_ticks", "ranges",
-        "round",
+        "accepted", "durable_slot", "heard_ticks", "inflight", "inflight_bytes", "needs_store", "next_slot",
+        "quiet_ticks", "ranges", "round",
     )  # fmt: skip
 
     def __init__(self, chosen: int) -> None:
@@ -34,6 +34,7 @@ class Peer:
         self.quiet_ticks = 0  # for so long `accepted` has not moved while an answer was waited for
         self.heard_ticks = 0
         self.round = 0
+        self.needs_store = False  # it asked for entries that are gone here
         self.durable_slot = 0  # what it is known to hold from slot 1 on, for the status page
 
     def on_accepted(self, first: int, last: int) -> None:

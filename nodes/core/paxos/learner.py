@@ -10,7 +10,7 @@ stands behind one of a newer epoch is delivered as nothing, so that a leader's o
 from __future__ import annotations
 
 from nodes.core.paxos.acceptor import Acceptor
-from nodes.core.replicated_log import Entry
+from nodes.core.replicated_log import Entry, Point
 
 
 class Learner:
@@ -18,12 +18,12 @@ class Learner:
 
     __slots__ = ("_acceptor", "_ask_again_at", "_retransmit", "delivered", "epoch")
 
-    def __init__(self, acceptor: Acceptor, retransmit_ticks: int) -> None:
+    def __init__(self, acceptor: Acceptor, retransmit_ticks: int, applied: Point) -> None:
         self._acceptor = acceptor
         self._retransmit = retransmit_ticks
         self._ask_again_at = 0
-        self.delivered = acceptor.first_slot - 1
-        self.epoch = 0
+        self.delivered = applied.slot
+        self.epoch = applied.epoch
 
     def deliverable(self) -> int:
         """The last slot that may be delivered now."""
@@ -48,6 +48,10 @@ class Learner:
         assert epoch >= self.epoch, "the epoch of what is delivered fell"
         self.delivered, self.epoch = last, epoch
         return entries
+
+    def install(self, applied: Point) -> None:
+        """The store has everything up to there."""
+        self.delivered, self.epoch = applied
 
     def should_ask(self, chosen: int, now_ticks: int) -> bool:
         """`chosen` slots are chosen: is something missing here that has not just been asked for?"""

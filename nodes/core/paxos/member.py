@@ -5,14 +5,15 @@ It decides who may lead. A follower that hears no leader for a random time-out a
 found, then nothing, as its own first entry; then it leads.
 
 *Invariants*: a message under a ballot below the promised one changes nothing; a leader that learns of a higher ballot
-is one no longer; a ballot leaves this node only when the promise of it is durable here. *Left out*: leases, change of
-members. Lamport, Paxos Made Simple; Chandra et al., Paxos Made Live.
+is one no longer; a ballot leaves this node only when the promise of it is durable here; nobody leads who lacks what a
+member of its majority has trimmed. *Left out*: leases, change of members. Lamport, Paxos Made Simple; Chandra et al.,
+Paxos Made Live.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from nodes.core.paxos.acceptor import Acceptor
@@ -35,7 +36,7 @@ from nodes.core.paxos.messages import (
     Refused,
     TakeOver,
 )
-from nodes.core.replicated_log import Entry, Timing
+from nodes.core.replicated_log import START, Entry, Point, Timing
 
 SOON_TICKS = 4  # the longest wait for an election that has a reason, such as the leader's broken connection
 NEVER = 1 << 30  # ticks
@@ -45,7 +46,14 @@ class Member:
     """The roles of this folder, wired by their messages."""
 
     def __init__(
-        self, me: int, members: tuple[int, ...], records: Iterable[Any], rng: random.Random, timing: Timing, eager: bool
+        self,
+        me: int,
+        members: tuple[int, ...],
+        records: list[Any],
+        rng: random.Random,
+        timing: Timing,
+        eager: bool,
+        applied: Point = START,
     ) -> None:
         if me not in members or not all(1 <= node <= MAX_NODE for node in members):
             raise ValueError("members are node numbers 1..255, this one among them")
@@ -54,9 +62,9 @@ class Member:
         self._quorum = len(members) // 2 + 1
         self._rng = rng
         self._timing = timing
-        self._acceptor = Acceptor(records, timing.max_batch_bytes)
+        self._acceptor = Acceptor(records, timing.max_batch_bytes, applied)
         self._outbox = self._acceptor.outbox
-        self._learner = Learner(self._acceptor, timing.retransmit)
+        self._learner = Learner(self._acceptor, timing.retransmit, applied)
         self._role: Asking | Preparing | Leader | None = None
         self._leader: int | None = None
         self._reads: list[tuple[int, bool]] = []
@@ -117,14 +125,16 @@ class Member:
     def _ask(self) -> None:
         self._leader = None
         self._wait_ticks = self._timeout()
-        self._role = role = Asking(self._rng.getrandbits(32), self._others)
+        self._role = role = Asking(self._rng.getrandbits(32), self._acceptor.chosen, self._others)
         self._resend_ticks = 0
         self._outbox.sends.extend(role.unanswered())
         self._prepare_if_granted(role)
 
     def _on_ask(self, sender: int, message: Ask) -> None:
         misses_leader = self._heard_ticks >= self._timing.election_min or sender == self._leader
-        granted = misses_leader and not isinstance(self._role, Leader)  # a leader that asks leads no more
+        is_behind = message.chosen < self._acceptor.first_slot - 1
+        # A leader that asks leads no more.
+        granted = misses_leader and not is_behind and not isinstance(self._role, Leader)
         self._send(sender, AskReply(message.attempt, granted, self._acceptor.promised))
 
     def _on_ask_reply(self, sender: int, message: AskReply) -> None:
@@ -158,11 +168,16 @@ class Member:
             self._follow(None)
             self._acceptor.promise(message.ballot)
         proposals, next_slot = self._acceptor.page(message.from_slot)
-        self._outbox.promises.append((sender, Promise(message.ballot, message.from_slot, proposals, next_slot)))
+        trimmed = self._acceptor.first_slot - 1
+        promise = Promise(message.ballot, message.from_slot, proposals, next_slot, trimmed)
+        self._outbox.promises.append((sender, promise))
 
     def _on_promise(self, sender: int, message: Promise) -> None:
         role = self._role
         if not isinstance(role, Preparing) or role.ballot != message.ballot or not role.take_page(sender, message):
+            return
+        if message.trimmed >= role.from_slot:
+            self._follow(None)
             return
         self._wait_ticks = self._timeout()
         if message.next_slot:
@@ -245,6 +260,7 @@ class Member:
         peer.heard_ticks = 0
         peer.round = max(peer.round, message.round)
         peer.durable_slot = max(peer.durable_slot, message.chosen)
+        peer.needs_store = peer.needs_store and message.chosen < self._acceptor.first_slot - 1
         self._take_confirmed(role)
 
     def _take_confirmed(self, role: Leader) -> None:
@@ -256,6 +272,8 @@ class Member:
             self._send(leader, Learn(self._acceptor.chosen + 1))
 
     def _on_learn(self, sender: int, message: Learn) -> None:
+        if isinstance(self._role, Leader):
+            self._role.peers[sender].needs_store = message.from_slot < self._acceptor.first_slot
         if self._acceptor.first_slot <= message.from_slot <= self._acceptor.chosen:
             entries = self._acceptor.batch(message.from_slot, self._acceptor.chosen)
             self._send(sender, Chosen(entries, self._acceptor.chosen))

@@ -27,13 +27,15 @@ class Proposal(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Ask(msgspec.Struct, array_like=True, frozen=True, tag=150):
-    """Would you follow me? It promises nothing and changes nothing (pre-vote)."""
+    """Would you follow me, who knows `chosen` slots to be chosen? It promises and changes nothing (pre-vote)."""
 
     attempt: int
+    chosen: int
 
 
 class AskReply(msgspec.Struct, array_like=True, frozen=True, tag=151):
-    """`granted`: no live leader was heard of within the least election time-out."""
+    """`granted`: no live leader was heard of within the least election time-out, and what the asker would ask for in
+    phase 1 has not been let go of here."""
 
     attempt: int
     granted: bool
@@ -48,12 +50,14 @@ class Prepare(msgspec.Struct, array_like=True, frozen=True, tag=152):
 
 
 class Promise(msgspec.Struct, array_like=True, frozen=True, tag=153):
-    """One page of what is held from `from_slot` on; `next_slot` 0: the answer is complete."""
+    """One page of what is held from `from_slot` on; `next_slot` 0: the answer is complete. Up to `trimmed` all slots
+    are chosen and their entries gone from here: that nothing is told of them does not mean that they are free."""
 
     ballot: int
     from_slot: int
     proposals: list[Proposal]
     next_slot: int
+    trimmed: int = 0
 
 
 class Accept(msgspec.Struct, array_like=True, frozen=True, tag=154):
@@ -140,6 +144,13 @@ class LearntRecord(msgspec.Struct, array_like=True, frozen=True, tag=183):
     entries: list[Entry]
 
 
+class Trimmed(msgspec.Struct, array_like=True, frozen=True, tag=184):
+    """Record: the slots up to `slot` are chosen and in the store; `epoch` is the newest of their entries."""
+
+    slot: int
+    epoch: int
+
+
 Message = (
     Ask
     | AskReply
@@ -154,4 +165,4 @@ Message = (
     | Chosen
     | TakeOver
 )
-Record = PromiseRecord | AcceptRecord | ChosenRecord | LearntRecord
+Record = PromiseRecord | AcceptRecord | ChosenRecord | LearntRecord | Trimmed

@@ -2,8 +2,7 @@
 
 It decides nothing of the protocol (`member.py` does), only what a drain holds and in which order. *Invariants*: the
 epoch shown is the highest ballot whose promise is durable here, so it does not fall over a restart; what is known as
-chosen is journalled beside other records, or alone at most once a heartbeat. *Left out*: trimming
-(`Acceptor.first_slot`).
+chosen is journalled beside other records, or alone at most once a heartbeat.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from nodes.core.paxos.candidate import Preparing
 from nodes.core.paxos.leader import Leader
 from nodes.core.paxos.member import NEVER, SOON_TICKS, Member
 from nodes.core.paxos.messages import TakeOver
-from nodes.core.replicated_log import Entry, LogEffects, NotLeader, ReplicatedLog
+from nodes.core.replicated_log import Entry, LogEffects, NotLeader, Point, ReplicatedLog
 
 CHOSEN_UNWRITTEN = 64  # slots: so far the journal may trail in what is chosen before it gets a record of its own
 
@@ -83,6 +82,17 @@ class PaxosReplica(Member, ReplicatedLog):
         if heir in role.peers:
             self._send(heir, TakeOver(role.ballot))
 
+    def compact(self, slot: int) -> None:
+        assert slot <= self._learner.delivered, "what is not delivered is still needed"
+        if slot >= self._acceptor.first_slot:
+            self._acceptor.trim(slot)
+
+    def install(self, applied: Point, epoch: int) -> None:
+        assert not self.leads, "a leader has everything"
+        assert applied.slot > self._learner.delivered, "an older store than the own one is of no use"
+        self._acceptor.install(applied)
+        self._learner.install(applied)
+
     def drain(self) -> LogEffects:
         effects = LogEffects()
         role = self._role
@@ -117,6 +127,18 @@ class PaxosReplica(Member, ReplicatedLog):
     @property
     def last_slot(self) -> int:
         return self._acceptor.last_slot
+
+    @property
+    def first_slot(self) -> int:
+        return self._acceptor.first_slot
+
+    def laggards(self) -> list[int]:
+        if not isinstance(self._role, Leader):
+            return []
+        return [node for node, peer in self._role.peers.items() if peer.needs_store]
+
+    def state_records(self, entries: bool) -> list[Any]:
+        return list[Any](self._acceptor.state_records(entries))
 
     @property
     def majority_clock_ms(self) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nodes.core.raft.messages import Append, Appended, AppendRefused, Heartbeat, HeartbeatReply, TimeoutNow
 from nodes.core.raft.role import Role
-from nodes.core.replicated_log import Entry
+from nodes.core.replicated_log import Entry, Point
 
 if TYPE_CHECKING:
     from nodes.core.raft.replica import RaftReplica
@@ -28,6 +28,12 @@ def is_malformed_append(message: Append) -> bool:
     first, last = entries[0], entries[-1]
     follows = first.slot == message.prev_slot + 1 and first.epoch >= message.prev_epoch
     return not follows or last.slot != message.prev_slot + len(entries) or last.epoch > message.term
+
+
+def _above(message: Append, base: Point) -> Append:
+    """The part of it above the base: up to there every log of the group is the same."""
+    entries = message.entries[base.slot - message.prev_slot :]
+    return Append(message.term, base.slot, base.epoch, entries, message.commit)
 
 
 class Follower(Role):
@@ -51,7 +57,10 @@ class Follower(Role):
     def on_append(self, sender: int, message: Append) -> None:
         if is_malformed_append(message):
             return
-        if not self.replica.log.has(message.prev_slot, message.prev_epoch):
+        log = self.replica.log
+        if message.prev_slot < log.first_slot - 1:
+            message = _above(message, log.base)
+        if not log.has(message.prev_slot, message.prev_epoch):
             self._refuse(sender, message)
             return
         self._take(message.entries)
@@ -65,6 +74,10 @@ class Follower(Role):
 
     def on_timeout_now(self, sender: int, message: TimeoutNow) -> None:
         self.replica.stand(transfer=True)
+
+    def on_installed(self) -> None:
+        if self.replica.leader is not None:
+            self._matched_slot = max(self._matched_slot, self.replica.log.base.slot)
 
     def has_work(self) -> bool:
         return self._matched_slot != _NONE or self._heard_round != _NONE

@@ -3,7 +3,7 @@
 *Invariants*: it appends an entry of its own first (case R06) and counts replicas only for entries of its own term
 (R05); it never changes its log but at the end; a majority unheard for the least election time-out ends it (R13, R15);
 its own copy counts when it is durable; a read is confirmed by a round begun after it was asked for (R23).
-*Left out*: snapshots for laggards, membership changes. The paper, sections 5.3 and 5.4.2; the dissertation, 3.10, 6.2
+*Left out*: membership changes. The paper, sections 5.3 and 5.4.2; the dissertation, 3.10, 6.2
 and 6.4.
 """
 
@@ -99,16 +99,30 @@ class Leader(Role):
     def on_durable(self) -> None:
         self._advance_commit()
 
+    def on_compacted(self) -> None:
+        for progress in self.peers.values():
+            self._keep_within_log(progress)
+
+    def _keep_within_log(self, progress: Progress) -> None:
+        """What is asked next must still be there; if the peer is further behind, it will say so."""
+        first_slot = self.replica.log.first_slot
+        if progress.next_slot < first_slot:
+            progress.probe(first_slot)
+
     def on_peer_lost(self, peer: int) -> None:
         progress = self.peers.get(peer)
         if progress is not None:
             progress.probe(progress.match_slot + 1)
+            self._keep_within_log(progress)
 
     def on_appended(self, sender: int, message: Appended) -> None:
         progress = self.peers[sender]
         progress.heard_at = self.replica.now
-        assert message.slot <= self.replica.log.last_slot, "nobody has more of this term than its leader"
-        if progress.acknowledged(message.slot, self.replica.now):
+        if message.slot > self.replica.log.last_slot:
+            return  # its store came from a later leader
+        is_news = progress.acknowledged(message.slot, self.replica.now)
+        self._keep_within_log(progress)
+        if is_news:
             self._advance_commit()
             if sender == self._transfer_to:
                 self._hand_over()
@@ -118,8 +132,11 @@ class Leader(Role):
         progress.heard_at = self.replica.now
         if progress.is_stale_refusal(message.prev_slot):
             return
+        log = self.replica.log
         # No slot between the two hints can match: there our epochs are above the follower's.
-        progress.probe(self.replica.log.last_slot_below(message.hint_slot, message.hint_epoch) + 1)
+        progress.probe(log.last_slot_below(message.hint_slot, message.hint_epoch) + 1)
+        if message.hint_slot < log.base.slot or message.hint_epoch < log.base.epoch:
+            progress.wait_for_store()  # the logs part below what is held here
 
     def on_heartbeat_reply(self, sender: int, message: HeartbeatReply) -> None:
         progress = self.peers[sender]
@@ -178,7 +195,7 @@ class Leader(Role):
         if progress.probing:
             if progress.waits:
                 return None
-            return timing.max_batch_bytes if self._is_heard(progress) else 0
+            return timing.max_batch_bytes if self._is_heard(progress) and not progress.needs_store else 0
         log = self.replica.log
         if progress.next_slot > log.last_slot:
             return None

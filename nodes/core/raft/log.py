@@ -7,9 +7,7 @@ Slots rise by one from `first_slot`; epochs never fall along the log. The log kn
 
 *Invariants*: `durable_slot < unrecorded_slot <= last_slot + 1`; a slot counts as durable only while the very entry
 that stands there is; the log is cut only above what is chosen (the caller asserts that, it knows the commit index).
-
-*Left out*: dropping entries below a snapshot. `first_slot` and `base_epoch` (the epoch of the entry before it) are
-the place for it: everything here already counts from them. The paper, section 5.3.
+Everything counts from `base`, the last place that the log has let go of. The paper, sections 5.3 and 7.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from nodes.core.raft.messages import LogSuffix
-from nodes.core.replicated_log import Entry
+from nodes.core.replicated_log import START, Entry, Point
 from nodes.errors import Corrupt
 
 
@@ -32,25 +30,29 @@ class RaftLog:
 
     __slots__ = ("first_slot", "base_epoch", "last_slot", "durable_slot", "unrecorded_slot", "_entries", "_handed")
 
-    def __init__(self) -> None:
-        self.first_slot = 1
-        self.base_epoch = 0
-        self.last_slot = 0
-        self.durable_slot = 0
-        self.unrecorded_slot = 1
+    def __init__(self, base: Point = START) -> None:
+        self.first_slot = base.slot + 1
+        self.base_epoch = base.epoch
+        self.last_slot = base.slot
+        self.durable_slot = base.slot
+        self.unrecorded_slot = base.slot + 1
         self._entries: list[Entry] = []
         self._handed: deque[tuple[int, int]] = deque()  # (mark, last slot that is durable with that mark)
 
     # -- building from the journal
     def replay(self, record: LogSuffix) -> None:
-        """Take one record of the journal; Corrupt if it does not fit on what came before."""
+        """Take one record of the journal, as far as it lies above the base; Corrupt if it does not fit on what came
+        before."""
         entries = record.entries
-        if not entries or not self.first_slot <= entries[0].slot <= self.last_slot + 1:
+        if not entries or entries[0].slot > self.last_slot + 1:
             raise Corrupt(f"a log record does not follow on slot {self.last_slot}")
         if not is_contiguous(entries):
             raise Corrupt(f"a log record has a gap behind slot {entries[0].slot}")
-        self.truncate(entries[0].slot)
-        self.extend(entries)
+        if entries[0].slot < self.first_slot:
+            entries = entries[self.first_slot - entries[0].slot :]
+        self.truncate(max(record.entries[0].slot, self.first_slot))
+        if entries:
+            self.extend(entries)
         self.durable_slot = self.last_slot
         self.unrecorded_slot = self.last_slot + 1
 
@@ -116,6 +118,20 @@ class RaftLog:
         self.durable_slot = min(self.durable_slot, slot - 1)
         self.unrecorded_slot = min(self.unrecorded_slot, slot)
         self._handed = deque((mark, min(last, slot - 1)) for mark, last in self._handed)
+
+    @property
+    def base(self) -> Point:
+        """The place directly before the first entry."""
+        return Point(self.first_slot - 1, self.base_epoch)
+
+    def compact(self, slot: int) -> None:
+        """Let go of the entries up to `slot`, which the store holds durably."""
+        assert self.first_slot <= slot <= self.last_slot, "only what is held is let go of"
+        self.base_epoch = self.epoch_at(slot)
+        del self._entries[: slot - self.first_slot + 1]
+        self.first_slot = slot + 1
+        self.durable_slot = max(self.durable_slot, slot)
+        self.unrecorded_slot = max(self.unrecorded_slot, slot + 1)
 
     # -- the journal
     def take_unrecorded(self, mark: int) -> LogSuffix:

@@ -15,7 +15,7 @@ An entry's `epoch` is the term it was first proposed in. "The paper" in this fol
 of an Understandable Consensus Algorithm; "the dissertation" is Ongaro's, Consensus: Bridging Theory and Practice.
 
 *Invariants*: tags of messages lie in 100..129, tags of records in 130..149, and are never given a second meaning.
-*Left out*: snapshots and membership changes; they come with log compaction.
+*Left out*: membership changes. Who is behind a compacted log gets a copy of the store (nodes/core/transfer.py).
 """
 
 from __future__ import annotations
@@ -126,8 +126,17 @@ class LogSuffix(msgspec.Struct, array_like=True, tag=131, frozen=True):
     entries: list[Entry]
 
 
+class Compacted(msgspec.Struct, array_like=True, tag=132, frozen=True):
+    """Record: the log begins behind `slot`, whose entry was of `epoch`; everything up to it is in the store. `emptied`:
+    and nothing that was recorded before stands behind it, for it was not the log that this store belongs to."""
+
+    slot: int
+    epoch: int
+    emptied: bool = False
+
+
 Message = (
     RequestPreVote | PreVote | RequestVote | Vote | Append | Appended | AppendRefused
     | Heartbeat | HeartbeatReply | TimeoutNow | HigherTerm
 )  # fmt: skip
-Record = HardState | LogSuffix
+Record = HardState | LogSuffix | Compacted

@@ -13,20 +13,30 @@ from __future__ import annotations
 from typing import Any
 
 from nodes.core.raft.log import RaftLog
-from nodes.core.raft.messages import HardState
+from nodes.core.raft.messages import Compacted, HardState
 from nodes.core.replicated_log import LogEffects
 
 
 class Outbox:
     """Messages, the dirty hard state and the marks of one replica."""
 
-    __slots__ = ("sends", "promises", "reads", "hard_state", "last_mark", "durable_mark", "_hard_state_mark")
+    __slots__ = (
+        "sends",
+        "promises",
+        "reads",
+        "hard_state",
+        "compacted",
+        "last_mark",
+        "durable_mark",
+        "_hard_state_mark",
+    )
 
     def __init__(self) -> None:
         self.sends: list[tuple[int, Any]] = []
         self.promises: list[tuple[int, Any]] = []
         self.reads: list[tuple[int, bool]] = []
         self.hard_state: HardState | None = None  # Not yet handed to the journal.
+        self.compacted: Compacted | None = None  # Likewise; it comes before the log, which may begin behind it.
         self.last_mark = 0
         self.durable_mark = 0
         self._hard_state_mark = 0
@@ -51,6 +61,8 @@ class Outbox:
         """Would `collect` return anything?"""
         if self.sends or self.reads or self.hard_state is not None or log.unrecorded_slot <= log.last_slot:
             return True
+        if self.compacted is not None:
+            return True
         return bool(self.promises) and self.durable_mark == self.last_mark
 
     def collect(self, log: RaftLog) -> LogEffects:
@@ -67,6 +79,9 @@ class Outbox:
         if self.hard_state is not None:
             effects.records.append(self.hard_state)
             self.hard_state, self._hard_state_mark = None, mark
+        if self.compacted is not None:
+            effects.records.append(self.compacted)
+            self.compacted = None
         if log.unrecorded_slot <= log.last_slot:
             effects.records.append(log.take_unrecorded(mark))
         if effects.records:

@@ -5,7 +5,7 @@ another place. Once a place is known it is *replicated* to: messages follow one 
 `next_slot` runs ahead of `match_slot`, as far as the bytes in flight allow.
 
 *Invariants*: `match_slot` never goes back; `match_slot < next_slot`; what is in flight is what was sent above
-`match_slot` since the last probe. *Left out*: snapshots for who is behind `first_slot`. The paper, section 5.3.
+`match_slot` since the last probe; who needs a store is probed without entries. The paper, sections 5.3 and 7.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from collections import deque
 class Progress:
     """One follower as its leader sees it. Slots, bytes, and ticks of the leader's own count."""
 
-    __slots__ = ("match_slot", "next_slot", "probing", "waits", "inflight_bytes", "_inflight", "sent_at", "heard_at",
-                 "round")  # fmt: skip
+    __slots__ = ("match_slot", "next_slot", "needs_store", "probing", "waits", "inflight_bytes", "_inflight",
+                 "sent_at", "heard_at", "round")  # fmt: skip
 
     def __init__(self, next_slot: int, now: int) -> None:
         self.match_slot = 0
         self.next_slot = next_slot
+        self.needs_store = False  # Its log ends before ours begins.
         self.probing = True
         self.waits = False  # The probe is out; its answer, or the tick, decides what is asked next.
         self.inflight_bytes = 0
@@ -54,6 +55,7 @@ class Progress:
         """The follower has everything up to `slot`. Is that news?"""
         if self.probing:
             self._replicate(slot)
+        self.needs_store = False
         self.sent_at = now
         while self._inflight and self._inflight[0][0] <= slot:
             self.inflight_bytes -= self._inflight.popleft()[1]
@@ -76,6 +78,10 @@ class Progress:
         self.next_slot = max(self.match_slot + 1, next_slot)
         self.inflight_bytes = 0
         self._inflight.clear()
+
+    def wait_for_store(self) -> None:
+        """Its log ends before ours begins: whether it has a store by now is asked every now and then."""
+        self.needs_store = self.waits = True
 
     def _replicate(self, slot: int) -> None:
         self.probing = False

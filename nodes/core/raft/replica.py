@@ -4,15 +4,14 @@ A replica is built from its journal's records, then told what happened; `drain` 
 role (`follower`, `candidate`, `leader`); every role votes (`voter`). Inside this folder the paper's `commit_index` is
 the last slot known to be chosen.
 
-*Invariants*: the term, the commit index and the delivered slot never go back (after a restart the commit index is
-learnt again from 0, and delivery begins again at slot 1); at most one leader a term; entries are delivered when they
-are chosen and durable here. *Left out*: membership changes, snapshots. The paper, figure 2.
+*Invariants*: the term, the commit index and the delivered slot never go back (after a restart both begin at what the
+store has applied); at most one leader a term; entries are delivered when they are chosen and durable here, or come
+with a store. *Left out*: membership changes. The paper, figure 2 and section 7.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 from typing import Any
 
 from nodes.core.raft import voter
@@ -25,6 +24,7 @@ from nodes.core.raft.messages import (
     Append,
     Appended,
     AppendRefused,
+    Compacted,
     HardState,
     Heartbeat,
     HeartbeatReply,
@@ -38,7 +38,7 @@ from nodes.core.raft.messages import (
 )
 from nodes.core.raft.outbox import Outbox
 from nodes.core.raft.role import Role
-from nodes.core.replicated_log import Entry, LogEffects, NotLeader, ReplicatedLog, Timing
+from nodes.core.replicated_log import START, Entry, LogEffects, NotLeader, Point, ReplicatedLog, Timing
 from nodes.errors import Corrupt
 
 _NEVER = -(1 << 60)  # A tick before all others.
@@ -57,7 +57,14 @@ class RaftReplica(ReplicatedLog):
     """One replica of one group. Ticks are counted from its construction."""
 
     def __init__(
-        self, me: int, members: tuple[int, ...], records: Iterable[Any], rng: random.Random, timing: Timing, eager: bool
+        self,
+        me: int,
+        members: tuple[int, ...],
+        records: list[Any],
+        rng: random.Random,
+        timing: Timing,
+        eager: bool,
+        applied: Point = START,
     ) -> None:
         """As in `ReplicatedLog`; Corrupt if the records cannot be what one replica wrote."""
         assert me in members, "a replica is a member of its group"
@@ -69,19 +76,20 @@ class RaftReplica(ReplicatedLog):
         self.log = RaftLog()
         self.outbox = Outbox()
         self.term, self.vote = 0, NOBODY
-        self.commit_index = self.delivered_slot = 0
+        self.commit_index = self.delivered_slot = applied.slot
         self.now = self.clock_ms = 0
         self._leader: int | None = None
         self._heard_at = _NEVER
         self._rng = rng
         self._clocks = dict.fromkeys(self.peers, 0)
-        self._replay(records)
+        self._replay(records, applied)
         self.role: Role = Follower(self)
         self.arm_election()
         if eager:
             self.election_at = rng.randint(*_EAGER_TICKS)
 
-    def _replay(self, records: Iterable[Any]) -> None:
+    def _replay(self, records: list[Any], applied: Point) -> None:
+        self.log = RaftLog(_base_of(records))
         for record in records:
             if isinstance(record, HardState):
                 if record.term < self.term:
@@ -89,10 +97,25 @@ class RaftReplica(ReplicatedLog):
                 self.term, self.vote = record.term, record.vote
             elif isinstance(record, LogSuffix):
                 self.log.replay(record)
+            elif isinstance(record, Compacted):
+                if record.emptied:
+                    self.log.truncate(self.log.first_slot)
             else:
                 raise Corrupt(f"a {type(record).__name__} is no record of a Raft replica")
         if self.log.last_epoch > self.term:
             raise Corrupt(f"an entry of term {self.log.last_epoch} in a journal of term {self.term}")
+        if applied.slot < self.log.base.slot:
+            words = f"the journal has let go of everything up to slot {self.log.base.slot}"
+            raise Corrupt(f"the store has applied slot {applied.slot} only, but {words}")
+        if not self.log.has(*applied):
+            # The store came from another replica, and this process ended before its log was told.
+            self._begin_behind(applied)
+            if applied.epoch > self.term:
+                self._set_hard_state(applied.epoch, NOBODY)
+
+    def _begin_behind(self, applied: Point) -> None:
+        self.log = RaftLog(applied)
+        self.outbox.compacted = Compacted(*applied, emptied=True)
 
     # -- what happened
     def tick(self, clock_ms: int) -> None:
@@ -160,6 +183,27 @@ class RaftReplica(ReplicatedLog):
         if isinstance(self.role, Leader):
             self.role.transfer(to)
 
+    def compact(self, slot: int) -> None:
+        assert slot <= self.delivered_slot, "what is not delivered is still needed"
+        if slot >= self.log.first_slot:
+            self.log.compact(slot)
+            self.outbox.compacted = Compacted(*self.log.base)
+            self.role.on_compacted()
+
+    def install(self, applied: Point, epoch: int) -> None:
+        assert not self.leads, "a leader has everything"
+        assert applied.slot > self.delivered_slot, "an older store than the own one is of no use"
+        if epoch > self.term:
+            self.follow(epoch, None)  # leaders of older terms may lack what is in the store
+        if self.log.has(*applied):
+            self.log.compact(applied.slot)  # what stands behind it may have been acknowledged
+            self.outbox.compacted = Compacted(*applied)
+        else:
+            self._begin_behind(applied)
+        self.commit_index = max(self.commit_index, applied.slot)
+        self.delivered_slot = applied.slot
+        self.role.on_installed()
+
     def drain(self) -> LogEffects:
         self.role.flush()
         effects = self.outbox.collect(self.log)
@@ -202,6 +246,20 @@ class RaftReplica(ReplicatedLog):
     @property
     def last_slot(self) -> int:
         return self.log.last_slot
+
+    @property
+    def first_slot(self) -> int:
+        return self.log.first_slot
+
+    def laggards(self) -> list[int]:
+        if not isinstance(self.role, Leader):
+            return []
+        return [peer for peer, progress in self.role.peers.items() if progress.needs_store]
+
+    def state_records(self, entries: bool) -> list[Any]:
+        records: list[Any] = [HardState(self.term, self.vote), Compacted(*self.log.base)]
+        held = self.log.between(self.log.first_slot, self.log.last_slot)
+        return [*records, LogSuffix(held)] if entries and held else records
 
     @property
     def majority_clock_ms(self) -> int:
@@ -291,3 +349,9 @@ class RaftReplica(ReplicatedLog):
     def _set_hard_state(self, term: int, vote: int) -> None:
         self.term, self.vote = term, vote
         self.outbox.hard_state = HardState(term, vote)
+
+
+def _base_of(records: list[Any]) -> Point:
+    """Where the log begins: the newest word of the journal on it."""
+    compacted = next((record for record in reversed(records) if isinstance(record, Compacted)), None)
+    return Point(compacted.slot, compacted.epoch) if compacted else START

@@ -43,6 +43,12 @@ class Role:
     def on_peer_lost(self, peer: int) -> None:
         """The connection to `peer` broke."""
 
+    def on_compacted(self) -> None:
+        """The log has let go of its oldest entries."""
+
+    def on_installed(self) -> None:
+        """The store was replaced by a newer one, and the log begins behind it."""
+
     def has_work(self) -> bool:
         """Would `flush` send anything?"""
         return False

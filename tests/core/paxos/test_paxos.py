@@ -28,7 +28,7 @@ def test_tags_are_unique_and_within_their_range() -> None:
     tags = [kind.__struct_config__.tag for kind in get_args(messages.Message)]
     assert len(set(tags)) == len(tags)
     assert set(tags) <= set(range(150, 180))
-    assert {kind.__struct_config__.tag for kind in get_args(messages.Record)} == {180, 181, 182, 183}
+    assert {kind.__struct_config__.tag for kind in get_args(messages.Record)} == {180, 181, 182, 183, 184}
 
 
 def test_the_next_ballot_is_the_least_own_one_of_a_higher_number() -> None:

@@ -65,6 +65,7 @@ def show_value(name: str, value: Any) -> str:
 
 def show(message: Any) -> str:
     fields = [name for name in message.__struct_fields__ if name not in HIDDEN]
+    fields = [name for name in fields if name != "trimmed" or message.trimmed]
     shown = [f"{name}={show_value(name, getattr(message, name))}" for name in fields]
     return " ".join([type(message).__name__, *shown])
 
