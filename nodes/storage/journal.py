@@ -8,7 +8,10 @@ after the sync of everything that the ticket covers; after a failed write or syn
 kernel may have dropped the pages that it could not write and a second sync would succeed without them. For the same
 reason the last batch is written and synced afresh at start: the process that wrote it may have ended before its sync.
 
-*Left out*: what a record means; dropping old segments (they are numbered from 1, the first is never missing).
+Whoever knows what the records mean says from which segment on they are needed (`release`). The header of the next
+segment to be begun holds that, and when it is durable the older segments go.
+
+*Left out*: what a record means.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nodes.errors import Corrupt, Unavailable
-from nodes.storage.segments import Segment, encode_batch, encode_header
+from nodes.storage.segments import Segment, encode_batch, encode_header, oldest_needed
 
 SEGMENT_BYTES = 64 << 20
 # Space is written with zeros ahead of its use, this much at a time. Measured on ext4, 16 kB batches: a fdatasync
@@ -64,6 +67,9 @@ class Files:
         while rest:
             written = os.pwrite(fd, rest, offset)
             rest, offset = rest[written:], offset + written
+
+    def remove(self, path: Path) -> None:
+        path.unlink()
 
     def truncate(self, fd: int, size: int) -> None:
         os.ftruncate(fd, size)
@@ -124,7 +130,9 @@ class Journal:
         self._closing = False
         # Owned by the writer: where the next batch goes.
         self._number = 0
-        self._sequence = 1
+        self._oldest = 1  # the first segment on the disk
+        self._needed = 1  # the first that must stay
+        self._sequence = 0
         self._fd = -1
         self._end = 0
         self._written = 0  # up to here the file is written, with batches or with zeros
@@ -138,15 +146,17 @@ class Journal:
         segment = None
         for number in numbers:
             data = self._files.read(self._path(number))
-            segment = Segment(data, number, self._sequence, is_last=number == len(numbers))
+            segment = Segment(data, number, self._sequence, is_last=number == numbers[-1])
             del data  # The segment keeps it, until the next one is read.
             for records in segment.batches():
                 yield from records
             self._sequence = segment.next_sequence
+        self._sequence = self._sequence or 1
         if segment is None or segment.is_blank:
-            self._begin_segment(max(1, len(numbers)))
+            self._begin_segment(numbers[-1] if numbers else 1)
         else:
             self._carry_on(segment)
+        self._remove_old()
         self._writer = threading.Thread(target=self._run, name="journal", daemon=True)
         self._writer.start()
 
@@ -167,6 +177,16 @@ class Journal:
             self._changed.notify()
         self._gathering.clear()
         return self._ticket
+
+    @property
+    def segment(self) -> int:
+        """The segment that is being written. What was submitted before it was seen here lies in it or in older ones."""
+        return self._number
+
+    def release(self, first: int) -> None:
+        """No record in a segment before `first` is needed any more; those that replace them are durable."""
+        assert first <= self._number, "what is still to be written is needed"
+        self._needed = max(self._needed, first)
 
     def close(self) -> None:
         """Finish what was submitted, stop the writer and let go of the directory. May be called twice."""
@@ -192,12 +212,23 @@ class Journal:
             raise Unavailable(f"another process uses the journal in {self._directory}") from error
 
     def _segment_numbers(self) -> list[int]:
+        """The segments that are needed, all of which must be there; older ones were on their way out."""
         matches = (_NAME.fullmatch(name) for name in self._files.names(self._directory))
         numbers = sorted(int(match[1]) for match in matches if match)
-        for expected, number in enumerate(numbers, start=1):
-            if number != expected:
-                raise Corrupt(f"journal segment {expected} is missing in {self._directory}")
-        return numbers
+        self._needed = self._find_needed(numbers)
+        self._oldest = min([*numbers, self._needed])
+        last = numbers[-1] if numbers else 0
+        for number in range(self._needed, last + 1):
+            if number not in numbers:
+                raise Corrupt(f"journal segment {number} is missing in {self._directory}")
+        return list(range(self._needed, last + 1))
+
+    def _find_needed(self, numbers: list[int]) -> int:
+        """As the newest segment with a whole header says."""
+        for number in reversed(numbers):
+            if oldest := oldest_needed(self._files.read(self._path(number))):
+                return oldest
+        return 1
 
     def _carry_on(self, segment: Segment) -> None:
         """Go on behind the last batch. It is written again, so that its sync means something (see above)."""
@@ -245,11 +276,22 @@ class Journal:
         return self._end > len(encode_header(self._number, self._sequence))
 
     def _begin_segment(self, number: int) -> None:
-        self._number, self._end, self._written = number, 0, 0
+        self._end, self._written = 0, 0
         self._fd = self._files.open(self._path(number))
-        self._write(encode_header(number, self._sequence))
+        self._write(encode_header(number, self._sequence, self._needed))
         self._files.sync_file(self._fd)
         self._files.sync_directory(self._directory)
+        self._number = number
+        self._remove_old()
+
+    def _remove_old(self) -> None:
+        """The newest header says durably that these are not needed."""
+        if self._oldest < self._needed:
+            while self._oldest < self._needed:
+                if self._path(self._oldest).name in self._files.names(self._directory):
+                    self._files.remove(self._path(self._oldest))
+                self._oldest += 1
+            self._files.sync_directory(self._directory)
 
     def _write(self, data: bytes) -> None:
         """At the end; if that goes past what is written of the file, zeros are written along, up to a full step."""

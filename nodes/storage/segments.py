@@ -1,10 +1,11 @@
 """How a journal lies on disk: segments of batches of records, and what a reader makes of a damaged one.
 
-    segment = header, batches, zeros     header = magic 8 | format 4 | segment 8 | first sequence 8 | crc32c 4
-    batch   = mark 4 | crc32c 4 | length 4 | sequence 8 | segment 8 | payload      payload = MessagePack list of bins
+    segment = header, batches, zeros   header = magic 8 | format 4 | segment 8 | first sequence 8 | oldest 8 | crc32c 4
+    batch   = mark 4 | crc32c 4 | length 4 | sequence 8 | segment 8 | payload    payload = MessagePack list of bins
 
 All numbers are big-endian. A batch's CRC covers everything behind it in header and payload. Sequence numbers count
-the batches of the whole journal from 1, so a lost segment or batch leaves a gap. Behind the last batch stand zeros:
+the batches of the whole journal from 1, so a lost segment or batch leaves a gap; `oldest` is the first segment that was
+still needed when this one was begun, so a lost first one is missed too. Behind the last batch stand zeros:
 the space is written ahead, because a sync that need not move the end of the file takes half the time.
 
 *Invariants*: a batch is written only when all before it are synced, and a segment only when the one before it is
@@ -24,11 +25,11 @@ import msgspec
 
 from nodes.errors import Corrupt
 
-FORMAT = 1
+FORMAT = 2
 
 _MAGIC = b"txstjrnl"
 _MARK = b"\xd7btc"
-_HEADER = struct.Struct(">8sIQQ")
+_HEADER = struct.Struct(">8sIQQQ")
 _BATCH = struct.Struct(">IQQ")  # what the CRC covers of a batch's header
 _CRC = struct.Struct(">I")
 _HEADER_BYTES = _HEADER.size + _CRC.size
@@ -39,10 +40,19 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[bytes])
 
 
-def encode_header(number: int, first_sequence: int) -> bytes:
-    """The first bytes of segment `number`, whose first batch will be `first_sequence`."""
-    header = _HEADER.pack(_MAGIC, FORMAT, number, first_sequence)
+def encode_header(number: int, first_sequence: int, oldest: int = 1) -> bytes:
+    """The first bytes of segment `number`, whose first batch will be `first_sequence`; no segment before `oldest` is
+    needed any more."""
+    header = _HEADER.pack(_MAGIC, FORMAT, number, first_sequence, oldest)
     return header + _CRC.pack(google_crc32c.value(header))
+
+
+def oldest_needed(data: bytes) -> int:
+    """What the header of a segment says; 0 when it has none that is whole."""
+    header = data[: _HEADER.size]
+    if len(data) < _HEADER_BYTES or _CRC.pack(google_crc32c.value(header)) != data[_HEADER.size : _HEADER_BYTES]:
+        return 0
+    return int(_HEADER.unpack(header)[4])
 
 
 def encode_batch(records: list[bytes], sequence: int, number: int) -> bytes:
@@ -56,7 +66,8 @@ def encode_batch(records: list[bytes], sequence: int, number: int) -> bytes:
 class Segment:
     """Reads one segment: iterate `batches()` to its end, then `end`, `next_sequence` and the rest are known.
 
-    `number` and `first_sequence` are what the header must say; `is_last`: no segment follows, so a torn end is cut.
+    `number` and `first_sequence` are what the header must say (0: whatever it says, for the oldest segment is not told
+    by one before it); `is_last`: no segment follows, so a torn end is cut.
     Raises Corrupt, from the constructor or the iteration.
     """
 
@@ -95,7 +106,7 @@ class Segment:
 
     def _check_header(self) -> None:
         header = self._data[: _HEADER.size]
-        if self._data[:_HEADER_BYTES] == encode_header(self.number, self.next_sequence):
+        if self._has_header():
             return
         if header.startswith(_MAGIC) and len(header) == _HEADER.size:
             self._check_fields(header)
@@ -103,9 +114,16 @@ class Segment:
             raise self._corrupt("it does not begin with the header of a journal segment")
         self.is_blank, self.end = True, 0
 
+    def _has_header(self) -> bool:
+        """Is it whole and as expected? An unknown first sequence is then known."""
+        oldest = oldest_needed(self._data)
+        if oldest and not self.next_sequence:
+            self.next_sequence = int(_HEADER.unpack_from(self._data)[3])
+        return self._data[:_HEADER_BYTES] == encode_header(self.number, self.next_sequence, oldest)
+
     def _check_fields(self, header: bytes) -> None:
         """Name what is wrong with a header that can be read. Zero is what a torn header may leave."""
-        _, format_number, number, first_sequence = _HEADER.unpack(header)
+        _, format_number, number, first_sequence, _ = _HEADER.unpack(header)
         if format_number not in (0, FORMAT):
             raise self._corrupt(f"it has format number {format_number}, this program reads {FORMAT}")
         if _CRC.pack(google_crc32c.value(header)) == self._data[_HEADER.size : _HEADER_BYTES]:

@@ -166,13 +166,13 @@ def test_a_bit_flip_anywhere_before_the_last_batch_is_corrupt(tmp_path: Path) ->
 def test_a_bad_batch_with_a_valid_one_in_a_later_segment_is_corrupt(tmp_path: Path) -> None:
     write_batches(tmp_path, [b"a" * 600], [b"b" * 600], segment_bytes=1000)
     flip(segment(tmp_path, 1), 300)
-    with pytest.raises(Corrupt, match="segment 1: batch 1 at byte 32 is bad"):
+    with pytest.raises(Corrupt, match="segment 1: batch 1 at byte 40 is bad"):
         read_all(tmp_path)
 
 
 def test_an_earlier_segment_that_lost_its_end_is_corrupt(tmp_path: Path) -> None:
     write_batches(tmp_path, [b"a" * 600], [b"b" * 600], segment_bytes=1000)
-    segment(tmp_path, 1).write_bytes(segment(tmp_path, 1).read_bytes()[:32])
+    segment(tmp_path, 1).write_bytes(segment(tmp_path, 1).read_bytes()[:40])
     with pytest.raises(Corrupt, match="from batch 2, expected is segment 2 from batch 1"):
         read_all(tmp_path)
 
@@ -205,7 +205,7 @@ def test_another_format_number_is_refused_by_name(tmp_path: Path) -> None:
     data = bytearray(segment(tmp_path, 1).read_bytes())
     data[8:12] = (7).to_bytes(4, "big")
     segment(tmp_path, 1).write_bytes(data)
-    with pytest.raises(Corrupt, match="format number 7, this program reads 1"):
+    with pytest.raises(Corrupt, match="format number 7, this program reads 2"):
         read_all(tmp_path)
 
 
@@ -218,6 +218,47 @@ def test_a_segment_whose_header_was_torn_is_begun_again(tmp_path: Path) -> None:
             assert read_all(tmp_path) == [b"a" * 600, b"b" * 600]
     write_batches(tmp_path, [b"c"])
     assert read_all(tmp_path) == [b"a" * 600, b"b" * 600, b"c"]
+
+
+def test_what_is_released_goes_when_the_next_segment_is_begun(tmp_path: Path) -> None:
+    names = [segment(tmp_path, number).name for number in range(1, 6)]
+    with journal_in(tmp_path, 1000) as (journal, _, watch):
+        for record in (b"a", b"b", b"c"):
+            journal.append([record * 600])
+            watch.wait_for(journal.submit())
+        assert journal.segment == 3
+        journal.release(3)
+        assert sorted(path.name for path in tmp_path.glob("segment-*")) == names[:3]
+        journal.append([b"d" * 600])
+        watch.wait_for(journal.submit())
+        assert sorted(path.name for path in tmp_path.glob("segment-*")) == names[2:4]
+    assert read_all(tmp_path) == [b"c" * 600, b"d" * 600]
+    write_batches(tmp_path, [b"e" * 600], segment_bytes=1000)
+    assert read_all(tmp_path) == [b"c" * 600, b"d" * 600, b"e" * 600]
+
+
+def released(directory: Path) -> None:
+    """Segments 3 and 4 are all that is left."""
+    with journal_in(directory, 1000) as (journal, _, watch):
+        for record in (b"a", b"b", b"c", b"d"):
+            if record == b"d":
+                journal.release(3)
+            journal.append([record * 600])
+            watch.wait_for(journal.submit())
+
+
+def test_a_missing_first_segment_is_missed_although_older_ones_are_rightly_gone(tmp_path: Path) -> None:
+    released(tmp_path)
+    segment(tmp_path, 3).unlink()
+    with pytest.raises(Corrupt, match="segment 3 is missing"):
+        read_all(tmp_path)
+
+
+def test_a_removal_that_broke_off_is_finished(tmp_path: Path) -> None:
+    released(tmp_path)
+    segment(tmp_path, 2).write_bytes(b"half gone")
+    assert read_all(tmp_path) == [b"c" * 600, b"d" * 600]
+    assert not segment(tmp_path, 2).exists()
 
 
 def test_two_processes_never_share_a_journal(tmp_path: Path) -> None:

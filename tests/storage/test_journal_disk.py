@@ -66,6 +66,11 @@ class Disk(Files):
         content[offset : offset + len(data)] = data
         self.unsynced.setdefault(name, []).append((offset, data))
 
+    def remove(self, path: Path) -> None:
+        """The entry is back after a crash, unless the directory was synced."""
+        self.calls.append(("remove", path.name))
+        del self.now[path.name]
+
     def truncate(self, fd: int, size: int) -> None:
         del self.now[self._note("truncate", fd)][size:]
 
@@ -272,6 +277,53 @@ def test_after_any_crash_what_was_told_durable_is_there_and_no_more_than_was_app
         run.put(*batch)
     run.journal.close()
     assert replay_of(run.disk) == expected + [record for batch in last for record in batch]
+
+
+def test_old_segments_go_only_when_the_header_that_says_so_is_durable() -> None:
+    run = Run(Disk(), segment_bytes=1000)
+    for number in range(3):
+        run.put_durably(b"%d" % number * 900)
+    run.journal.release(3)
+    run.disk.calls.clear()
+    run.put_durably(b"3" * 900)
+    new = "segment-000000000004"
+    assert run.disk.calls[:6] == [
+        ("write", new),
+        ("sync", new),
+        ("sync directory", ""),
+        ("remove", "segment-000000000001"),
+        ("remove", "segment-000000000002"),
+        ("sync directory", ""),
+    ]
+    run.journal.close()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(100, 900), st.booleans()), min_size=1, max_size=25), st.floats(0, 1))
+def test_whatever_was_released_all_behind_it_is_there_after_a_crash(
+    steps: list[tuple[int, bool]], fraction: float
+) -> None:
+    run = Run(Disk(), segment_bytes=1000)
+    where: list[tuple[int, bytes]] = []
+    needed = 1
+    for number, (size, releases) in enumerate(steps):
+        record = b"%03d" % number * (size // 3)
+        run.put_durably(record)
+        where.append((run.journal.segment, record))
+        if releases:
+            needed = run.journal.segment
+            run.journal.release(needed)
+    hold_in_sync(run, b"x" * 500)
+    disk = run.disk.after_crash(lambda length: int(length * fraction))
+    run.disk.gate.set()
+    run.journal.close()
+    found = replay_of(disk)
+    wanted = [record for segment, record in where if segment >= needed]
+    all_records = [record for _, record in where]
+    found = [record for record in found if record != b"x" * 500]
+    assert found == all_records[len(all_records) - len(found) :]
+    assert len(found) >= len(wanted)
+    assert replay_of(disk)[: len(found)] == found
 
 
 @settings(max_examples=60, deadline=None)
