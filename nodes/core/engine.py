@@ -72,6 +72,29 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
+class Incoming(Protocol):
+    """A copy of another replica's store on its way in."""
+
+    def write(self, offset: int, data: bytes) -> None: ...
+    def seal(self) -> None:
+        """All of it is written: make it durable. In a thread."""
+
+    def install(self) -> Store:
+        """It is the group's store from now on, durably."""
+
+    def discard(self) -> None:
+        """It is not wanted any more."""
+
+
+class Stores(Protocol):
+    """All stores of a node."""
+
+    def open(self, group: str) -> Store: ...
+    def incoming(self, group: str) -> Incoming: ...
+    def retire(self, group: str, store: Store) -> None:
+        """A store that was replaced is closed and goes. In a thread, for a read may still run on it."""
+
+
 class Engine(Store, Protocol):
     """A shard's store. `read` may run in another thread, too."""
 

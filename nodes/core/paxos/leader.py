@@ -45,13 +45,17 @@ class Peer:
             self._raise_accepted(last)
         else:
             self.ranges[first] = max(last, self.ranges.get(first, 0))
-        while self.inflight and self.inflight[0][0] <= last:
-            self.inflight_bytes -= self.inflight.popleft()[1]
+        self._land(last)
 
     def skip_to(self, chosen: int) -> None:
         """What is chosen need not be accepted there any more: the peer learns it."""
         self._raise_accepted(chosen)
         self.next_slot = max(self.next_slot, self.accepted + 1)
+
+    def _land(self, last: int) -> None:
+        """Batches up to `last` are not in flight any more: answered, or chosen without an answer."""
+        while self.inflight and self.inflight[0][0] <= last:
+            self.inflight_bytes -= self.inflight.popleft()[1]
 
     def _raise_accepted(self, last: int) -> None:
         if last <= self.accepted:
@@ -61,6 +65,7 @@ class Peer:
         while joined := [first for first in self.ranges if first <= self.accepted + 1]:
             for first in joined:
                 self.accepted = max(self.accepted, self.ranges.pop(first))
+        self._land(self.accepted)
 
     def waits(self) -> bool:
         """Was it sent something that it has not answered?"""

@@ -41,8 +41,8 @@ class RaftLog:
 
     # -- building from the journal
     def replay(self, record: LogSuffix) -> None:
-        """Take one record of the journal, as far as it lies above the base; Corrupt if it does not fit on what came
-        before."""
+        """Take one record of the journal, as far as it lies above the base; Corrupt if it does not follow on what came
+        before. What was cut later need not fit on the base: `check` is for when all records are taken."""
         entries = record.entries
         if not entries or entries[0].slot > self.last_slot + 1:
             raise Corrupt(f"a log record does not follow on slot {self.last_slot}")
@@ -51,10 +51,16 @@ class RaftLog:
         if entries[0].slot < self.first_slot:
             entries = entries[self.first_slot - entries[0].slot :]
         self.truncate(max(record.entries[0].slot, self.first_slot))
-        if entries:
-            self.extend(entries)
+        self._entries += entries
+        self.last_slot += len(entries)
         self.durable_slot = self.last_slot
         self.unrecorded_slot = self.last_slot + 1
+
+    def check(self) -> None:
+        """Corrupt unless the epochs rise from the base on."""
+        first = Entry(self.first_slot - 1, self.base_epoch, b"")
+        if not is_contiguous([first, *self._entries]):
+            raise Corrupt(f"the log behind slot {self.first_slot - 1} is none")
 
     # -- reading
     @property

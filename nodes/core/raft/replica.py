@@ -102,6 +102,7 @@ class RaftReplica(ReplicatedLog):
                     self.log.truncate(self.log.first_slot)
             else:
                 raise Corrupt(f"a {type(record).__name__} is no record of a Raft replica")
+        self.log.check()
         if self.log.last_epoch > self.term:
             raise Corrupt(f"an entry of term {self.log.last_epoch} in a journal of term {self.term}")
         if applied.slot < self.log.base.slot:
