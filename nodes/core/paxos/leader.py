@@ -31,7 +31,7 @@ class Peer:
         self.next_slot = chosen + 1
         self.inflight: deque[tuple[int, int]] = deque()  # (last slot, bytes) of each batch sent, not answered
         self.inflight_bytes = 0
-        self.quiet_ticks = 0  # for so long `accepted` has not moved while an answer was waited for
+        self.quiet_ticks = 0  # for so long no answer has moved `accepted` while one was waited for
         self.heard_ticks = 0
         self.round = 0
         self.needs_store = False  # it asked for entries that are gone here
@@ -42,34 +42,31 @@ class Peer:
         if first <= self.durable_slot + 1:
             self.durable_slot = max(self.durable_slot, last)
         if first <= self.accepted + 1:
+            if last > self.accepted:
+                self.quiet_ticks = 0
             self._raise_accepted(last)
         else:
             self.ranges[first] = max(last, self.ranges.get(first, 0))
-        self._land(last)
+        while self.inflight and self.inflight[0][0] <= last:
+            self.inflight_bytes -= self.inflight.popleft()[1]
 
     def skip_to(self, chosen: int) -> None:
         """What is chosen need not be accepted there any more: the peer learns it."""
         self._raise_accepted(chosen)
         self.next_slot = max(self.next_slot, self.accepted + 1)
 
-    def _land(self, last: int) -> None:
-        """Batches up to `last` are not in flight any more: answered, or chosen without an answer."""
-        while self.inflight and self.inflight[0][0] <= last:
-            self.inflight_bytes -= self.inflight.popleft()[1]
-
     def _raise_accepted(self, last: int) -> None:
         if last <= self.accepted:
             return
         self.accepted = last
-        self.quiet_ticks = 0
         while joined := [first for first in self.ranges if first <= self.accepted + 1]:
             for first in joined:
                 self.accepted = max(self.accepted, self.ranges.pop(first))
-        self._land(self.accepted)
 
     def waits(self) -> bool:
-        """Was it sent something that it has not answered?"""
-        return self.accepted + 1 < self.next_slot
+        """Was it sent something that it has not answered? Also when that is chosen without it by now: until it answers
+        or the time is up, its share of the window is taken."""
+        return bool(self.inflight) or self.accepted + 1 < self.next_slot
 
     def sent(self, entries: list[Entry]) -> None:
         if not self.waits():
