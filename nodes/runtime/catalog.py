@@ -13,17 +13,21 @@ from nodes.sql.schema import TableDef
 
 
 class Catalog:
-    """`refresh` after `s0` applied something; `when` waits for a version."""
+    """`read_from` an engine of `s0`, `refresh` after it applied something; `when` waits for a version."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
         self._tables: dict[str, TableDef] = {}
         self._names: dict[int, str] = {}
         self._waiting: list[tuple[int, Callable[[], None]]] = []
         self.version = 0
+
+    def read_from(self, engine: Engine) -> None:
+        self._engine = engine
         self.refresh()
 
     def refresh(self) -> None:
+        assert self._engine is not None, "a node holds a replica of s0"
         tables = self._engine.tables()
         self._tables = {table.name: table for table in tables}
         self._names = {table.id: table.name for table in tables}

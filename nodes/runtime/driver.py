@@ -15,26 +15,27 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, cast
 
 from nodes import ids
 from nodes.constants import Constants
-from nodes.core.engine import Engine
+from nodes.core.engine import Engine, Store, Stores
 from nodes.core.founding import Founding
 from nodes.core.host import GATEWAY
 from nodes.core.oracle import TimestampDesk
 from nodes.core.paxos.replica import PaxosReplica
 from nodes.core.raft.replica import RaftReplica
-from nodes.core.replicated_log import LogEffects, ReplicatedLog, Timing
+from nodes.core.replicated_log import LogEffects, Point, ReplicatedLog, Timing
 from nodes.core.txn.coordinator import Coordinator
 from nodes.core.txn.messages import TimestampReply
 from nodes.core.txn.shard import Shard
 from nodes.errors import ReplicaStopped
 from nodes.runtime.catalog import Catalog
+from nodes.runtime.compaction import Compaction
 from nodes.runtime.gateway import Gateway
 from nodes.runtime.group import Group
-from nodes.runtime.messages import GATEWAY_CODE, LOG_MESSAGES, encode_record
+from nodes.runtime.messages import GATEWAY_CODE, LOG_MESSAGES, TRANSFER_MESSAGES, encode_record
 from nodes.runtime.router import Router, place
 from nodes.runtime.world import World
 from nodes.sql.plan import SYSTEM_TABLES
@@ -49,6 +50,11 @@ class JournalWriter(Protocol):
 
     durable: int
 
+    @property
+    def segment(self) -> int: ...
+
+    def release(self, first: int) -> None: ...
+
     def append(self, records: list[bytes]) -> None: ...
 
     def submit(self) -> int: ...
@@ -62,8 +68,17 @@ class Network(Protocol):
     def flush(self) -> None: ...
 
 
+class _Held(NamedTuple):
+    """What waits for the journal to sync up to `ticket`."""
+
+    ticket: int
+    promises: list[tuple[int, int, Any]]
+    marks: list[tuple[Group, int]]
+    thens: list[Callable[[], None]]
+
+
 class Driver:
-    """One node, opened. `records` are the journal's, by group code; `engine_of(group)` opens a shard's engine."""
+    """One node, opened. `records` are the journal's, by group code; `own_records` those of the node itself, encoded."""
 
     def __init__(
         self,
@@ -71,13 +86,14 @@ class Driver:
         founding: Founding,
         boot: int,
         records: dict[int, list[Any]],
-        engine_of: Callable[[str], Engine],
+        stores: Stores,
         world: World,
         journal: JournalWriter,
         network: Network,
         log: logging.Logger,
         timing: Timing | None = None,
         constants: Constants | None = None,
+        own_records: Sequence[bytes] = (),
     ) -> None:
         self.node = node
         self.boot = boot
@@ -101,31 +117,41 @@ class Driver:
         self._records: list[bytes] = []
         self._promises: list[tuple[int, int, Any]] = []
         self._marks: list[tuple[Group, int]] = []
-        self._held: deque[tuple[int, list[tuple[int, int, Any]], list[tuple[Group, int]]]] = deque()
+        self._thens: list[Callable[[], None]] = []
+        self._held: deque[_Held] = deque()
         self._is_turn_due = False
-        catalog_engine = engine_of("s0")
-        self._create_system_tables(catalog_engine)
-        self.catalog = Catalog(catalog_engine)
+        self.catalog = Catalog()
         for name, nodes in members.items():
             if node in nodes:
-                engine = catalog_engine if name == "s0" else engine_of(name) if name[0] == "s" else None
-                self._build(name, nodes, engine, records.get(ids.group_code(name), []), timing or Timing())
+                self._build(name, nodes, stores, records.get(ids.group_code(name), []), timing or Timing())
         self.gateway = Gateway(self, self.catalog)
+        self.compaction = Compaction(self, list(own_records))
 
-    def _build(
-        self, name: str, members: tuple[int, ...], engine: Engine | None, records: list[Any], timing: Timing
-    ) -> None:
-        core: type[ReplicatedLog] = PaxosReplica if engine is None else RaftReplica
-        log = core(self.node, members, records, self.rng, timing, members[0] == self.node)
-        group = Group(self, name, ids.group_code(name), members, log)
-        if engine is None:
-            group.machine = Coordinator(group, name == ORACLE_GROUP)
-        else:
-            group.machine = Shard(engine, group)
+    def _build(self, name: str, members: tuple[int, ...], stores: Stores, records: list[Any], timing: Timing) -> None:
+        store = stores.open(name)
+        if name == "s0":
+            self._create_system_tables(store)
+        store.sync()
+        core: type[ReplicatedLog] = PaxosReplica if name[0] == "c" else RaftReplica
+        applied = Point(store.applied, store.epoch)
+        log = core(self.node, members, records, self.rng, timing, members[0] == self.node, applied)
+        group = Group(self, name, ids.group_code(name), members, log, store, stores)
+        self.build_machine(group)
         self.groups[group.code] = group
         self.router.add_local(name, lambda: log.leader or 0)
 
-    def _create_system_tables(self, engine: Engine) -> None:
+    def build_machine(self, group: Group) -> None:
+        """The state machine of what the group's store holds."""
+        if group.group[0] == "c":
+            group.machine = Coordinator(group, group.group == ORACLE_GROUP)
+            return
+        engine = cast(Engine, group.store)
+        group.machine = Shard(engine, group)
+        if group.group == "s0":
+            self.catalog.read_from(engine)
+
+    def _create_system_tables(self, store: Store) -> None:
+        engine = cast(Engine, store)
         if engine.table(SYSTEM_TABLES[0].id) is None:
             engine.begin()
             for table in SYSTEM_TABLES:
@@ -179,14 +205,16 @@ class Driver:
 
     def on_durable(self, ticket: int) -> None:
         """The journal has synced everything up to the ticket."""
-        while self._held and self._held[0][0] <= ticket:
-            _, promises, marks = self._held.popleft()
-            for node, code, message in promises:
+        while self._held and self._held[0].ticket <= ticket:
+            held = self._held.popleft()
+            for node, code, message in held.promises:
                 self._send(node, code, message)
-            for group, mark in marks:
+            for group, mark in held.marks:
                 if not group.stopped:
                     group.log.on_durable(mark)
                     group.follow_leadership()
+            for then in held.thens:
+                then()
         self.wake()
 
     def on_peer_lost(self, peer: int) -> None:
@@ -206,6 +234,7 @@ class Driver:
         for request in self.desk.repeat(self.now, REPEAT_TIMESTAMP_TICKS):
             self.to_leader(ORACLE_GROUP, request)
         self.gateway.tick()
+        self.compaction.tick()
         self.wake()
 
     def on_disk(self, is_low: bool) -> None:
@@ -235,6 +264,9 @@ class Driver:
         while rounds < MAX_ROUNDS and (self._deliver_local() or self._flush_desk() or self._drain_groups()):
             rounds += 1
         self.network.flush()  # a client hears the name of its attempt before anything of it is written or sent
+        if rounds < MAX_ROUNDS and (states := self.compaction.records()):
+            self._records += states
+            self._thens.append(self.compaction.on_durable)
         self._submit()
         self._send_all()
         self._is_turn_due = False
@@ -261,6 +293,8 @@ class Driver:
             return
         if type(message) in LOG_MESSAGES:
             group.receive_log(sender, message)
+        elif type(message) in TRANSFER_MESSAGES:
+            group.transfer.receive(sender, message)
         else:
             group.machine.receive(sender, message)
 
@@ -306,8 +340,8 @@ class Driver:
         if self._records:
             self.journal.append(self._records)
             ticket = self.journal.submit()
-            self._held.append((ticket, self._promises, self._marks))
-            self._records, self._promises, self._marks = [], [], []
+            self._held.append(_Held(ticket, self._promises, self._marks, self._thens))
+            self._records, self._promises, self._marks, self._thens = [], [], [], []
 
     def _send_all(self) -> None:
         outgoing, self._outgoing = self._outgoing, {}

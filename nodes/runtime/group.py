@@ -12,8 +12,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nodes.constants import Constants
+from nodes.core.engine import Store, Stores
 from nodes.core.host import Machine
 from nodes.core.replicated_log import Entry, LogEffects, NotLeader, ReplicatedLog
+from nodes.runtime.transfer import Transfer
 
 if TYPE_CHECKING:
     from nodes.runtime.driver import Driver
@@ -24,15 +26,28 @@ class Group:
 
     machine: Machine
 
-    def __init__(self, driver: Driver, name: str, code: int, members: tuple[int, ...], log: ReplicatedLog) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        name: str,
+        code: int,
+        members: tuple[int, ...],
+        log: ReplicatedLog,
+        store: Store,
+        stores: Stores,
+    ) -> None:
         self.driver = driver
         self.group = name
         self.code = code
         self.members = members
         self.log = log
+        self.store = store
+        self.transfer = Transfer(self, stores, driver.boot << 40)
         self.node = driver.node
         self.served_epoch = 0
-        self.applied_slot = 0
+        self.applied_slot = self.synced_slot = store.applied
+        self.applied_at = 0  # the tick of the last entries
+        self.grown_bytes = 0  # of entries applied since the log was compacted
         self.stopped = ""
         self._confirms: dict[int, Callable[[bool], None]] = {}
         self._next_token = 0
@@ -93,6 +108,14 @@ class Group:
         self.log.tick(clock_ms)
         self.follow_leadership()
         self.machine.tick()
+        self.transfer.tick()
+
+    def replace(self, store: Store) -> None:
+        """Another replica's store is this one's now, and the state machine is built anew from it."""
+        assert not self.served_epoch, "who serves has everything"
+        self.store = store
+        self.applied_slot = self.synced_slot = store.applied
+        self.driver.build_machine(self)
 
     def follow_leadership(self) -> None:
         """Has the leadership that is served gone?"""
@@ -119,6 +142,8 @@ class Group:
     def _apply(self, entries: list[Entry]) -> None:
         self.machine.apply(entries)
         self.applied_slot = entries[-1].slot
+        self.applied_at = self.now
+        self.grown_bytes += sum([len(entry.data) for entry in entries])
         if not self.served_epoch and self.log.leads and any(e.epoch == self.log.epoch for e in entries):
             self.served_epoch = self.log.epoch
             self.machine.lead()

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from nodes.core import founding
+from nodes.core import founding, transfer
 from nodes.core.paxos import messages as paxos
 from nodes.core.raft import messages as raft
 from nodes.core.txn import messages as txn
@@ -33,10 +33,11 @@ class NodeStatusIs(msgspec.Struct, array_like=True, tag=66):
 
 
 NodeQuestion = AskNodeStatus | NodeStatusIs
-NodeMessage = raft.Message | paxos.Message | txn.Message | founding.Message | NodeQuestion
+NodeMessage = raft.Message | paxos.Message | txn.Message | transfer.Message | founding.Message | NodeQuestion
 Record = raft.Record | paxos.Record | founding.Record
 
 LOG_MESSAGES: frozenset[type] = frozenset(typing.get_args(raft.Message) + typing.get_args(paxos.Message))
+TRANSFER_MESSAGES: frozenset[type] = frozenset(typing.get_args(transfer.Message))
 
 peers: Codec[Any] = Codec(list[tuple[int, NodeMessage]])
 clients: Codec[Any] = Codec(FromClient)

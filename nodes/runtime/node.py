@@ -16,11 +16,12 @@ import os
 import secrets
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from nodes.core.engine import Engine
+from nodes.core.engine import Store
 from nodes.core.founding import Boot, Founder, Founding, Incarnation, Opened
 from nodes.core.replicated_log import TICK_MS
 from nodes.errors import Corrupt, Unavailable
@@ -34,6 +35,8 @@ from nodes.runtime.transport import Transport
 from nodes.runtime.world import RealWorld
 from nodes.storage.journal import Journal
 from nodes.storage.sqlite import SqliteEngine
+from nodes.storage.sqlite_store import SqliteStore
+from nodes.storage.stores import SqliteStores
 
 STATUS_WAIT_S = 1.0
 HAND_OVER_S = 1.0
@@ -53,13 +56,17 @@ class Node:
         self._world = RealWorld(self._loop)
         self._ended: asyncio.Future[int] = self._loop.create_future()
         self._records: dict[int, list[Any]] = {}
-        self._engines: list[Engine] = []
         self._saving: list[tuple[int, Callable[[], None]]] = []
         self._asked: dict[int, tuple[dict[int, Any], Callable[[dict[str, Any]], None]]] = {}
         self._numbers = 0
         self._ticks = 0
-        (config.data / "engines").mkdir(parents=True, exist_ok=True)
-        self._journal = Journal(config.data, on_durable=self._synced, on_failure=self._journal_failed)
+        self._journal = Journal(
+            config.data,
+            on_durable=self._synced,
+            on_failure=self._journal_failed,
+            segment_bytes=config.constants.segment_bytes,
+        )
+        self._stores = SqliteStores(config.data / "engines", open_store)
         self._clients = Clients(lambda: self.driver.gateway if self.driver else None, self._ask_status)
 
     # -- start
@@ -155,19 +162,20 @@ class Node:
             founding,
             self._boot,
             records,
-            self._open_engine,
+            self._stores,
             self._world,
             journal,
             self,
             log,
             constants=self.config.constants,
+            own_records=self._own_records(founding),
         )
         log.info("n%d takes part in cluster %s (life %d)", self.config.node, founding.cluster_id.hex(), self._boot)
 
-    def _open_engine(self, group: str) -> Engine:
-        engine = SqliteEngine(self.config.data / "engines" / f"{group}.db")
-        self._engines.append(engine)
-        return engine
+    def _own_records(self, founding: Founding) -> list[bytes]:
+        """What the journal must go on saying of this node, whatever else it lets go of."""
+        own = (Incarnation(self._incarnation), Boot(self._boot), founding, Opened())
+        return [encode_record((NODE_CODE, record)) for record in own]
 
     # -- Network of the driver
 
@@ -322,8 +330,12 @@ class Node:
         await self._transport.stop()
         self._journal.close()
         self._world.close()
-        for engine in self._engines:
-            engine.close()
+        self._stores.close()
+
+
+def open_store(group: str, path: Path) -> Store:
+    """The kind of store that a group has."""
+    return SqliteStore(path, "") if group[0] == "c" else SqliteEngine(path)
 
 
 def serve(config: Config) -> int:

@@ -44,11 +44,14 @@ class SqliteEngine(SqliteStore):
     """
 
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(path, _ENGINE_TABLES, clock)
         self._readers: list[SqliteConnection] = []
         self._readers_lock = threading.Lock()
         self._reader_here = threading.local()
         self._changes: list[Change] = []
+        super().__init__(path, _ENGINE_TABLES, clock)
+
+    def _load(self) -> None:
+        super()._load()
         definitions = self._main.execute("SELECT definition FROM engine_tables ORDER BY id")
         tables = [msgspec.msgpack.decode(definition, type=TableDef) for (definition,) in definitions]
         self._set_layouts({table.id: Layout(table) for table in tables})

@@ -45,7 +45,7 @@ class SqliteStore:
         self._failed = ""  # why the local transaction must not commit
         if not list(self._main.execute("SELECT 1 FROM sqlite_master WHERE name = 'engine_state'")):
             self._bootstrap(tables)
-        self._load_state()
+        self._load()
 
     def _bootstrap(self, tables: str) -> None:
         execute = self._main.execute
@@ -54,7 +54,8 @@ class SqliteStore:
         execute("INSERT INTO engine_state VALUES (1, ?, 0, 0)", (FORMAT,))
         execute("COMMIT")
 
-    def _load_state(self) -> None:
+    def _load(self) -> None:
+        """Read what is cached."""
         formats = list(self._main.execute("SELECT format FROM engine_state"))
         if formats != [(FORMAT,)]:
             raise Corrupt(f"{self._path} has engine format {formats}, not {FORMAT}")

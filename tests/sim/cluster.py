@@ -13,12 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 from nodes import ids
-from nodes.core.founding import Founding
+from nodes.constants import Constants
+from nodes.core.founding import Boot, Founding
 from nodes.core.replicated_log import TICK_MS
 from nodes.runtime.driver import Driver
-from nodes.runtime.messages import decode_record, peers
-from nodes.storage.sqlite import SqliteEngine
+from nodes.runtime.messages import NODE_CODE, decode_record, encode_record, peers
 from tests.sim.network import SimNetwork, Weather
+from tests.sim.stores import SimStores
 from tests.sim.timeline import MS, SECOND, Timeline
 from tests.sim.world import Clock, SimJournal, SimWorld
 
@@ -74,8 +75,8 @@ class SimNode:
         self.number = number
         self.rng = random.Random(cluster.rng.getrandbits(64))
         self.clock = Clock(cluster.timeline, self.rng)
-        self.disk: list[bytes] = []
-        self.engines: dict[str, SqliteEngine] = {}
+        self.disk: list[tuple[int, bytes]] = []  # (segment, record)
+        self.stores = SimStores(self.rng)
         self.boot = 0
         self.tick_factor = 1  # its timer is late by this: what rests on time alone comes too late here
         self.life: Life | None = None
@@ -86,7 +87,7 @@ class SimNode:
         self.boot += 1
         life = self.life = Life(self)
         records: dict[int, list[Any]] = {}
-        for data in self.disk:
+        for _, data in self.disk:
             code, record = decode_record(data)
             records.setdefault(code, []).append(record)
         world = SimWorld(life, random.Random(self.rng.getrandbits(64)))
@@ -97,11 +98,13 @@ class SimNode:
             self.cluster.founding,
             self.boot,
             records,
-            self._engine_of,
+            self.stores,
             world,
             self.journal,
             network,
             _quiet,
+            constants=self.cluster.constants,
+            own_records=[encode_record((NODE_CODE, Boot(self.boot)))],
         )
         self.cluster.on_start(life)
         life.later(self.rng.randint(0, TICK_MS * MS), life.tick)
@@ -113,15 +116,19 @@ class SimNode:
         self.journal.crash()
         self.life.is_over = True
         self.life = None
-        for group in sorted(self.engines):
-            if self.rng.random() < 0.5:
-                self.engines.pop(group).close()
+        self.stores.crash()
 
-    def _engine_of(self, group: str) -> SqliteEngine:
-        engine = self.engines.get(group)
-        if engine is None:
-            engine = self.engines[group] = SqliteEngine(None, clock=lambda: 0.0)
-        return engine
+
+def draw_constants(rng: random.Random) -> Constants:
+    """Mostly so small that logs and journals are let go of within a run."""
+    if rng.random() < 0.2:
+        return Constants()
+    return Constants(
+        compact_entries=rng.choice((10, 40)),
+        kept_entries=rng.choice((1, 5, 20)),
+        journal_segments=rng.choice((1, 3)),
+        segment_bytes=rng.choice((2_000, 20_000)),
+    )
 
 
 class Cluster:
@@ -132,6 +139,7 @@ class Cluster:
         self.timeline = Timeline()
         self.weather = Weather()
         self.on_start = on_start
+        self.constants = draw_constants(self.rng)
         self.founding = Founding(CLUSTER_ID, {n: b"i%d" % n for n in NODES}, shards, len(NODES))
         self.trace = hashlib.blake2b(digest_size=16)
         self.lines: list[str] | None = None
@@ -210,5 +218,4 @@ class Cluster:
 
     def close(self) -> None:
         for node in self.nodes.values():
-            for engine in node.engines.values():
-                engine.close()
+            node.stores.close()

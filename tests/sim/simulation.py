@@ -12,6 +12,7 @@ from nodes.core.txn import participant
 from nodes.errors import StoreError
 from nodes.requests import ABORTED, COMMITTED, Fate, Reply
 from nodes.runtime.driver import Driver
+from nodes.storage.sqlite import SqliteEngine
 from tests.sim import history
 from tests.sim.cluster import NODES, Cluster, Life
 from tests.sim.faults import DRAWN, PROFILES, REGULAR, Faults
@@ -226,8 +227,9 @@ class Simulation:
         history.check_ends(self.truth)
         history.SerialRun(self.truth, self.operations).run()
         for number, node in self.cluster.nodes.items():
-            for group, engine in sorted(node.engines.items()):
-                history.check_engine(self.truth.shards[group], engine, f"n{number} {group}")
+            for group, engine in sorted(node.stores.live.items()):
+                if isinstance(engine, SqliteEngine):
+                    history.check_engine(self.truth.shards[group], engine, f"n{number} {group}")
 
 
 def _on_alarm(number: int, frame: object) -> None:

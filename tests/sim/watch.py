@@ -29,13 +29,14 @@ class Watch:
     def on_start(self, driver: Driver) -> None:
         for group in driver.groups.values():
             self._watch_machine(group)
+        self._watch_exchanges(driver)
         self._watch_desk(driver)
         self._watch_attempts(driver)
 
     def _watch_machine(self, group: Group) -> None:
         machine: Any = group.machine
         apply, lead = machine.apply, machine.lead
-        position = 0
+        position = group.applied_slot
         epochs: set[int] = set()
 
         def watched_apply(entries: list[Entry]) -> None:
@@ -50,6 +51,16 @@ class Watch:
             lead()
 
         machine.apply, machine.lead = watched_apply, watched_lead
+
+    def _watch_exchanges(self, driver: Driver) -> None:
+        """A store that came from another replica gets a new state machine."""
+        build = driver.build_machine
+
+        def watched(group: Group) -> None:
+            build(group)
+            self._watch_machine(group)
+
+        driver.build_machine = watched  # type: ignore[method-assign]
 
     def _watch_desk(self, driver: Driver) -> None:
         ask = driver.desk.ask

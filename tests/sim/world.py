@@ -57,10 +57,14 @@ class SimWorld:
 
 
 class SimJournal:
-    """`JournalWriter` of the driver. `disk` is the node's list of durable records; it outlives a crash, we do not."""
+    """`JournalWriter` of the driver. `disk` is the node's list of durable records, each with the number of its segment;
+    it outlives a crash, we do not."""
 
-    def __init__(self, life: Life, disk: list[bytes], rng: random.Random) -> None:
+    def __init__(self, life: Life, disk: list[tuple[int, bytes]], rng: random.Random) -> None:
         self.durable = 0
+        self.segment = disk[-1][0] if disk else 1
+        self._needed = 1
+        self._filled = 0  # bytes of this segment
         self._life = life
         self._disk = disk
         self._rng = rng
@@ -68,6 +72,10 @@ class SimJournal:
         self._batch: list[bytes] = []
         self._ticket = 0
         self._syncing = 0
+
+    def release(self, first: int) -> None:
+        assert first <= self.segment, "what is still to be written is needed"
+        self._needed = max(self._needed, first)
 
     def append(self, records: list[bytes]) -> None:
         self._gathered.extend(records)
@@ -87,7 +95,7 @@ class SimJournal:
         self._life.later(rng.randint(20 * MS, 400 * MS) if slow else rng.randint(200, 2 * MS), self._synced)
 
     def _synced(self) -> None:
-        self._disk.extend(self._batch)
+        self._write(self._batch)
         self._life.node.cluster.note(b"sync", self._life.node.number, b"".join(self._batch))
         self.durable, self._syncing, self._batch = self._syncing, 0, []
         driver = self._life.driver
@@ -98,4 +106,11 @@ class SimJournal:
     def crash(self) -> None:
         """The batch that is being written may have reached the disk as a whole; all else is gone."""
         if self._batch and self._rng.random() < 0.3:
-            self._disk.extend(self._batch)
+            self._write(self._batch)
+
+    def _write(self, batch: list[bytes]) -> None:
+        if self._filled > self._life.node.cluster.constants.segment_bytes:
+            self.segment, self._filled = self.segment + 1, 0
+            self._disk[:] = [(segment, data) for segment, data in self._disk if segment >= self._needed]
+        self._disk.extend((self.segment, data) for data in batch)
+        self._filled += sum(map(len, batch))

@@ -66,9 +66,10 @@ class Preparing:
                 slot = proposal.entry.slot
                 if slot > chosen and (slot not in best or best[slot].ballot < proposal.ballot):
                     best[slot] = proposal
-        learnt = [best[slot].entry for slot in sorted(best) if best[slot].ballot == CHOSEN]
-        first = chosen + len(learnt) + 1
-        assert not learnt or learnt[-1].slot == first - 1, "a chosen slot above one that is not"
-        return learnt, [
+        first = chosen + 1
+        while first in best and best[first].ballot == CHOSEN:
+            first += 1
+        # An acceptor may have learnt more between two of its pages: what is chosen above that is proposed as it is.
+        return [best[slot].entry for slot in range(chosen + 1, first)], [
             best[slot].entry if slot in best else Entry(slot, 0, b"") for slot in range(first, max(best, default=0) + 1)
         ]

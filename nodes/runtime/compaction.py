@@ -1,0 +1,163 @@
+"""What a node lets go of: log entries that its stores hold durably, and journal segments that nobody needs.
+
+A log is compacted when it has grown long, when it has come to rest, or when the journal needs it. First the store is
+made durable (in a thread, one at a time on a node), then the log lets go, but for some entries that a replica that is a
+little behind may ask for; a leader keeps more for one that is further behind, within bounds. A segment of the journal
+goes when every log has let go of all that lies in it and the small rest (terms, promises, where logs begin) is written
+anew behind it. A log that cannot let go, because it cannot apply, has its entries written anew too.
+
+*Invariants*: an entry leaves log and journal only when the store that applied it has confirmed a slot at or past it;
+what replaces a segment's records is durable before the segment is released. DESIGN.md §3.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nodes.runtime.messages import encode_record
+
+if TYPE_CHECKING:
+    from nodes.runtime.driver import Driver
+    from nodes.runtime.group import Group
+
+LOOK_TICKS = 20
+REST_TICKS = 200  # a log that has not grown for so long is compacted whatever its length
+REST_ENTRIES = 50
+LAGGARD_FACTOR = 3  # so many times the usual length a leader's log may reach for a replica that is behind
+URGED_LOOKS = 10  # so many looks a log is given to let go before its entries are written anew
+
+
+class Boundary:
+    """Segments before `segment` hold nothing above `slots` (by group code)."""
+
+    def __init__(self, segment: int, slots: dict[int, int]) -> None:
+        self.segment = segment
+        self.slots = slots
+        self.looks = 0
+
+
+class Compaction:
+    """One node's; `tick` each tick, `records` in each turn after the logs are drained."""
+
+    def __init__(self, driver: Driver, own_records: list[bytes]) -> None:
+        self.driver = driver
+        self.released = 0  # segments
+        self._own_records = own_records  # the node's, which every journal must hold
+        self._boundaries: list[Boundary] = []
+        self._seen_segment = driver.journal.segment
+        self._is_syncing = False
+        self._writing: Boundary | None = None  # its records are to be written in this turn
+        self._is_written = False
+        if self._seen_segment > 1:
+            self._note_boundary()
+
+    def tick(self) -> None:
+        if self.driver.now % LOOK_TICKS:
+            return
+        if self.driver.journal.segment != self._seen_segment:
+            self._note_boundary()
+        self._choose_segments()
+        for group in self.driver.groups.values():
+            if not group.stopped:
+                self._look_at(group)
+
+    # -- logs
+
+    def _look_at(self, group: Group) -> None:
+        held = group.applied_slot - group.log.first_slot + 1
+        kept = self._kept(group, held)
+        if kept is None:
+            return
+        slot = min(group.applied_slot - kept, self._slowest(group, held))
+        if slot < group.log.first_slot:
+            return
+        if group.synced_slot >= slot:
+            group.log.compact(slot)
+            group.grown_bytes = 0
+            self.driver.wake()
+        elif not self._is_syncing:
+            self._sync(group)
+
+    def _kept(self, group: Group, held: int) -> int | None:
+        """How many applied entries the log should keep; None: it is fine as it is."""
+        constants = self.driver.constants
+        if self._is_urged(group):
+            return 0
+        if held >= constants.compact_entries:
+            return constants.kept_entries
+        if group.grown_bytes >= constants.compact_bytes:
+            return min(constants.kept_entries, held // 4)
+        if held > 2 * REST_ENTRIES and self.driver.now - group.applied_at >= REST_TICKS:
+            return REST_ENTRIES
+        return None
+
+    def _slowest(self, group: Group, held: int) -> int:
+        """A leader keeps what its slowest replica still lacks, unless that has become too much."""
+        if self._is_urged(group) or held >= LAGGARD_FACTOR * self.driver.constants.compact_entries:
+            return group.applied_slot
+        return min(group.log.progress().values(), default=group.applied_slot)
+
+    def _sync(self, group: Group) -> None:
+        self._is_syncing = True
+        store = group.store
+
+        def synced(slot: int | None, error: BaseException | None) -> None:
+            self._is_syncing = False
+            if error is not None:
+                self.driver.log.error("the store of %s could not be made durable: %s", group.group, error)
+            elif store is group.store and not group.stopped:
+                group.synced_slot = max(group.synced_slot, slot or 0)
+                if slot:
+                    self._look_at(group)
+
+        self.driver.read(store.sync, synced)
+
+    # -- segments
+
+    def _note_boundary(self) -> None:
+        self._seen_segment = self.driver.journal.segment
+        slots = {code: group.log.last_slot for code, group in self.driver.groups.items()}
+        self._boundaries.append(Boundary(self._seen_segment, slots))
+
+    def _needs(self, group: Group, boundary: Boundary) -> bool:
+        return group.log.first_slot <= boundary.slots[group.code]
+
+    def _is_urged(self, group: Group) -> bool:
+        """The journal has become long, and this log needs its oldest segments."""
+        return self._is_long() and self._needs(group, self._boundaries[0])
+
+    def _is_long(self) -> bool:
+        return len(self._boundaries) > self.driver.constants.journal_segments
+
+    def _choose_segments(self) -> None:
+        if self._writing is not None:
+            return
+        groups = self.driver.groups.values()
+        free = [b for b in self._boundaries if not any(self._needs(group, b) for group in groups)]
+        if free:
+            self._writing = free[-1]
+        elif self._is_long():
+            self._boundaries[0].looks += 1
+            if self._boundaries[0].looks > URGED_LOOKS:
+                self._writing = self._boundaries[0]
+        if self._writing is not None:
+            self._is_written = False
+            self.driver.wake()
+
+    def records(self) -> list[bytes]:
+        """What must be journalled now, with nothing left to drain; `on_durable` when it is."""
+        if self._writing is None or self._is_written:
+            return []
+        self._is_written = True
+        found = list(self._own_records)
+        for code, group in self.driver.groups.items():
+            records: list[Any] = group.log.state_records(self._needs(group, self._writing))
+            found += [encode_record((code, record)) for record in records]
+        return found
+
+    def on_durable(self) -> None:
+        boundary, self._writing = self._writing, None
+        assert boundary is not None, "nobody else writes states"
+        self._boundaries = [each for each in self._boundaries if each.segment > boundary.segment]
+        self.driver.journal.release(boundary.segment)
+        self.released = boundary.segment - 1
