@@ -3,6 +3,7 @@
     StoreError
     ├── BadRequest        400  the request's fault; nothing happened          (sqlstate says what)
     ├── Conflict          409  aborted: conflict, wounded, constraint, expectation
+    ├── SnapshotTooOld    409  a read below the horizon: that history is gone
     ├── NotFound          404  no such transaction
     ├── TooLarge          413  over a bound
     ├── Unavailable       503  no quorum, overloaded; certainly did not happen; retryable
@@ -105,6 +106,12 @@ class TransactionAborted(StoreError):
     status, code, sqlstate = 409, "aborted", "40000"
 
 
+class SnapshotTooOld(StoreError):
+    """A read of the past below the horizon of what is kept. Nothing was changed; read at a later time."""
+
+    status, code, sqlstate = 409, "snapshot_too_old", "72000"
+
+
 class NotFound(StoreError):
     """A foreign id, an unknown path."""
 
@@ -151,6 +158,6 @@ class ReplicaStopped(Exception):
 
 _CLASSES: list[type[StoreError]] = [
     BadRequest, NotSupported, Conflict, ConstraintViolation, ExpectationFailed, TransactionAborted, NotFound, TooLarge,
-    Unavailable, OutcomeUnknown, ResultsLost, AuthenticationFailed,
+    SnapshotTooOld, Unavailable, OutcomeUnknown, ResultsLost, AuthenticationFailed,
 ]  # fmt: skip
 _CLASS_OF_CODE = {cls.code: cls for cls in _CLASSES}

@@ -5,6 +5,7 @@ outcomes, the applied slot. Two kinds of work never mix in one local transaction
 
 * **apply**: `begin`, any number of (`install`, `create_table`, `put_*`, `advance`), `commit`: all entries of one loop
   turn share one local transaction. Each entry ends with `advance`, which moves the applied slot from n to n+1.
+* **forget**: what the marks allow, bit by bit, in a local transaction of its own that moves no slot.
 * **evaluate**: inside a local transaction of its own that is always rolled back.
 
 *Invariants*: an image finds exactly the version it names or `install` raises `ReplicaStopped` and nothing is
@@ -33,6 +34,20 @@ class Evaluation(msgspec.Struct):
     rows: list[ShardRows]
     images: list[Image]
     error: ErrorInfo | None = None
+
+
+class Marks(msgspec.Struct, array_like=True, frozen=True):
+    """How far a shard has forgotten, in oracle timestamps; they never fall.
+
+    Ids dated at or below `late` that are unknown here will never run here. Of transactions whose home this shard is,
+    outcomes dated at or below `home` are gone, of others those at or below `late`. Versions that ended at or below
+    `horizon` are gone. `largest_ts` is the largest commit_ts applied.
+    """
+
+    late: int = 0
+    home: int = 0
+    horizon: int = 0
+    largest_ts: int = 0
 
 
 class Copy(Protocol):
@@ -109,8 +124,20 @@ class Engine(Store, Protocol):
     def put_prepared(self, txn: bytes, record: bytes) -> None: ...
     def drop_prepared(self, txn: bytes) -> None: ...
     def prepared(self) -> Iterator[tuple[bytes, bytes]]: ...
-    def put_outcome(self, txn: bytes, record: bytes) -> None: ...
-    def outcome(self, txn: bytes) -> bytes | None: ...
+    def put_outcome(self, txn: bytes, record: bytes, at_home: bool) -> None:
+        """`at_home`: this shard is the transaction's home, so that its record is kept for longer."""
+
+    def outcome(self, txn: bytes, at_home: bool) -> bytes | None: ...
+    def newest_outcome(self) -> bytes:
+        """The greatest id with a record, b"" if there is none."""
+
+    @property
+    def marks(self) -> Marks: ...
+    def set_marks(self, marks: Marks) -> None: ...
+
+    # -- forget
+    def forget(self, most: int) -> bool:
+        """Remove at most `most` of what lies at or below the marks; True if there may be more."""
 
     # -- evaluate and read
     def evaluate(self, fragments: Sequence[Fragment], budget_ms: float) -> Evaluation:
@@ -118,4 +145,5 @@ class Engine(Store, Protocol):
 
     def read(self, fragment: Fragment, ts: int) -> ShardRows:
         """A snapshot read at `ts` (`fragment.snapshot_sql`), in a local transaction and on a connection of its own.
-        StoreError for what the statement itself does wrong (division by zero …) and for results over the bound."""
+        StoreError for what the statement itself does wrong (division by zero …), for results over the bound, and for
+        a `ts` below the horizon."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nodes import ids
 from nodes.core.txn.attempt import Aborted, Attempt, Committed, Unknown
-from nodes.core.txn.messages import BUSY, ENDED, FAILED, STALE, TIMED_OUT, WOUNDED, Refused
+from nodes.core.txn.messages import BUSY, ENDED, FAILED, STALE, TIMED_OUT, TOO_LATE, WOUNDED, Refused
 from nodes.errors import (
     DID_NOT_HAPPEN,
     Conflict,
@@ -148,7 +148,7 @@ class Execution:
         may_retry = not self._named and self.gateway.surroundings.now < self.deadline
         if refusal.cause == STALE and may_retry:
             self.gateway.replan(self, refusal.version)
-        elif may_retry and (refusal.cause == WOUNDED or (refusal.cause == ENDED and not fenced)):
+        elif may_retry and (refusal.cause in (WOUNDED, TOO_LATE) or (refusal.cause == ENDED and not fenced)):
             self._attempt()
         else:
             self._fail(self._error_of(refusal))
@@ -174,6 +174,8 @@ class Execution:
         if cause == BUSY:
             words = "takes no transactions now (too many under way, or low disk space); it did not happen"
             return Unavailable(f"{refusal.shard} {words}")
+        if cause == TOO_LATE:
+            return Unavailable(f"the attempt came so late to {refusal.shard} that it was refused; it did not happen")
         if cause == STALE:
             return Conflict(f"a table was changed while the transaction ran (seen at {refusal.shard}); try again")
         words = "waited too long for" if cause == TIMED_OUT else "was wounded by"

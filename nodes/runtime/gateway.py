@@ -278,6 +278,7 @@ class Gateway:
 
     def _on_refused(self, sender: int, message: Refused) -> None:
         self.surroundings.on_hint(message.shard, sender, message.leader)
+        self.hear(message.seen_ts)
         self._to_attempt(message, "on_refused")
 
     def _on_not_home(self, sender: int, message: NotHome) -> None:

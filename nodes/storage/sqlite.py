@@ -17,8 +17,8 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from nodes.core.engine import Evaluation
-from nodes.errors import ErrorInfo, ExpectationFailed, ReplicaStopped, StoreError, TooLarge
+from nodes.core.engine import Evaluation, Marks
+from nodes.errors import ErrorInfo, ExpectationFailed, ReplicaStopped, SnapshotTooOld, StoreError, TooLarge
 from nodes.sql.schema import Fragment, Image, ShardRows, TableDef
 from nodes.storage.images import Change, net_images
 from nodes.storage.sqlite_connection import SqliteConnection
@@ -34,7 +34,14 @@ _ENGINE_TABLES = """
 CREATE TABLE engine_tables (id INTEGER PRIMARY KEY, definition BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE engine_prepared (txn BLOB PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE engine_outcome (txn BLOB PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE engine_home_outcome (txn BLOB PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE engine_marks (one INTEGER PRIMARY KEY CHECK (one = 1), late INTEGER NOT NULL, home INTEGER NOT NULL,
+    horizon INTEGER NOT NULL, largest_ts INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO engine_marks VALUES (1, 0, 0, 0, 0);
 """
+_OUTCOMES = {False: "engine_outcome", True: "engine_home_outcome"}
+_PUT_OUTCOME = {home: f"INSERT OR REPLACE INTO {table} VALUES (?, ?)" for home, table in _OUTCOMES.items()}
+_OUTCOME = {home: f"SELECT record FROM {table} WHERE txn = ?" for home, table in _OUTCOMES.items()}
 
 
 class SqliteEngine(SqliteStore):
@@ -55,7 +62,11 @@ class SqliteEngine(SqliteStore):
         definitions = self._main.execute("SELECT definition FROM engine_tables ORDER BY id")
         tables = [msgspec.msgpack.decode(definition, type=TableDef) for (definition,) in definitions]
         self._set_layouts({table.id: Layout(table) for table in tables})
-        self._committed = self._layouts
+        ((late, home, horizon, largest_ts),) = self._main.execute(
+            "SELECT late, home, horizon, largest_ts FROM engine_marks"
+        )
+        self._marks = Marks(late, home, horizon, largest_ts)
+        self._committed = (self._layouts, self._marks)
 
     def _set_layouts(self, layouts: dict[int, Layout]) -> None:
         self._layouts = layouts
@@ -72,12 +83,13 @@ class SqliteEngine(SqliteStore):
     # -- apply
     def commit(self) -> None:
         super().commit()
-        self._committed = self._layouts
+        self._committed = (self._layouts, self._marks)
 
     def rollback(self) -> None:
         super().rollback()
-        if self._layouts is not self._committed:
-            self._set_layouts(self._committed)
+        layouts, self._marks = self._committed
+        if self._layouts is not layouts:
+            self._set_layouts(layouts)
 
     def install(self, images: Sequence[Image], commit_ts: int) -> None:
         assert self._applying, "images are installed between begin and commit"
@@ -111,15 +123,57 @@ class SqliteEngine(SqliteStore):
         """All prepared transactions, in the order of their ids."""
         return iter(list(self._main.execute("SELECT txn, record FROM engine_prepared ORDER BY txn")))
 
-    def put_outcome(self, txn: bytes, record: bytes) -> None:
+    def put_outcome(self, txn: bytes, record: bytes, at_home: bool) -> None:
         """Keep or replace the record: which outcome is the first is the state machine's to know."""
         assert self._applying, "records are kept between begin and commit"
-        self._apply("INSERT OR REPLACE INTO engine_outcome VALUES (?, ?)", (txn, record))
+        self._apply(_PUT_OUTCOME[at_home], (txn, record))
 
-    def outcome(self, txn: bytes) -> bytes | None:
-        for (record,) in list(self._main.execute("SELECT record FROM engine_outcome WHERE txn = ?", (txn,))):
+    def outcome(self, txn: bytes, at_home: bool) -> bytes | None:
+        for (record,) in list(self._main.execute(_OUTCOME[at_home], (txn,))):
             return bytes(record)
         return None
+
+    def newest_outcome(self) -> bytes:
+        union = " UNION ALL ".join(f"SELECT max(txn) AS txn FROM {table}" for table in _OUTCOMES.values())
+        ((newest,),) = self._main.execute(f"SELECT max(txn) FROM ({union})")
+        return bytes(newest or b"")
+
+    @property
+    def marks(self) -> Marks:
+        return self._marks
+
+    def set_marks(self, marks: Marks) -> None:
+        assert self._applying, "marks are moved between begin and commit"
+        values = (marks.late, marks.home, marks.horizon, marks.largest_ts)
+        self._apply("UPDATE engine_marks SET late = ?, home = ?, horizon = ?, largest_ts = ?", values)
+        self._marks = marks
+
+    # -- forget
+    def forget(self, most: int) -> bool:
+        """See Engine. What goes lies below the marks, so nothing can show at which moment it goes."""
+        assert not self._applying, "nothing is forgotten between begin and commit"
+        left = most
+        self.begin()
+        try:
+            for sql, bound in self._forgotten():
+                if left > 0:
+                    self._apply(sql, (bound, left))
+                    left -= self._main.db.changes()
+            self.commit()
+        except BaseException:
+            self.rollback()
+            raise
+        return left <= 0
+
+    def _forgotten(self) -> Iterator[tuple[str, bytes | int]]:
+        """Statements that remove something; their parameters are a bound and a count."""
+        marks = self._marks
+        for at_home, table in _OUTCOMES.items():
+            oldest_kept = (marks.home if at_home else marks.late) + 1  # ids begin with their time
+            chosen = f"SELECT txn FROM {table} WHERE txn < ? ORDER BY txn LIMIT ?"
+            yield f"DELETE FROM {table} WHERE txn IN ({chosen})", oldest_kept.to_bytes(8, "big")
+        for layout in self._layouts.values():
+            yield layout.prune, marks.horizon
 
     # -- evaluate
     def evaluate(self, fragments: Sequence[Fragment], budget_ms: float) -> Evaluation:
@@ -178,13 +232,25 @@ class SqliteEngine(SqliteStore):
         """See Engine; in memory it sees what is not committed yet, so it belongs outside begin and commit there."""
         reader = self._reader()
         try:
+            reader.execute("BEGIN")
+            self._refuse_below_horizon(reader, fragment, ts)
             params = [*fragment.params, ts] if fragment.tables else fragment.params
             rows = reader.run(fragment.snapshot_sql, params, NOTHING)
         except BROKEN as error:
             raise ReplicaStopped(f"SQLite failed in a read: {error}") from error
         except FAULTS as error:
             raise StoreError.of(self._told(error, fragment.statement)) from error
+        finally:
+            if reader.db.in_transaction:
+                reader.execute("COMMIT")
         return ShardRows(rows, len(rows))
+
+    def _refuse_below_horizon(self, reader: SqliteConnection, fragment: Fragment, ts: int) -> None:
+        """In the read's own local transaction, so that no pruning comes between."""
+        ((horizon,),) = reader.execute("SELECT horizon FROM engine_marks")
+        if fragment.tables and ts < horizon:
+            words = f"the snapshot at {ts} is too old: history is kept from {horizon} on; read at a later time"
+            raise SnapshotTooOld(words, statement=fragment.statement)
 
     def _told(self, error: Exception, statement: int) -> ErrorInfo:
         return describe(error, self._by_name, statement)

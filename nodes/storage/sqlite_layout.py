@@ -33,8 +33,8 @@ def literal(value: Any) -> str:
 class Layout:
     """One table's physical side. `constraints` maps a physical constraint name to (kind, name as the user knows it)."""
 
-    __slots__ = ("archive", "constraints", "create", "create_history", "find", "insert", "key_of", "remove", "replace",
-                 "table")  # fmt: skip
+    __slots__ = ("archive", "constraints", "create", "create_history", "find", "insert", "key_of", "prune", "remove",
+                 "replace", "table")  # fmt: skip
 
     def __init__(self, table: TableDef) -> None:
         self.table = table
@@ -45,7 +45,8 @@ class Layout:
 
     def _build_statements(self) -> None:
         """Parameters: archive (commit_ts, *key, old_ts); remove (*key, old_ts); find (*key); replace (*row, commit_ts,
-        old_ts), by the row's own key; insert (*row, commit_ts), which inserts nothing if history reaches past it."""
+        old_ts), by the row's own key; insert (*row, commit_ts), which inserts nothing if history reaches past it; prune
+        (horizon, most rows)."""
         table, width = self.table, len(self.table.columns)
         current, history = quote(table.physical), quote(f"{table.physical}__history")
         names = [quote(column.name) for column in table.columns]
@@ -53,6 +54,9 @@ class Layout:
         by_key = " AND ".join(f"{key} = ?" for key in keys)
         own_key = " AND ".join(f"{names[at]} = ?{at + 1}" for at in table.primary_key)
         values = [f"{name} = ?{at + 1}" for at, name in enumerate(names) if at not in table.primary_key]
+        version = ", ".join([*keys, "_ts"])
+        ended = f"SELECT {version} FROM {history} WHERE _end <= ? ORDER BY _end LIMIT ?"
+        self.prune = f"DELETE FROM {history} WHERE ({version}) IN ({ended})"
         self.find = f"SELECT _ts FROM {current} WHERE {by_key}"
         self.archive = f"INSERT INTO {history} SELECT *, ? FROM {current} WHERE {by_key} AND _ts = ?"
         self.remove = f"DELETE FROM {current} WHERE {by_key} AND _ts = ?"
@@ -81,7 +85,9 @@ class Layout:
         table = self.table
         parts = [_column_ddl(column, at in table.primary_key) for at, column in enumerate(table.columns)]
         parts += ["_ts INTEGER NOT NULL", "_end INTEGER NOT NULL", f"PRIMARY KEY ({self._key_names()}, _ts)"]
-        return f"CREATE TABLE {quote(table.physical + '__history')} ({', '.join(parts)}) STRICT, WITHOUT ROWID"
+        history = quote(f"{table.physical}__history")
+        ends = f"CREATE INDEX {quote(table.physical + '__ends')} ON {history} (_end)"
+        return f"CREATE TABLE {history} ({', '.join(parts)}) STRICT, WITHOUT ROWID; {ends}"
 
     def _constraint(self, kind: str, name: str, expression: str) -> str:
         physical = f"{self.table.physical}/{len(self.constraints)}"

@@ -128,6 +128,10 @@ def draw_constants(rng: random.Random) -> Constants:
         kept_entries=rng.choice((1, 5, 20)),
         journal_segments=rng.choice((1, 3)),
         segment_bytes=rng.choice((2_000, 20_000)),
+        watermark_every_ms=rng.choice((300, 3_000)),
+        txn_age_max_ms=12_000,
+        outcomes_kept_ms=rng.choice((12_000, 30_000)),
+        history_kept_ms=10_000,
     )
 
 

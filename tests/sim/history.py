@@ -13,7 +13,7 @@ from typing import Any
 
 from nodes import ids
 from nodes.errors import DID_NOT_HAPPEN, UNKNOWN, StoreError
-from nodes.requests import ABORTED, COMMITTED, Fate, Reply
+from nodes.requests import ABORTED, COMMITTED, EXPIRED, Fate, Reply
 from nodes.storage.sqlite import SqliteEngine
 from tests.sim.operations import Bank, Operation, Results
 from tests.sim.truth import ShardTruth, Truth, demand
@@ -48,6 +48,10 @@ def check_fate(truth: Truth, txn: bytes, fate: Fate) -> None:
         demand(right, "3 one decision", f"{txn.hex()} is said to be committed, the log says otherwise")
     elif fate.state == ABORTED:
         demand(txn not in truth.committed, "3 one decision", f"{txn.hex()} is said to be aborted, and is committed")
+    elif fate.state == EXPIRED:
+        home = truth.shards.get(ids.home_of(txn))
+        right = home is not None and ids.time_of(txn) <= home.marks.home
+        demand(right, "3 one decision", f"{txn.hex()} is said to be expired, and nothing has passed it")
 
 
 def check_ends(truth: Truth) -> None:
@@ -118,10 +122,14 @@ def check_engine(shard: ShardTruth, engine: SqliteEngine, name: str) -> None:
         demand(current == expected, "7 engines", f"{name}: rows of {table.name} are not what the log says")
         history = list(execute(f'SELECT * FROM "{table.physical}__history" ORDER BY _ts'))
         by_key: dict[tuple[Any, ...], list[tuple[int, int, Any]]] = {}
+        horizon = engine.marks.horizon
+        demand(horizon <= shard.marks.horizon, "10 history", f"{name}: its horizon is not the log's")
         for row in history:
+            if row[width + 1] <= horizon:
+                continue  # it may go at any time
             key = tuple(row[i] for i in key_at)
             by_key.setdefault(key, []).append((row[width], row[width + 1], list(row[:width])))
         for (table_id, key), versions in shard.rows.items():
             if table_id == table.id:
-                told = [(ts, end, row) for (ts, _, row), (end, _, _) in pairwise(versions) if row]
+                told = [(ts, end, row) for (ts, _, row), (end, _, _) in pairwise(versions) if row and end > horizon]
                 demand(by_key.get(key, []) == told, "10 history", f"{name}: history of {key} in {table.name}")

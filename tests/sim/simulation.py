@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from nodes import ids
 from nodes.core.txn import participant
 from nodes.errors import StoreError
-from nodes.requests import ABORTED, COMMITTED, Fate, Reply
+from nodes.requests import ABORTED, COMMITTED, EXPIRED, Fate, Reply
 from nodes.runtime.driver import Driver
 from nodes.storage.sqlite import SqliteEngine
 from tests.sim import history
@@ -164,7 +164,7 @@ class Simulation:
 
     def _remember_fate(self, txn: bytes, fate: Fate, fence: bool) -> None:
         self.fates.append((txn, fate))
-        done = fate.state in (COMMITTED, ABORTED)
+        done = fate.state in (COMMITTED, ABORTED, EXPIRED)
         demand(done or not fence, "3 one decision", f"{txn.hex()} was fenced and is {fate.state}")
         history.check_fate(self.truth, txn, fate)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from nodes import ids
+from nodes.core.engine import Marks
 from nodes.core.locks import CONFLICT, IX, JOIN, X
 from nodes.core.replicated_log import Entry
 from nodes.core.txn.messages import (
@@ -16,6 +17,7 @@ from nodes.core.txn.messages import (
     CommitTxn,
     DecideTxn,
     EndTxn,
+    MoveMarks,
     PrepareTxn,
     Reserve,
     decode_coordinator_entry,
@@ -51,6 +53,7 @@ class ShardTruth:
         self.outcomes: dict[bytes, tuple[bool, int]] = {}
         self.tables: dict[int, TableDef] = {}
         self.rows: dict[tuple[int, tuple[Any, ...]], list[Version]] = {}
+        self.marks = Marks()
 
     def read(self, data: bytes) -> None:
         entry = decode_shard_entry(data)
@@ -60,17 +63,32 @@ class ShardTruth:
             self._commit(entry)
         elif isinstance(entry, EndTxn):
             self._end(entry)
+        elif isinstance(entry, MoveMarks):
+            self._move(entry)
         elif isinstance(entry, AbortTxn) and entry.txn not in self.outcomes and entry.txn not in self.prepared:
             self.outcomes[entry.txn] = (False, 0)
 
+    def _move(self, entry: MoveMarks) -> None:
+        """Outcomes stay known here: this remembers what the shards forget."""
+        old = self.marks
+        new = Marks(max(old.late, entry.late), max(old.home, entry.home), max(old.horizon, entry.horizon))
+        demand(new.home <= new.late, "forgetting", f"{self.group} forgets as a home what it would still take: {new}")
+        for txn in self.prepared:
+            demand(ids.time_of(txn) > new.late, "forgetting", f"{self.group} passes {txn.hex()}, which is prepared")
+        self.marks = new
+
+    def _is_late(self, txn: bytes) -> bool:
+        """It takes no effect: a record of it may be gone. (Here it is not, so what did take effect is found out.)"""
+        return ids.time_of(txn) <= self.marks.late
+
     def _prepare(self, entry: PrepareTxn) -> None:
-        if entry.txn in self.prepared or entry.txn in self.outcomes:
+        if entry.txn in self.prepared or entry.txn in self.outcomes or self._is_late(entry.txn):
             return
         self._check_locks(entry)
         self.prepared[entry.txn] = entry
 
     def _commit(self, entry: CommitTxn) -> None:
-        if entry.txn in self.outcomes:
+        if entry.txn in self.outcomes or self._is_late(entry.txn):
             return
         demand(
             ids.home_of(entry.txn) == self.group, "3 one decision", f"{self.group} is not the home of what it commits"

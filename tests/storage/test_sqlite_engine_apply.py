@@ -128,12 +128,12 @@ def test_a_rollback_restores_rows_records_slot_and_tables(engine: SqliteEngine) 
     engine.create_table(NOTES)
     engine.install([Image(2, [1], 10, None), Image(3, None, 0, [1])], 20)
     engine.put_prepared(b"p", b"1")
-    engine.put_outcome(b"o", b"1")
+    engine.put_outcome(b"o", b"1", False)
     engine.advance(3, 1)
     assert engine.table(3) == NOTES
     engine.rollback()
     assert (engine.applied, engine.table(3), engine.tables()) == (2, None, [ACCOUNTS])
-    assert (list(engine.prepared()), engine.outcome(b"o")) == ([], None)
+    assert (list(engine.prepared()), engine.outcome(b"o", False)) == ([], None)
     assert rows_now(engine) == [[1, 100, None, 10], [2, 200, None, 10]]
     engine.begin()
     engine.create_table(NOTES)
@@ -153,13 +153,13 @@ def test_records_are_kept_replaced_and_dropped(engine: SqliteEngine) -> None:
     engine.begin()
     for txn, record in ((b"\x02", b"b"), (b"\x01", b"a"), (b"\x02", b"c")):
         engine.put_prepared(txn, record)
-        engine.put_outcome(txn, record)
+        engine.put_outcome(txn, record, False)
     assert list(engine.prepared()) == [(b"\x01", b"a"), (b"\x02", b"c")]
     engine.drop_prepared(b"\x01")
     engine.drop_prepared(b"\x09")
     engine.commit()
     assert list(engine.prepared()) == [(b"\x02", b"c")]
-    assert [engine.outcome(txn) for txn in (b"\x01", b"\x02", b"\x03")] == [b"a", b"c", None]
+    assert [engine.outcome(txn, False) for txn in (b"\x01", b"\x02", b"\x03")] == [b"a", b"c", None]
 
 
 # -- snapshots
@@ -215,12 +215,12 @@ def test_a_file_opened_again_holds_everything(tmp_path: Path) -> None:
     engine = opened(SqliteEngine(tmp_path / "s1.db"), (1, 100))
     engine.begin()
     engine.put_prepared(b"p", b"1")
-    engine.put_outcome(b"o", b"2")
+    engine.put_outcome(b"o", b"2", False)
     engine.commit()
     engine.close()
     engine = SqliteEngine(tmp_path / "s1.db")
     assert (engine.applied, engine.tables(), list(engine.prepared())) == (2, [ACCOUNTS], [(b"p", b"1")])
-    assert (engine.outcome(b"o"), rows_now(engine)) == (b"2", [[1, 100, None, 10]])
+    assert (engine.outcome(b"o", False), rows_now(engine)) == (b"2", [[1, 100, None, 10]])
     engine.close()
 
 
@@ -270,7 +270,7 @@ from tests.storage.test_sqlite_engine_apply import apply_slots
 engine = opened(SqliteEngine(pathlib.Path(sys.argv[1])), (1, 2))
 apply_slots(engine)
 engine.begin()
-engine.put_outcome(b"never", b"committed")
+engine.put_outcome(b"never", b"committed", False)
 os._exit(9)
 """
 
@@ -297,7 +297,7 @@ def test_after_a_crash_that_lost_the_last_commits_a_prefix_is_left_and_is_replay
         )
         assert rows_now(engine)[1:] == expected
         assert rows_now(engine)[0][1] == engine.applied
-        assert engine.outcome(b"never") is None
+        assert engine.outcome(b"never", False) is None
         apply_slots(engine)
         assert (rows_now(engine), history(engine)) == (rows_now(whole_engine), history(whole_engine))
         engine.close()

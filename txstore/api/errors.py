@@ -40,6 +40,7 @@ TABLE = {
     "constraint": Row(409, "A constraint was violated"),
     "expectation_failed": Row(409, "Another number of rows than expected"),
     "aborted": Row(409, "The transaction is aborted for good"),
+    "snapshot_too_old": Row(409, "The snapshot is too old"),
     "too_large": Row(413, "Too large"),
     "unsupported_media_type": Row(415, "The body must be application/json"),
     "internal": Row(500, "A fault of the server"),

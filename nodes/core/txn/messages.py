@@ -30,7 +30,7 @@ from nodes.sql.schema import Fragment, Image, ShardRows, TableDef
 COMMIT, PREPARE = 1, 2
 
 # Why a Refused was sent. Only NOT_LEADER leaves open whether another copy of the Execute runs elsewhere.
-NOT_LEADER, WOUNDED, TIMED_OUT, STALE, FAILED, ENDED, BUSY = range(1, 8)
+NOT_LEADER, WOUNDED, TIMED_OUT, STALE, FAILED, ENDED, BUSY, TOO_LATE = range(1, 9)
 
 
 class Execute(msgspec.Struct, array_like=True, tag=1):
@@ -67,6 +67,7 @@ class Refused(msgspec.Struct, array_like=True, tag=4):
     """The Execute came to nothing at this shard; for all causes but NOT_LEADER it never will at its own home.
 
     `leader` is a hint (0: none). `version` is the shard's catalog version for STALE. `winner` is the id it lost to.
+    `seen_ts`, for TOO_LATE, is a value of the oracle: a new id is to be dated by that, or later.
     """
 
     txn: bytes
@@ -78,6 +79,7 @@ class Refused(msgspec.Struct, array_like=True, tag=4):
     winner: bytes = b""
     table: int = 0
     waited_ms: int = 0
+    seen_ts: int = 0
 
 
 class Decide(msgspec.Struct, array_like=True, tag=5):
@@ -263,6 +265,14 @@ class AbortTxn(msgspec.Struct, array_like=True, tag=43):
     reason: str
 
 
+class MoveMarks(msgspec.Struct, array_like=True, tag=47):
+    """What lies at or below these oracle timestamps is forgotten from here on (nodes/core/engine.py, Marks)."""
+
+    late: int
+    home: int
+    horizon: int
+
+
 # -- entries of coordinator logs
 
 
@@ -288,7 +298,7 @@ class Reserve(msgspec.Struct, array_like=True, tag=46):
     until: int
 
 
-ShardEntry = PrepareTxn | CommitTxn | EndTxn | AbortTxn
+ShardEntry = PrepareTxn | CommitTxn | EndTxn | AbortTxn | MoveMarks
 CoordinatorEntry = DecideTxn | DoneTxns | Reserve
 Message = (
     Execute | Voted | Finished | Refused | Decide | Decided | Outcome | Acknowledge | InDoubt | Deciding | Wound

@@ -26,6 +26,7 @@ from nodes.core.txn.messages import (
     NOT_LEADER,
     STALE,
     TIMED_OUT,
+    TOO_LATE,
     WOUNDED,
     AbortTxn,
     CommitTxn,
@@ -73,6 +74,10 @@ class Participant:
 
     def on_execute(self, message: Execute) -> None:
         if message.txn in self.active or self._answer_from_record(message):
+            return
+        if self.state.is_late(message.txn):
+            seen_ts = max(self.seen, self.state.engine.marks.late + 1)  # the oracle has given at least that much
+            self._send(message.gateway, Refused(message.txn, self.host.group, TOO_LATE, seen_ts=seen_ts))
             return
         is_busy = len(self.active) >= MAX_ACTIVE or self.host.is_full
         if is_busy and message.finish != COMMIT:

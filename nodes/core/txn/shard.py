@@ -13,6 +13,7 @@ from nodes import ids
 from nodes.core.engine import Engine
 from nodes.core.host import GATEWAY, Host
 from nodes.core.replicated_log import Entry
+from nodes.core.txn.forgetting import ROWS_A_TICK, Forgetting
 from nodes.core.txn.messages import (
     NOT_LEADER,
     AbortTxn,
@@ -37,7 +38,7 @@ from nodes.core.txn.participant import Participant
 from nodes.core.txn.recovery import Doubts
 from nodes.core.txn.shard_state import ShardState
 from nodes.core.txn.snapshots import Snapshots
-from nodes.requests import ABORTED, ACTIVE, COMMITTED, UNDECIDED
+from nodes.requests import ABORTED, ACTIVE, COMMITTED, EXPIRED, UNDECIDED
 
 
 class Leadership:
@@ -47,6 +48,7 @@ class Leadership:
         self.participant = Participant(state, host)
         self.snapshots = Snapshots(self.participant, host)
         self.doubts = Doubts(state, host)
+        self.forgetting = Forgetting(state, self.participant, host)
         self.ending: set[bytes] = set()
         self.fences: dict[bytes, list[AskFate]] = {}
 
@@ -85,6 +87,7 @@ class Shard:
         assert leading is not None, "only a leader stops leading"
         leading.participant.unlead()
         leading.snapshots.unlead()
+        leading.forgetting.end()
 
     def receive(self, sender: int, message: Any) -> None:
         if self.leading is None:
@@ -99,6 +102,8 @@ class Shard:
             self.leading.participant.tick()
             self.leading.snapshots.tick()
             self.leading.doubts.tick()
+            self.leading.forgetting.tick()
+        self.state.forget(ROWS_A_TICK)
 
     def _refuse(self, sender: int, message: Any) -> None:
         """Not the leader: whoever asked hears it, and whom to try."""
@@ -129,7 +134,7 @@ class Shard:
         elif isinstance(entry, AbortTxn):
             leading.participant.on_aborted(entry)
             self._answer_fences(leading, entry.txn)
-        if not isinstance(entry, PrepareTxn):
+        if isinstance(entry, EndTxn | CommitTxn | AbortTxn):
             leading.snapshots.on_ended(entry.txn)
 
     def _on_end_applied(self, leading: Leadership, entry: EndTxn) -> None:
@@ -152,7 +157,10 @@ class Shard:
         if outcome is not None:
             if message.commit and outcome.commit:
                 self._acknowledge(txn)
-        elif not message.commit:
+        elif message.commit:
+            if self.state.is_expired(txn):  # it was resolved here, or the mark had not passed it
+                self._acknowledge(txn)
+        else:
             leading.participant.on_abort_told(txn)
             leading.participant.after_apply()
 
@@ -170,7 +178,7 @@ class Shard:
         def then(confirmed: bool) -> None:
             if not confirmed or self.leading is not leading:
                 self._refuse(message.gateway, message)
-            elif message.fence and self.state.outcome(message.txn) is None:
+            elif message.fence and self.state.outcome(message.txn) is None and not self.state.is_expired(message.txn):
                 leading.fences.setdefault(message.txn, []).append(message)
                 self.host.propose(encode(AbortTxn(message.txn, "fenced")))
             else:
@@ -185,7 +193,8 @@ class Shard:
     def _tell_fate(self, leading: Leadership, message: AskFate) -> None:
         outcome = self.state.outcome(message.txn)
         if outcome is None:
-            state = ACTIVE if message.txn in leading.participant.active else UNDECIDED
+            is_active = message.txn in leading.participant.active
+            state = ACTIVE if is_active else EXPIRED if self.state.is_expired(message.txn) else UNDECIDED
             answer = FateKnown(message.number, message.txn, state, 0, "")
         else:
             state = COMMITTED if outcome.commit else ABORTED

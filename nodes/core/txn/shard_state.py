@@ -2,19 +2,22 @@
 
 *Invariants*: the first of CommitTxn, PrepareTxn and AbortTxn for an id counts, later ones are answered from it; a
 prepared id ends once; every entry moves the engine's applied slot by one, in the local transaction that holds its
-rows. An entry that cannot be applied stops the replica (`ReplicaStopped`).
-
-*Left out*: forgetting (outcomes are kept for ever until the watermark comes: it belongs in `apply`, as an entry).
+rows. An entry that cannot be applied stops the replica (`ReplicaStopped`). What the marks have passed and is unknown
+takes no effect.
 """
 
 from __future__ import annotations
 
-from nodes.core.engine import Engine
+import msgspec
+
+from nodes import ids
+from nodes.core.engine import Engine, Marks
 from nodes.core.replicated_log import Entry
 from nodes.core.txn.messages import (
     AbortTxn,
     CommitTxn,
     EndTxn,
+    MoveMarks,
     OutcomeRecord,
     PrepareTxn,
     ShardEntry,
@@ -33,7 +36,13 @@ class ShardState:
         self.group = group
         self.engine = engine
         self.prepared: dict[bytes, PrepareTxn] = {txn: decode_prepared(record) for txn, record in engine.prepared()}
-        self.largest_ts = 0
+        self.has_to_forget = True
+        self._newest_ts = 0
+
+    @property
+    def largest_ts(self) -> int:
+        """The largest commit_ts applied."""
+        return self.engine.marks.largest_ts
 
     def apply(self, entries: list[Entry]) -> list[ShardEntry]:
         """All entries in one local transaction; returns those that were new, decoded, in order."""
@@ -43,14 +52,12 @@ class ShardState:
         engine.begin()
         try:
             for entry in entries:
-                if entry.slot <= engine.applied:
-                    self._skim(entry)
-                    continue
                 if entry.data:
                     decoded = decode_shard_entry(entry.data)
                     self._apply_one(decoded)
                     fresh.append(decoded)
                 engine.advance(entry.slot, entry.epoch)
+            self._note_newest()
         except BaseException:
             engine.rollback()
             self.prepared = prepared
@@ -58,8 +65,25 @@ class ShardState:
         engine.commit()
         return fresh
 
+    def is_home_of(self, txn: bytes) -> bool:
+        return ids.home_of(txn) == self.group
+
+    def is_late(self, txn: bytes) -> bool:
+        """Is an id that is unknown here to be refused?"""
+        return ids.time_of(txn) <= self.engine.marks.late
+
+    def is_expired(self, txn: bytes) -> bool:
+        """May a record of this id have been here, and be gone?"""
+        marks = self.engine.marks
+        return ids.time_of(txn) <= (marks.home if self.is_home_of(txn) else marks.late)
+
+    def forget(self, rows: int) -> None:
+        """Remove some of what the marks have passed."""
+        if self.has_to_forget:
+            self.has_to_forget = self.engine.forget(rows)
+
     def outcome(self, txn: bytes) -> OutcomeRecord | None:
-        record = self.engine.outcome(txn)
+        record = self.engine.outcome(txn, self.is_home_of(txn))
         return None if record is None else decode_outcome(record)
 
     def _apply_one(self, entry: ShardEntry) -> None:
@@ -69,11 +93,13 @@ class ShardState:
             self._on_end(entry)
         elif isinstance(entry, CommitTxn):
             self._on_commit(entry)
-        else:
+        elif isinstance(entry, AbortTxn):
             self._on_abort(entry)
+        else:
+            self._on_move(entry)
 
     def _on_prepare(self, entry: PrepareTxn) -> None:
-        if entry.txn in self.prepared or self.engine.outcome(entry.txn) is not None:
+        if entry.txn in self.prepared or self._is_ended(entry.txn) or self.is_late(entry.txn):
             return
         self.prepared[entry.txn] = entry
         self.engine.put_prepared(entry.txn, encode(entry))
@@ -90,6 +116,8 @@ class ShardState:
 
     def _end_unprepared(self, entry: EndTxn) -> None:
         known = self.outcome(entry.txn)
+        if known is None and self.is_expired(entry.txn):
+            return
         if known is None and entry.commit:
             raise ReplicaStopped(f"{self.group}: commit of {entry.txn.hex()}, which was never prepared here")
         if known is None:
@@ -98,31 +126,44 @@ class ShardState:
             raise ReplicaStopped(f"{self.group}: {entry.txn.hex()} ended twice, differently")
 
     def _on_commit(self, entry: CommitTxn) -> None:
-        if self.engine.outcome(entry.txn) is not None:
+        if self._is_ended(entry.txn) or self.is_late(entry.txn):
             return
         if entry.txn in self.prepared:
             raise ReplicaStopped(f"{self.group}: one-shard commit of {entry.txn.hex()}, which is prepared")
         self._remember(entry.txn, OutcomeRecord(True, entry.commit_ts, "", entry.rows))
         if entry.images:
             self.engine.install(entry.images, entry.commit_ts)
-        self.largest_ts = max(self.largest_ts, entry.commit_ts)
+        self._newest_ts = max(self._newest_ts, entry.commit_ts)
 
     def _on_abort(self, entry: AbortTxn) -> None:
-        if self.engine.outcome(entry.txn) is None and entry.txn not in self.prepared:
+        if not self._is_ended(entry.txn) and entry.txn not in self.prepared and not self.is_expired(entry.txn):
             self._remember(entry.txn, OutcomeRecord(False, 0, entry.reason))
+
+    def _on_move(self, entry: MoveMarks) -> None:
+        marks = self.engine.marks
+        late, home, horizon = (
+            max(marks.late, entry.late),
+            max(marks.home, entry.home),
+            max(marks.horizon, entry.horizon),
+        )
+        self.engine.set_marks(Marks(late, home, horizon, marks.largest_ts))
+        self.has_to_forget = True
+
+    def _is_ended(self, txn: bytes) -> bool:
+        return self.engine.outcome(txn, self.is_home_of(txn)) is not None
+
+    def _note_newest(self) -> None:
+        """Once for all entries of a turn."""
+        marks = self.engine.marks
+        if self._newest_ts > marks.largest_ts:
+            self.engine.set_marks(msgspec.structs.replace(marks, largest_ts=self._newest_ts))
 
     def _install(self, prepared: PrepareTxn, commit_ts: int) -> None:
         if prepared.create is not None:
             self.engine.create_table(prepared.create)
         if prepared.images:
             self.engine.install(prepared.images, commit_ts)
-        self.largest_ts = max(self.largest_ts, commit_ts)
+        self._newest_ts = max(self._newest_ts, commit_ts)
 
     def _remember(self, txn: bytes, outcome: OutcomeRecord) -> None:
-        self.engine.put_outcome(txn, encode(outcome))
-
-    def _skim(self, entry: Entry) -> None:
-        """An entry that the engine already holds, delivered again after a restart."""
-        if entry.data:
-            decoded = decode_shard_entry(entry.data)
-            self.largest_ts = max(self.largest_ts, getattr(decoded, "commit_ts", 0))
+        self.engine.put_outcome(txn, encode(outcome), self.is_home_of(txn))
