@@ -1,7 +1,9 @@
 """What goes wrong, by profile: crashes, pauses, partitions, weather, clocks. One rng, so a seed is a schedule.
 
-Two profiles aim: "stale" leaves a shard's leader behind that still believes in itself, and asks it; "turnover" changes
-leaders faster than their logs settle. Both cut off one group's log traffic only, so gateways still reach everybody.
+Four profiles aim: "stale" leaves a shard's leader behind that still believes in itself, and asks it; "turnover"
+changes leaders faster than their logs settle; both cut off one group's log traffic only, so gateways still reach
+everybody. "laggard" leaves one node behind for longer than logs are kept; "late" has copies of messages arrive when
+what they are about is forgotten.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import random
 from collections.abc import Callable
 
 from nodes import ids
+from nodes.runtime.router import place
 from tests.sim.cluster import NODES, Cluster
 from tests.sim.operations import ACCOUNTS, shard_of
 from tests.sim.timeline import SECOND
@@ -26,10 +29,12 @@ PROFILES: dict[str, dict[str, float]] = {
         "isolate_leader": 1, "cut": 0.6, "cut_one_way": 0.8, "heal": 2, "weather": 1.5, "victims": 2, "clock": 0.7,
     },
     "stale": {"stale": 6, "heal": 1, "none": 1},
+    "laggard": {"leave_behind": 4, "crash_leader": 1, "crash_in_log": 1, "slow_disk": 1, "weather": 1},
+    "late": {"echoes": 3, "crash": 1, "pause_leader": 1, "heal": 1},
     "turnover": {"unseat": 5, "rivals": 3, "crash_in_log": 1, "crash_leader": 1, "heal": 1},
 }  # fmt: skip
 # Seeds with this remainder by 8 have this profile; the others draw theirs.
-REGULAR = {3: "stale", 6: "turnover"}
+REGULAR = {1: "laggard", 3: "stale", 5: "late", 6: "turnover"}
 DRAWN = ("mixed", "mixed", "mixed", "network", "crash", "pause", "partition", "calm")
 MESSAGES = (
     "Execute", "Voted", "Finished", "Refused", "Decide", "Decided", "Outcome", "Acknowledge", "InDoubt", "Deciding",
@@ -193,6 +198,26 @@ class Faults:
             for other in others:
                 self._later(0, 0.02, lambda other=other: self._lose_in(group, other, leader))  # type: ignore[misc]
         self._later(seconds, seconds, lambda: weather.cut_logs.difference_update(cut))
+
+    def leave_behind(self) -> None:
+        """One node is down, or its replicas hear nothing, while the others are busy."""
+        number = self._any()
+        seconds = self.rng.uniform(1.5, 5)
+        others = [node for node in NODES if node != number]
+        if self.rng.random() < 0.5:
+            self.cluster.crash(number)
+            self._later(seconds, seconds, lambda: self.cluster.start(number))
+        else:
+            codes = [ids.group_code(group) for group in place(len(NODES), self.cluster.founding.shards, len(NODES))]
+            cut = [(other, number, code) for other in others for code in codes]
+            self.cluster.weather.cut_logs.update(cut)
+            self._later(seconds, seconds, lambda: self.cluster.weather.cut_logs.difference_update(cut))
+        for _ in range(self.rng.randint(10, 40)):
+            self._later(0, seconds, lambda: self._ask(self.rng.choice(others), []))
+
+    def echoes(self) -> None:
+        """Copies of what is said now come again much later."""
+        self.cluster.weather.echo = self.rng.choice((0.0, 0.05, 0.2))
 
     def stale(self) -> None:
         """A shard's leader is left behind; its own node's clients read there what others change elsewhere."""

@@ -29,6 +29,7 @@ class Weather:
     repeat: float = 0.0
     slow: float = 0.0
     slow_disk: float = 0.0
+    echo: float = 0.0  # of what is sent, so much comes once more, when it is nearly or quite forgotten
     victims: tuple[str, ...] = ()
     crash_at: dict[str, float] = field(default_factory=dict)
     down_for: float = 2.5  # at most so many seconds is down who crashes at a message
@@ -36,7 +37,7 @@ class Weather:
     cut_logs: set[tuple[int, int, int]] = field(default_factory=set)
 
     def clear(self) -> None:
-        self.lose = self.repeat = self.slow = self.slow_disk = 0.0
+        self.lose = self.repeat = self.slow = self.slow_disk = self.echo = 0.0
         self.victims = ()
         self.crash_at = {}
         self.down_for = 2.5
@@ -81,11 +82,14 @@ class SimNetwork:
         return left
 
     def _post(self, peer: int, items: list[tuple[int, Any]], lose: float, repeat: float, slow: float) -> None:
-        rng, sender = self._rng, self._life.node.number
+        rng, sender, weather = self._rng, self._life.node.number, self._cluster.weather
         data = peers.encode(items)
         self._cluster.note(b"send", sender, data)
         if lose and rng.random() < lose:
             return
+        if weather.echo and rng.random() < weather.echo:
+            later = rng.randint(9 * SECOND, 30 * SECOND)
+            self._cluster.timeline.at(later, lambda: self._cluster.deliver(sender, peer, data))
         copies = 1
         while repeat and copies < 4 and rng.random() < repeat:
             copies += 1

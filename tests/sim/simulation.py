@@ -69,11 +69,20 @@ class Simulation:
         self._run(10 * SECOND)
         faults.stop()
         self._demand_progress()
+        if self.profile == "late":
+            self._linger()
         self._check_history()
 
     def _run(self, duration: int) -> None:
         self.cluster.run(duration)
         self.watch.look(self.cluster.drivers())
+
+    def _linger(self) -> None:
+        """A little traffic, so that the shards forget, while late copies of what is forgotten come in."""
+        for _ in range(15):
+            for account in range(ACCOUNTS):
+                self._until_committed([("add", [account, 1])])
+            self._run(2 * SECOND)
 
     # -- traffic
 
