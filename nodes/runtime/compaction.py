@@ -57,26 +57,30 @@ class Compaction:
         if self.driver.journal.segment != self._seen_segment:
             self._note_boundary()
         self._choose_segments()
-        for group in self.driver.groups.values():
-            if not group.stopped:
-                self._look_at(group)
+        self._look()
 
     # -- logs
 
-    def _look_at(self, group: Group) -> None:
+    def _look(self) -> None:
+        """Compact what can be compacted, and make the store durable that has waited longest for it."""
+        waiting = [group for group in self.driver.groups.values() if not group.stopped and not self._compacts(group)]
+        if waiting and not self._is_syncing:
+            self._sync(min(waiting, key=lambda group: group.sync_begun_at))
+
+    def _compacts(self, group: Group) -> bool:
+        """False: its log should let go of what its store does not hold durably yet."""
         held = group.applied_slot - group.log.first_slot + 1
         kept = self._kept(group, held)
         if kept is None:
-            return
+            return True
         slot = min(group.applied_slot - kept, self._slowest(group, held))
         if slot < group.log.first_slot:
-            return
+            return True
         if group.synced_slot >= slot:
             group.log.compact(slot)
             group.grown_bytes = 0
             self.driver.wake()
-        elif not self._is_syncing:
-            self._sync(group)
+        return group.synced_slot >= slot
 
     def _kept(self, group: Group, held: int) -> int | None:
         """How many applied entries the log should keep; None: it is fine as it is."""
@@ -99,6 +103,7 @@ class Compaction:
 
     def _sync(self, group: Group) -> None:
         self._is_syncing = True
+        group.sync_begun_at = self.driver.now
         store = group.store
 
         def synced(slot: int | None, error: BaseException | None) -> None:
@@ -107,8 +112,8 @@ class Compaction:
                 self.driver.log.error("the store of %s could not be made durable: %s", group.group, error)
             elif store is group.store and not group.stopped:
                 group.synced_slot = max(group.synced_slot, slot or 0)
-                if slot:
-                    self._look_at(group)
+            if slot:
+                self._look()
 
         self.driver.read(store.sync, synced)
 

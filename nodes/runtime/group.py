@@ -46,6 +46,7 @@ class Group:
         self.node = driver.node
         self.served_epoch = 0
         self.applied_slot = self.synced_slot = store.applied
+        self.sync_begun_at = 0  # the tick of the last sync of the store
         self.applied_at = 0  # the tick of the last entries
         self.grown_bytes = 0  # of entries applied since the log was compacted
         self.stopped = ""

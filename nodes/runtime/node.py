@@ -257,6 +257,8 @@ class Node:
                 "fdatasync": self._journal.syncs,
                 "durable": self._journal.durable,
                 "free_bytes": self._journal.free_bytes(),
+                "segment": self._journal.segment,
+                "released": self.driver.compaction.released if self.driver else 0,
             },
         }
 

@@ -4,11 +4,13 @@
      "nodes": [{"node": 1, "name": "n1", "address": "127.0.0.1:7101", "up": true, "error": ""}],
      "groups": [{"group": "s1", "kind": "shard", "leader": 2, "epoch": 7, "members": [2, 3, 1],
                  "replicas": [{"node": 2, "role": "leader", "applied_slot": 10, "last_slot": 10, "lag": 0,
-                               "stopped": ""}]}],
+                               "first_slot": 1, "stores_taken_over": 0, "stopped": ""}]}],
      "in_doubt": {"count": 0, "oldest_ms": 0},
-     "journal": {"fdatasync": 31, "durable": 31, "free_bytes": 123},
+     "journal": {"fdatasync": 31, "durable": 31, "free_bytes": 123, "segment": 5, "released": 3},
      "requests": {"live": 0}}
 
+`first_slot` is the first entry that the log still holds; `stores_taken_over` counts copies that other replicas sent
+because the log could not help any more; journal segments up to `released` are gone, or go with the next one.
 `leader` is one that serves (its own first entry is applied), else None; `lag` counts entries behind the leader's
 chosen ones; `oldest_ms` is the age of the oldest transaction in doubt at any leader that serves.
 """
@@ -45,6 +47,8 @@ def _of_group(group: Group) -> Status:
         "chosen_slot": log.chosen_slot,
         "last_slot": log.last_slot,
         "lag": max(0, log.chosen_slot - group.applied_slot),
+        "first_slot": log.first_slot,
+        "stores_taken_over": group.transfer.installed,
         "stopped": group.stopped,
     }
     return {

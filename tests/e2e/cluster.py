@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,10 @@ def free_ports(count: int) -> list[int]:
 class LocalCluster:
     """`nodes` processes with `shards` user shards and `replicas` replicas a group, below `directory`.
 
-    `code`: the folder that `nodes/` is imported from; `wrapper`: a command that each node is started under (it must
-    leave the node with the process id it was given); `restart_s` None: what is dead stays dead. The directory is a home
-    as `up` makes it, so that a web server can be started on it.
+    `constants`: other than the defaults of nodes/constants.py; `code`: the folder that `nodes/` is imported from;
+    `wrapper`: a command that each node is started under (it must leave the node with the process id it was given);
+    `restart_s` None: what is dead stays dead. The directory is a home as `up` makes it, so that a web server can be
+    started on it.
     """
 
     def __init__(
@@ -66,12 +67,17 @@ class LocalCluster:
         restart_s: float | None = 1.0,
         code: Path = ROOT,
         wrapper: Sequence[str] = (),
+        constants: Mapping[str, int] | None = None,
     ) -> None:
         self.directory, self.shards, self.replicas = directory, shards, replicas
         self.restart_s, self.code, self.wrapper = restart_s, code, tuple(wrapper)
         self.numbers = list(range(1, nodes + 1))
         self.addresses = dict(zip(self.numbers, (f"{HOST}:{port}" for port in free_ports(nodes)), strict=True))
         home = Home(directory)
+        if constants:
+            directory.mkdir(parents=True, exist_ok=True)
+            home.shape_file.write_text(Shape(nodes, shards, replicas).as_toml())
+            home.constants_file.write_text("".join(f"{name} = {value}\n" for name, value in constants.items()))
         home.create(Shape(nodes, shards, replicas), self.addresses)
         self.secret = home.cluster_secret().encode()
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
