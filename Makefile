@@ -2,13 +2,14 @@
 PYTHON := .venv/bin/python
 SEEDS ?= 200
 N ?= 3
+MINUTES ?= 30
 ARGS ?=
 
 # What the tests start or look through: PostgreSQL servers as peers, strace to see what reached the disk, patch to plant
 # faults.
 TEST_PACKAGES := postgresql-15 strace patch
 
-.PHONY: help up test check sim kill bench reset fresh venv packages
+.PHONY: help up test check sim kill soak bench reset fresh venv packages
 
 help:
 	@echo "make up       start the cluster, the web server, a Celery worker and beat; Ctrl-C ends them"
@@ -16,6 +17,7 @@ help:
 	@echo "make check    linters, types, house rules"
 	@echo "make sim      the deterministic simulator (SEEDS=200)"
 	@echo "make kill     money moves while nodes are killed (N=3 rounds)"
+	@echo "make soak     full load for long: memory and disk stay flat (MINUTES=30)"
 	@echo "make bench    the benchmarks, peers included"
 	@echo "make reset    delete the home and its data, after asking"
 	@echo "make fresh    make up and make test in a new Debian root (needs root and debootstrap)"
@@ -39,6 +41,9 @@ sim: venv
 
 kill: venv
 	$(PYTHON) -m tests.e2e.kill --rounds $(N)
+
+soak: venv
+	$(PYTHON) -m tests.e2e.soak --minutes $(MINUTES)
 
 bench: packages venv
 	$(PYTHON) -m benchmarks

@@ -16,10 +16,10 @@ class Constants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outcomes_kept_ms: int = 3_600_000  # outcomes and keys at their home
     txn_age_max_ms: int = 300_000  # a transaction's id is known at each of its shards for so long
     watermark_every_ms: int = 10_000  # at least so much lies between two moves of a group's watermarks
-    compact_entries: int = 10_000  # a log that holds so many applied entries is compacted
-    compact_bytes: int = 8 << 20  # or so many bytes of them
+    compact_entries: int = 5_000  # a log that holds so many applied entries is compacted
+    compact_bytes: int = 4 << 20  # or so many bytes of them
     kept_entries: int = 1_000  # of which so many stay for replicas that are a little behind
-    segment_bytes: int = 16 << 20  # of the journal
+    segment_bytes: int = 8 << 20  # of the journal
     journal_segments: int = 4  # so many complete ones may lie there before every log is compacted to let them go
 
     def __post_init__(self) -> None:

@@ -28,6 +28,7 @@ READ_LEDGER = "SELECT id, source, target, amount FROM ledger WHERE id >= $1 AND 
 READ_ENTRY = "SELECT COUNT(*) FROM ledger WHERE id = $1"
 READ_SIZE = "SELECT COUNT(*) FROM ledger"
 READ_TOTAL = "SELECT SUM(balance), COUNT(*) FROM accounts"
+CLEAR_LEDGER = "DELETE FROM ledger"
 READ_COUNTERS = "SELECT id, value FROM counters"
 
 

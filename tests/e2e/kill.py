@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,10 +75,10 @@ class Round:
 class Conductor:
     """Runs rounds on one cluster, with its clients in two processes of their own."""
 
-    def __init__(self, directory: Path, seed: int, rate: float) -> None:
+    def __init__(self, directory: Path, seed: int, rate: float, constants: Mapping[str, int] | None = None) -> None:
         self.rng = Random(seed)
         self.stack = ExitStack()
-        self.cluster = LocalCluster(directory)
+        self.cluster = LocalCluster(directory, constants=constants)
         self.web = WebServer(self.cluster)
         context = multiprocessing.get_context("spawn")
         shards = self.cluster.shards
@@ -151,10 +151,10 @@ class Conductor:
             rested = self.board.pause(REST_S)
         if not rested:
             seen.violations.append(f"not every client had its answers after {REST_S} s")
-        self._wait_resolved(seen)
+        self.wait_resolved(seen)
         seen.in_doubt_ms, too_old = self.observer.in_doubt(begun, majority_at)
         seen.violations += too_old
-        self._judge(seen)
+        self.judge(seen)
         seen.violations += self.collector.violations + self.cluster.unexpected
         return seen
 
@@ -184,7 +184,7 @@ class Conductor:
         if seen.shards_back_s is None or seen.transfer_back_s is None:
             seen.violations.append("service was not back 20 s after the kill")
 
-    def _wait_resolved(self, seen: Round) -> None:
+    def wait_resolved(self, seen: Round) -> None:
         """Nothing may stay in doubt when all is well and all clients rest."""
         deadline = time.monotonic() + IN_DOUBT_MOST_MS / 1000
         count = -1
@@ -197,7 +197,7 @@ class Conductor:
         if count:
             seen.violations.append(f"{count} in doubt, {IN_DOUBT_MOST_MS} ms after the clients came to rest")
 
-    def _judge(self, seen: Round) -> None:
+    def judge(self, seen: Round) -> None:
         """All reads on one snapshot: accounts, each client's part of the ledger since the last round, its size."""
         self.collector.catch_up()
         seen.transfers = self.collector.transfers
