@@ -10,6 +10,7 @@
     > one / last / again / drop [n1->n2] [Type]    one: the first such; last: the newest; again: and it stays; drop: all
     > inject n1->n2 Accept ballot=3.1 chosen=0 entries=1@3.1=v1       a message from nowhere
     > hold n1 | sync n1 | crash n1 | show n1       a disk that waits; its sync; loses what was not durable
+    > store n1 | compact n1 4 | copy n1->n3        what it applied is durable; the log lets go; n3 takes over the store
 
 A ballot is number.node, an entry slot@epoch=data, a proposal ballot>entry. `->` leaves at once, `=>` with the disk.
 """
@@ -131,6 +132,22 @@ class Transcript:
 
     def do_sync(self, node: str) -> None:
         self.cluster.release_disk(number(node))
+
+    # -- the store
+    def do_store(self, node: str) -> None:
+        self.cluster.store(number(node))
+
+    def do_compact(self, node: str, slot: str) -> None:
+        self.cluster.compact(number(node), int(slot))
+
+    def do_copy(self, between: str) -> None:
+        sender, to = map(number, between.split("->"))
+        taken = self.cluster.install(to, self.cluster.copy(sender))
+        self.lines.append(f"n{to} {'takes over the store of' if taken else 'needs no store of'} n{sender}")
+
+    def do_laggards(self, node: str) -> None:
+        names = [f"n{peer}" for peer in self.cluster[number(node)].laggards()]
+        self.lines.append(f"{node} has laggards {' '.join(names)}" if names else f"{node} has no laggards")
 
     # -- asking
     def do_propose(self, node: str, *values: str) -> None:

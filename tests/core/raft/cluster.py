@@ -14,7 +14,7 @@ import msgspec
 
 from nodes.core.raft.messages import Message, Record
 from nodes.core.raft.replica import RaftReplica
-from nodes.core.replicated_log import Entry, LogEffects, Timing
+from nodes.core.replicated_log import START, Entry, LogEffects, Point, Timing
 from tests.core.raft.invariants import Disk, Invariants
 
 _message_decoder = msgspec.msgpack.Decoder(Message)
@@ -42,6 +42,7 @@ class Node:
         self.disk = Disk()
         self.unsynced: deque[Batch] = deque()
         self.delivered: list[Entry] = []
+        self.stored = 0  # so many of them are in the store, durably
         self.asked: list[int] = []  # Tokens of reads, of this life of the process.
         self.reads: list[tuple[int, bool]] = []
         self.is_up = True
@@ -60,9 +61,9 @@ class Cluster:
         self.clocks = dict.fromkeys(self.members, 0)
         self.nodes = {name: Node(name, self._build(name, [], name == eager)) for name in self.members}
 
-    def _build(self, name: int, records: list[Any], eager: bool = False) -> RaftReplica:
+    def _build(self, name: int, records: list[Any], eager: bool = False, applied: Point = START) -> RaftReplica:
         rng = random.Random(self.random.getrandbits(32))
-        return RaftReplica(name, self.members, records, rng, self.timing, eager)
+        return RaftReplica(name, self.members, records, rng, self.timing, eager, applied)
 
     # -- one thing happens
     def tick(self, name: int) -> None:
@@ -138,9 +139,26 @@ class Cluster:
 
     def restart(self, name: int) -> None:
         node = self.nodes[name]
-        node.replica = self._build(name, node.disk.records)
-        node.delivered, node.asked, node.reads, node.is_up = [], [], [], True
+        node.delivered = self.invariants.chosen[: node.stored]
+        node.replica = self._build(name, node.disk.records, applied=_point(node.delivered))
+        node.asked, node.reads, node.is_up = [], [], True
         self.invariants.on_restart(node)
+
+    # -- the store
+    def store(self, name: int) -> None:
+        """What was delivered is durable in the node's store."""
+        self.nodes[name].stored = len(self.nodes[name].delivered)
+
+    def install(self, name: int, slot: int, epoch: int) -> bool:
+        """A store up to `slot`, of the leader of `epoch`; False if the node has more, and nothing happens."""
+        node = self.nodes[name]
+        if slot <= len(node.delivered) or node.replica.leads:
+            return False
+        node.delivered, node.stored = self.invariants.chosen[:slot], slot
+        node.disk.take_over(node.delivered)
+        node.replica.install(_point(node.delivered), epoch)
+        self.invariants.on_step(node)
+        return True
 
     # -- what is asked
     def propose(self, name: int, data: bytes) -> int:
@@ -196,3 +214,7 @@ class Cluster:
         """The leader of the highest term, if one is up."""
         leaders = [node for node in self.nodes.values() if node.is_up and node.replica.leads]
         return max(leaders, key=lambda node: node.replica.epoch, default=None)
+
+
+def _point(entries: list[Entry]) -> Point:
+    return Point(len(entries), entries[-1].epoch) if entries else START

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nodes.core.raft.messages import Appended, HardState, HeartbeatReply, LogSuffix, RequestVote, Vote
+from nodes.core.raft.messages import Appended, Compacted, HardState, HeartbeatReply, LogSuffix, RequestVote, Vote
 from nodes.core.replicated_log import Entry
 
 if TYPE_CHECKING:
@@ -30,10 +30,17 @@ class Disk:
                 assert record.term >= self.term, "a journal's terms never fall"
                 assert record.term > self.term or self.vote in (0, record.vote), "one vote a term"
                 self.term, self.vote = record.term, record.vote
+            elif isinstance(record, Compacted):
+                del self.log[record.slot if record.emptied else len(self.log) :]
             else:
                 assert isinstance(record, LogSuffix)
                 self.log = [*self.log[: record.entries[0].slot - 1], *record.entries]
                 assert [entry.slot for entry in self.log] == list(range(1, len(self.log) + 1))
+
+    def take_over(self, store: list[Entry]) -> None:
+        """A store holds durably what the log held, whatever else stood there."""
+        follows = self.log[: len(store)] == store
+        self.log = self.log if follows else [*store, *self.log[len(store) :]]
 
 
 class Invariants:
@@ -52,7 +59,7 @@ class Invariants:
     def on_restart(self, node: Node) -> None:
         assert node.replica.epoch >= node.disk.term, "a restart keeps the term"
         self.terms[node.name] = node.disk.term
-        self.commits[node.name] = 0
+        self.commits[node.name] = node.stored
 
     def on_step(self, node: Node) -> None:
         """After anything happened to one node."""
@@ -71,7 +78,8 @@ class Invariants:
         self.leaders[node.replica.epoch] = node.name
         log = node.replica.log
         assert log.last_slot >= len(self.chosen), "a leader has every chosen entry"
-        assert log.between(1, len(self.chosen)) == self.chosen, "a leader has every chosen entry"
+        held = self.chosen[log.first_slot - 1 :]
+        assert log.between(log.first_slot, len(self.chosen)) == held, "a leader has every chosen entry"
 
     def on_delivered(self, node: Node, entries: list[Entry]) -> None:
         for entry in entries:

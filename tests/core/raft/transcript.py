@@ -17,6 +17,8 @@ returns the script with what they print now, so a script holds if playing it cha
     > send n1 n2 append term=3 prev=2/1 entries=3/2,4/3 commit=2       a message made by hand, handed over at once
     > cut n1 | cut n1 n2 | heal     cut off altogether; the one direction; everything
     > crash n1 | restart n1         what was not synced is gone; back from the disk
+    > store n1 | compact n1 4       what was applied is durable in the store; the log lets go up to slot 4
+    > install n3 4 n1 | laggards n1 n3 takes over n1's store as of slot 4; who needs one
     > propose n1 x y | confirm n1 7 | transfer n1 [n2]
     > show [n1 ..] | log n1         where they stand
 """
@@ -148,7 +150,7 @@ class Stage:
     def do_log(self, words: list[str]) -> list[str]:
         node = self.cluster.nodes[parse_node(words[0])]
         if len(words) == 1:
-            return [show_entries(node.replica.log.between(1, node.replica.last_slot))]
+            return [show_entries(node.replica.log.between(node.replica.first_slot, node.replica.last_slot))]
         given = dict(word.split("=") for word in words[1:] if "=" in word)
         epochs = [int(word) for word in words[1:] if "=" not in word]
         vote = parse_node(given["vote"]) if "vote" in given else 0
@@ -241,6 +243,22 @@ class Stage:
     def do_restart(self, words: list[str]) -> None:
         for name in self.names(words):
             self.cluster.restart(name)
+
+    def do_store(self, words: list[str]) -> None:
+        for name in self.names(words):
+            self.cluster.store(name)
+
+    def do_compact(self, words: list[str]) -> None:
+        node = self.cluster.nodes[parse_node(words[0])]
+        assert int(words[1]) <= node.stored, "the store must be durable first"
+        node.replica.compact(int(words[1]))
+
+    def do_install(self, words: list[str]) -> list[str]:
+        taken = self.cluster.install(parse_node(words[0]), int(words[1]), self.replica(words[2]).epoch)
+        return [] if taken else [f"{words[0]} has as much"]
+
+    def do_laggards(self, words: list[str]) -> list[str]:
+        return [" ".join(map(node_name, self.replica(words[0]).laggards())) or "none"]
 
     def do_propose(self, words: list[str]) -> list[str]:
         try:
