@@ -24,6 +24,7 @@ LOOK_TICKS = 20
 REST_TICKS = 200  # a log that has not grown for so long is compacted whatever its length
 REST_ENTRIES = 50
 LAGGARD_FACTOR = 3  # so many times the usual length a leader's log may reach for a replica that is behind
+COPY_FACTOR = 30  # and for one that is being sent a store, which needs what follows on it
 URGED_LOOKS = 10  # so many looks a log is given to let go before its entries are written anew
 
 
@@ -97,7 +98,11 @@ class Compaction:
 
     def _slowest(self, group: Group, held: int) -> int:
         """A leader keeps what its slowest replica still lacks, unless that has become too much."""
-        if self._is_urged(group) or held >= LAGGARD_FACTOR * self.driver.constants.compact_entries:
+        usual = self.driver.constants.compact_entries
+        copied = group.transfer.oldest_slot()
+        if copied is not None and held < COPY_FACTOR * usual:
+            return copied
+        if self._is_urged(group) or held >= LAGGARD_FACTOR * usual:
             return group.applied_slot
         return min(group.log.progress().values(), default=group.applied_slot)
 

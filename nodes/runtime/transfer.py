@@ -43,6 +43,7 @@ class Transfer:
         self._copying: set[int] = set()
         self._outgoing: dict[int, _Outgoing] = {}
         self._rest_until: dict[int, int] = {}
+        self._slots: dict[int, int] = {}  # of the last copy for each peer
         self._receiving: Receiving | None = None
         self._incoming: Incoming | None = None
         self._is_sealing = False
@@ -55,12 +56,20 @@ class Transfer:
         for peer in [peer for peer, out in self._outgoing.items() if not self._is_wanted(peer, out, laggards)]:
             self._outgoing.pop(peer).copy.close()
         for peer in laggards:
-            is_at_it = peer in self._copying or peer in self._outgoing
-            if not is_at_it and self._rest_until.get(peer, 0) <= group.now:
+            if not self._is_at_it(peer):
                 self._begin(peer)
         for peer, out in self._outgoing.items():
             out.sending.tick()
             self._send_due(peer, out)
+
+    def oldest_slot(self) -> int | None:
+        """The log is still needed behind this slot, by those who get a copy, or have just got one."""
+        slots = [slot for peer, slot in self._slots.items() if self._is_at_it(peer)]
+        return min(slots, default=None)
+
+    def _is_at_it(self, peer: int) -> bool:
+        resting = self._rest_until.get(peer, 0) > self.group.now
+        return bool(self.group.served_epoch) and (peer in self._copying or peer in self._outgoing or resting)
 
     def _is_wanted(self, peer: int, out: _Outgoing, laggards: list[int]) -> bool:
         return peer in laggards and self.group.served_epoch == out.epoch
@@ -69,6 +78,7 @@ class Transfer:
         group, store = self.group, self.group.store
         epoch, slot = group.served_epoch, store.applied
         self._copying.add(peer)
+        self._slots[peer] = slot
 
         def copied(copy: Copy | None, error: BaseException | None) -> None:
             self._copying.discard(peer)
