@@ -16,6 +16,7 @@ from pathlib import Path
 from nodes.core.engine import Store
 
 _NAME = re.compile(r"(?P<group>[cs]\d+)\.(?P<number>\d+)\.db")
+_OURS = re.compile(r"[cs]\d+\.(\d+\.db(-wal|-shm|\.copy-\d+)?|incoming)")
 
 
 class SqliteStores:
@@ -36,7 +37,8 @@ class SqliteStores:
             newest[match["group"]] = max(newest.get(match["group"], 0), int(match["number"]))
         kept = {self._path(group, number).name for group, number in newest.items()}
         for path in self._directory.iterdir():
-            if path.name.removesuffix("-wal").removesuffix("-shm") not in kept:
+            is_kept = path.name.removesuffix("-wal").removesuffix("-shm") in kept
+            if _OURS.fullmatch(path.name) and not is_kept:
                 path.unlink()
         self._numbers = newest
 
