@@ -14,7 +14,7 @@ committed; `_ts` rises per row; history intervals `[_ts, _end)` touch and never 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -85,6 +85,32 @@ class Store(Protocol):
 
     def copy(self) -> Copy: ...
     def close(self) -> None: ...
+
+
+class HomeMarks(msgspec.Struct, array_like=True, frozen=True):
+    """Of a coordinator group, in oracle timestamps; they never fall. `reserved`: the oracle gave nothing above it.
+    `forgotten`: decisions on ids dated at or below it are gone, and an unknown one is not taken any more."""
+
+    reserved: int = 0
+    forgotten: int = 0
+
+
+class Decisions(Store, Protocol):
+    """A coordinator group's store."""
+
+    def marks(self) -> HomeMarks: ...
+    def undone(self) -> Iterator[tuple[bytes, bytes]]:
+        """Ids and records of the commits that are not done."""
+
+    def decision(self, txn: bytes) -> bytes | None: ...
+    def newest(self) -> bytes:
+        """The greatest id with a record, b"" if there is none."""
+
+    def put(
+        self, decided: Iterable[tuple[bytes, bytes]], begun: Iterable[bytes], done: Iterable[bytes], marks: HomeMarks
+    ) -> None: ...
+    def forget(self, most: int) -> bool:
+        """Remove at most `most` of what lies at or below the mark; True if there may be more."""
 
 
 class Incoming(Protocol):

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from nodes import ids
 from nodes.constants import Constants
-from nodes.core.engine import Engine, Store, Stores
+from nodes.core.engine import Decisions, Engine, Store, Stores
 from nodes.core.founding import Founding
 from nodes.core.host import GATEWAY
 from nodes.core.oracle import TimestampDesk
@@ -143,7 +143,7 @@ class Driver:
     def build_machine(self, group: Group) -> None:
         """The state machine of what the group's store holds."""
         if group.group[0] == "c":
-            group.machine = Coordinator(group, group.group == ORACLE_GROUP)
+            group.machine = Coordinator(cast(Decisions, group.store), group, group.group == ORACLE_GROUP)
             return
         engine = cast(Engine, group.store)
         group.machine = Shard(engine, group)

@@ -35,7 +35,7 @@ from nodes.runtime.transport import Transport
 from nodes.runtime.world import RealWorld
 from nodes.storage.journal import Journal
 from nodes.storage.sqlite import SqliteEngine
-from nodes.storage.sqlite_store import SqliteStore
+from nodes.storage.sqlite_decisions import SqliteDecisions
 from nodes.storage.stores import SqliteStores
 
 STATUS_WAIT_S = 1.0
@@ -337,7 +337,7 @@ class Node:
 
 def open_store(group: str, path: Path) -> Store:
     """The kind of store that a group has."""
-    return SqliteStore(path, "") if group[0] == "c" else SqliteEngine(path)
+    return SqliteDecisions(path) if group[0] == "c" else SqliteEngine(path)
 
 
 def serve(config: Config) -> int:

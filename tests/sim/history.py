@@ -50,7 +50,8 @@ def check_fate(truth: Truth, txn: bytes, fate: Fate) -> None:
         demand(txn not in truth.committed, "3 one decision", f"{txn.hex()} is said to be aborted, and is committed")
     elif fate.state == EXPIRED:
         home = truth.shards.get(ids.home_of(txn))
-        right = home is not None and ids.time_of(txn) <= home.marks.home
+        passed = home.marks.home if home is not None else truth.forgotten.get(ids.home_of(txn), 0)
+        right = ids.time_of(txn) <= passed
         demand(right, "3 one decision", f"{txn.hex()} is said to be expired, and nothing has passed it")
 
 

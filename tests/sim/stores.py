@@ -9,6 +9,7 @@ import random
 
 from nodes.core.engine import Store
 from nodes.storage.sqlite import SqliteEngine
+from nodes.storage.sqlite_decisions import SqliteDecisions
 from nodes.storage.sqlite_store import SqliteStore
 
 
@@ -75,10 +76,10 @@ class SimEngine(SqliteEngine):
         return self.applied
 
 
-class SimDecisions(SqliteStore):
+class SimDecisions(SqliteDecisions):
     def __init__(self, stores: SimStores, group: str) -> None:
         self._stores, self._group = stores, group
-        super().__init__(None, "", clock=_stopped_clock)
+        super().__init__(None, clock=_stopped_clock)
 
     def sync(self) -> int:
         self._stores.keep(self._group, self)

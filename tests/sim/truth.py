@@ -16,7 +16,9 @@ from nodes.core.txn.messages import (
     AbortTxn,
     CommitTxn,
     DecideTxn,
+    DoneTxns,
     EndTxn,
+    ForgetDecisions,
     MoveMarks,
     PrepareTxn,
     Reserve,
@@ -197,6 +199,8 @@ class Truth:
         self.participants: dict[bytes, list[str]] = {}
         self.aborted_at_shard: set[bytes] = set()
         self.given: dict[int, int] = {}
+        self.forgotten: dict[str, int] = {}
+        self.undone: set[bytes] = set()
         self._stamps: dict[int, bytes] = {}
 
     def on_entries(self, group: str, position: int, entries: list[Entry]) -> int:
@@ -223,13 +227,33 @@ class Truth:
         elif entry.data:
             decoded = decode_coordinator_entry(entry.data)
             if isinstance(decoded, DecideTxn):
-                self._decide(decoded)
+                self._decide(group, decoded)
+            elif isinstance(decoded, ForgetDecisions):
+                self._forget(group, decoded)
+            elif isinstance(decoded, DoneTxns):
+                self._done(decoded)
             elif isinstance(decoded, Reserve):
                 demand(group == "c1", "14 oracle", "a reservation outside the oracle's group")
 
-    def _decide(self, decision: DecideTxn) -> None:
-        if decision.txn in self.decisions:
+    def _forget(self, group: str, entry: ForgetDecisions) -> None:
+        """Decisions stay known here: this remembers what the homes forget."""
+        for txn in self.undone:
+            passes = ids.home_of(txn) == group and ids.time_of(txn) <= entry.until
+            demand(not passes, "forgetting", f"{group} forgets {txn.hex()}, which is committed and not done")
+        self.forgotten[group] = max(self.forgotten.get(group, 0), entry.until)
+
+    def _done(self, entry: DoneTxns) -> None:
+        for txn in entry.txns:
+            for group in self.participants.get(txn, ()):
+                ended = txn in self.shards[group].outcomes
+                demand(ended, "forgetting", f"{txn.hex()} is done, and has not ended at {group}")
+            self.undone.discard(txn)
+
+    def _decide(self, group: str, decision: DecideTxn) -> None:
+        if decision.txn in self.decisions or ids.time_of(decision.txn) <= self.forgotten.get(group, 0):
             return
+        if decision.commit:
+            self.undone.add(decision.txn)
         self.decisions[decision.txn] = decision
         if decision.commit:
             right = decision.txn not in self.aborted_at_shard

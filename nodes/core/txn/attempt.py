@@ -182,6 +182,9 @@ class Attempt:
     def on_decided(self, message: Decided) -> None:
         if self.state != DECIDING:
             return
+        if message.expired:
+            self._end(Unknown())
+            return
         self._tell(message.commit, message.commit_ts)
         if message.commit:
             self._end(Committed(message.commit_ts, self._rows(), message.commit_ts))

@@ -5,8 +5,9 @@ where the oracle lives in the same group its leader stamps the entry itself, els
 A transaction is committed when its DecideTxn is applied here at the home's leader.
 
 *Invariants*: at most one decision per id. A commit is told to every participant until each has acknowledged; then
-DoneTxns. Nobody takes `commit_ts` from anywhere but the applied record.
-*Left out*: forgetting decisions (watermarks, the engine file of coordinator groups), and client keys.
+DoneTxns. Nobody takes `commit_ts` from anywhere but the applied record. The mark below which decisions are forgotten
+moves through the log and never passes a commit that is not done, nor an id that is being decided.
+*Left out*: client keys.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from nodes import ids
+from nodes.core.engine import Decisions
 from nodes.core.host import GATEWAY, Host
-from nodes.core.oracle import Oracle
-from nodes.core.replicated_log import Entry
+from nodes.core.oracle import Oracle, at_ms
+from nodes.core.replicated_log import TICK_MS, Entry
+from nodes.core.txn.decisions import CoordinatorState
 from nodes.core.txn.messages import (
     Acknowledge,
     AskFate,
@@ -25,55 +29,20 @@ from nodes.core.txn.messages import (
     DecideTxn,
     DoneTxns,
     FateKnown,
+    ForgetDecisions,
     InDoubt,
     NotHome,
     Outcome,
     Reserve,
     TimestampReply,
     TimestampRequest,
-    decode_coordinator_entry,
     encode,
 )
-from nodes.requests import ABORTED, COMMITTED, UNDECIDED
+from nodes.requests import ABORTED, COMMITTED, EXPIRED, UNDECIDED
 
 RESERVATION_MS = 3_000
 TELL_AGAIN_TICKS = 20
 DONE_BATCH = 512
-
-
-class CoordinatorState:
-    """The replicated state, rebuilt from the log."""
-
-    def __init__(self) -> None:
-        self.decisions: dict[bytes, DecideTxn] = {}
-        self.undone: dict[bytes, DecideTxn] = {}
-        self.reserved = 0
-        self.applied = 0
-
-    def apply(self, entry: Entry) -> DecideTxn | DoneTxns | Reserve | None:
-        """The decoded entry; None for nothing."""
-        if entry.slot <= self.applied:
-            return None
-        assert entry.slot == self.applied + 1, "entries come without gaps"
-        self.applied = entry.slot
-        if not entry.data:
-            return None
-        decoded = decode_coordinator_entry(entry.data)
-        if isinstance(decoded, DecideTxn):
-            self._on_decide(decoded)
-        elif isinstance(decoded, DoneTxns):
-            for txn in decoded.txns:
-                self.undone.pop(txn, None)
-        else:
-            self.reserved = max(self.reserved, decoded.until)
-        return decoded  # type: ignore[no-any-return]
-
-    def _on_decide(self, decision: DecideTxn) -> None:
-        if decision.txn in self.decisions:
-            return
-        self.decisions[decision.txn] = decision
-        if decision.commit:
-            self.undone[decision.txn] = decision
 
 
 class Leadership:
@@ -89,16 +58,17 @@ class Leadership:
         self.unacknowledged: dict[bytes, list[str]] = {t: list(d.participants) for t, d in state.undone.items()}
         self.tell_at: dict[bytes, int] = dict.fromkeys(state.undone, now)
         self.done: list[bytes] = []
+        self.forget_at = now
         self.held: list[Callable[[], bool]] = []  # what waits for a reservation; True: served
 
 
 class Coordinator:
     """One replica's state machine (`Machine` of nodes/core/host.py). `clock_ms` is the majority's clock."""
 
-    def __init__(self, host: Host, has_oracle: bool) -> None:
+    def __init__(self, store: Decisions, host: Host, has_oracle: bool) -> None:
         self.host = host
         self.has_oracle = has_oracle
-        self.state = CoordinatorState()
+        self.state = CoordinatorState(store)
         self.leading: Leadership | None = None
         self._handlers: dict[type, Callable[[Leadership, Any], None]] = {
             Decide: self._on_decide,
@@ -142,10 +112,12 @@ class Coordinator:
             self.host.send(sender, GATEWAY, NotHome(b"", self.host.group, leader))
 
     def tick(self) -> None:
+        self.state.tick(self.host.now)
         leading = self.leading
         if leading is None:
             return
         self._reserve(leading)
+        self._forget(leading)
         self._flush_done(leading)
         for txn, due in list(leading.tell_at.items()):
             if due <= self.host.now:
@@ -154,9 +126,9 @@ class Coordinator:
     # -- decisions
 
     def _on_decide(self, leading: Leadership, message: Decide) -> None:
-        decision = self.state.decisions.get(message.txn)
-        if decision is not None:
-            self._answer(message.gateway, decision)
+        decision = self.state.decision(message.txn)
+        if decision is not None or self.state.is_expired(message.txn):
+            self._answer(message.gateway, message.txn, decision)
             return
         waiting = leading.gateways.setdefault(message.txn, [])
         if message.gateway not in waiting:
@@ -187,36 +159,39 @@ class Coordinator:
         """Behind a commit that is proposed already it changes nothing: the first one applied counts."""
         self.host.propose(encode(DecideTxn(txn, False, 0, [], reason)))
 
-    def _on_applied(self, leading: Leadership, entry: DecideTxn | DoneTxns | Reserve) -> None:
+    def _on_applied(self, leading: Leadership, entry: DecideTxn | DoneTxns | Reserve | ForgetDecisions) -> None:
         if isinstance(entry, Reserve):
             leading.oracle.on_reserved(entry.until)
             leading.held = [serve for serve in leading.held if not serve()]
         elif isinstance(entry, DecideTxn):
-            self._on_decided(leading, self.state.decisions[entry.txn])
+            self._on_decided(leading, entry.txn, self.state.decision(entry.txn))
 
-    def _on_decided(self, leading: Leadership, decision: DecideTxn) -> None:
-        txn = decision.txn
+    def _on_decided(self, leading: Leadership, txn: bytes, decision: DecideTxn | None) -> None:
+        """None: the mark had passed it, so it took no effect."""
         leading.proposed.discard(txn)
-        if decision.commit and txn in self.state.undone and txn not in leading.unacknowledged:
+        if decision is not None and decision.commit and txn in self.state.undone and txn not in leading.unacknowledged:
             leading.unacknowledged[txn] = list(decision.participants)
             leading.tell_at[txn] = self.host.now + TELL_AGAIN_TICKS
         for gateway in leading.gateways.pop(txn, ()):
-            self._answer(gateway, decision)
+            self._answer(gateway, txn, decision)
         for doubter in leading.doubters.pop(txn, {}).values():
-            self._send_outcome(doubter.node, doubter.shard, decision)
+            self._send_outcome(doubter, decision)
         for question in leading.fates.pop(txn, ()):
             self._tell_fate(question)
 
-    def _answer(self, gateway: int, decision: DecideTxn) -> None:
-        answer = Decided(decision.txn, decision.commit, decision.commit_ts, decision.reason)
+    def _answer(self, gateway: int, txn: bytes, decision: DecideTxn | None) -> None:
+        if decision is None:
+            answer = Decided(txn, False, 0, "expired", expired=True)
+        else:
+            answer = Decided(txn, decision.commit, decision.commit_ts, decision.reason)
         self.host.send(gateway, GATEWAY, answer)
 
     # -- participants
 
     def _on_in_doubt(self, leading: Leadership, message: InDoubt) -> None:
-        decision = self.state.decisions.get(message.txn)
-        if decision is not None:
-            self._send_outcome(message.node, message.shard, decision)
+        decision = self.state.decision(message.txn)
+        if decision is not None or self.state.is_expired(message.txn):
+            self._send_outcome(message, decision)
             return
         doubters = leading.doubters.setdefault(message.txn, {})
         is_new = not doubters
@@ -224,12 +199,14 @@ class Coordinator:
         if is_new and message.txn not in leading.proposed:
             self._decide_abort(message.txn, "in doubt: its gateway did not decide in time")
 
-    def _send_outcome(self, node: int, shard: str, decision: DecideTxn) -> None:
-        outcome = Outcome(decision.txn, decision.commit, decision.commit_ts, self.host.group)
-        self.host.send(node, shard, outcome)
+    def _send_outcome(self, doubter: InDoubt, decision: DecideTxn | None) -> None:
+        """Without a decision, for it is forgotten, the outcome is abort: a commit is forgotten only when it is done."""
+        commit, commit_ts = (decision.commit, decision.commit_ts) if decision is not None else (False, 0)
+        outcome = Outcome(doubter.txn, commit, commit_ts, self.host.group)
+        self.host.send(doubter.node, doubter.shard, outcome)
 
     def _tell(self, leading: Leadership, txn: bytes) -> None:
-        decision = self.state.decisions[txn]
+        decision = self.state.undone[txn]
         leading.tell_at[txn] = self.host.now + TELL_AGAIN_TICKS
         for shard in leading.unacknowledged[txn]:
             outcome = Outcome(txn, decision.commit, decision.commit_ts, self.host.group)
@@ -250,13 +227,33 @@ class Coordinator:
             self.host.propose(encode(DoneTxns(leading.done[start : start + DONE_BATCH])))
         leading.done = []
 
+    # -- forgetting
+
+    def _forget(self, leading: Leadership) -> None:
+        if self.host.now < leading.forget_at:
+            return
+        leading.forget_at = self.host.now + max(1, self.host.constants.watermark_every_ms // TICK_MS)
+        newest = self.state.newest()
+        if not newest or ids.time_of(newest) <= self.state.marks.forgotten:
+            return  # an idle group would write for ever
+
+        def propose(ts: int) -> None:
+            if self.leading is leading:
+                kept = at_ms(self.host.constants.outcomes_kept_ms)
+                under_way = (*self.state.undone, *leading.proposed, *leading.doubters, *leading.fates)
+                until = min(ts - kept, min(map(ids.time_of, under_way), default=ts) - 1)
+                if until > self.state.marks.forgotten:
+                    self.host.propose(encode(ForgetDecisions(until)))
+
+        self.host.timestamp(propose)
+
     # -- fate and fence
 
     def _on_ask_fate(self, leading: Leadership, message: AskFate) -> None:
         def then(confirmed: bool) -> None:
             if not confirmed or self.leading is not leading:
                 self._refuse(message.gateway, message)
-            elif message.fence and message.txn not in self.state.decisions:
+            elif message.fence and self._is_open(message.txn):
                 leading.fates.setdefault(message.txn, []).append(message)
                 self._decide_abort(message.txn, "fenced")
             else:
@@ -264,10 +261,15 @@ class Coordinator:
 
         self.host.confirm(then)
 
+    def _is_open(self, txn: bytes) -> bool:
+        """Can it still be decided?"""
+        return self.state.decision(txn) is None and not self.state.is_expired(txn)
+
     def _tell_fate(self, message: AskFate) -> None:
-        decision = self.state.decisions.get(message.txn)
+        decision = self.state.decision(message.txn)
         if decision is None:
-            answer = FateKnown(message.number, message.txn, UNDECIDED, 0, "")
+            state = EXPIRED if self.state.is_expired(message.txn) else UNDECIDED
+            answer = FateKnown(message.number, message.txn, state, 0, "")
         else:
             state = COMMITTED if decision.commit else ABORTED
             answer = FateKnown(message.number, message.txn, state, decision.commit_ts, decision.reason)

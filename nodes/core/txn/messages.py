@@ -91,12 +91,13 @@ class Decide(msgspec.Struct, array_like=True, tag=5):
 
 
 class Decided(msgspec.Struct, array_like=True, tag=6):
-    """Home to gateway: the decision that stands."""
+    """Home to gateway: the decision that stands. `expired`: if there was one, it is forgotten, and none will come."""
 
     txn: bytes
     commit: bool
     commit_ts: int
     reason: str
+    expired: bool = False
 
 
 class Outcome(msgspec.Struct, array_like=True, tag=7):
@@ -299,7 +300,15 @@ class Reserve(msgspec.Struct, array_like=True, tag=46):
 
 
 ShardEntry = PrepareTxn | CommitTxn | EndTxn | AbortTxn | MoveMarks
-CoordinatorEntry = DecideTxn | DoneTxns | Reserve
+
+
+class ForgetDecisions(msgspec.Struct, array_like=True, tag=48):
+    """Decisions on ids dated at or below `until` are forgotten from here on; all of them are done."""
+
+    until: int
+
+
+CoordinatorEntry = DecideTxn | DoneTxns | Reserve | ForgetDecisions
 Message = (
     Execute | Voted | Finished | Refused | Decide | Decided | Outcome | Acknowledge | InDoubt | Deciding | Wound
     | AskFate | FateKnown | SnapshotRead | SnapshotRows | SnapshotRefused | TimestampRequest | TimestampReply
@@ -309,6 +318,7 @@ Message = (
 encode = msgspec.msgpack.Encoder().encode
 decode_shard_entry: Any = msgspec.msgpack.Decoder(ShardEntry).decode
 decode_coordinator_entry: Any = msgspec.msgpack.Decoder(CoordinatorEntry).decode
+decode_decision: Any = msgspec.msgpack.Decoder(DecideTxn).decode
 
 
 class OutcomeRecord(msgspec.Struct, array_like=True):

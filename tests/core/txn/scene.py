@@ -14,6 +14,7 @@ from nodes.core.txn.shard import Shard
 from nodes.sql import keys
 from nodes.sql.schema import Fragment, Lock
 from nodes.storage.sqlite import SqliteEngine
+from nodes.storage.sqlite_decisions import SqliteDecisions
 from tests.storage.bank import ROWS_AT, opened
 
 CLUSTER = b"cluster"
@@ -152,7 +153,8 @@ class CoordinatorReplica(Replica):
 
     def __init__(self, group: str = "c2", has_oracle: bool = False, log: list[Entry] | None = None) -> None:
         host = FakeHost(group)
-        super().__init__(Coordinator(host, has_oracle), host, decode_coordinator_entry, 0)
+        store = SqliteDecisions(None)
+        super().__init__(Coordinator(store, host, has_oracle), host, decode_coordinator_entry, 0)
         for entry in log or []:
             self.append(entry.data)
         self.lead()

@@ -1,0 +1,122 @@
+"""The replicated state of a coordinator group: decisions, the oracle's reservation, and how far all that is forgotten.
+
+The first decision for an id counts. What was applied since the last `flush` is in memory and in the log; `flush` puts
+it into the store, in one local transaction for many entries. Lookups look at memory first.
+
+*Invariants*: a state built from its store, and given the entries behind the store's applied slot, is the state that
+never was restarted. A decision at or below the mark that is unknown takes no effect. A commit that is not done is in
+memory, and no mark passes it.
+"""
+
+from __future__ import annotations
+
+from nodes import ids
+from nodes.core.engine import Decisions, HomeMarks
+from nodes.core.replicated_log import Entry
+from nodes.core.txn.messages import (
+    DecideTxn,
+    DoneTxns,
+    ForgetDecisions,
+    Reserve,
+    decode_coordinator_entry,
+    decode_decision,
+    encode,
+)
+
+FLUSH_ENTRIES = 1_000
+FLUSH_TICKS = 20
+FORGET_A_TICK = 500
+
+
+class CoordinatorState:
+    """`undone`: commits that not all participants have acknowledged. `marks` as in nodes/core/engine.py."""
+
+    def __init__(self, store: Decisions) -> None:
+        self.store = store
+        self.marks = store.marks()
+        self.undone: dict[bytes, DecideTxn] = {txn: decode_decision(record) for txn, record in store.undone()}
+        self.applied = store.applied
+        self._epoch = store.epoch
+        self._recent: dict[bytes, DecideTxn] = {}  # decided since the last flush
+        self._done: dict[bytes, None] = {}  # done since then, but decided before
+        self._has_to_forget = True
+        self._flushed_at = 0
+
+    @property
+    def reserved(self) -> int:
+        """Up to here the oracle may have given."""
+        return self.marks.reserved
+
+    def decision(self, txn: bytes) -> DecideTxn | None:
+        """The decision that counts, if there is one and it is still kept."""
+        known = self._recent.get(txn) or self.undone.get(txn)
+        if known is None and (record := self.store.decision(txn)) is not None:
+            known = decode_decision(record)
+        return known
+
+    def is_expired(self, txn: bytes) -> bool:
+        """May a decision have been here, and be gone?"""
+        return ids.time_of(txn) <= self.marks.forgotten
+
+    def newest(self) -> bytes:
+        """The greatest id that is remembered, b"" if none is."""
+        return max(self.store.newest(), *self._recent, b"") if self._recent else self.store.newest()
+
+    def apply(self, entry: Entry) -> DecideTxn | DoneTxns | Reserve | ForgetDecisions | None:
+        """The decoded entry; None for nothing."""
+        assert entry.slot == self.applied + 1, "entries come without gaps"
+        self.applied = entry.slot
+        self._epoch = max(self._epoch, entry.epoch)
+        if not entry.data:
+            return None
+        decoded = decode_coordinator_entry(entry.data)
+        if isinstance(decoded, DecideTxn):
+            self._on_decide(decoded)
+        elif isinstance(decoded, DoneTxns):
+            self._on_done(decoded)
+        elif isinstance(decoded, Reserve):
+            self.marks = HomeMarks(max(self.marks.reserved, decoded.until), self.marks.forgotten)
+        else:
+            self.marks = HomeMarks(self.marks.reserved, max(self.marks.forgotten, decoded.until))
+            self._has_to_forget = True
+        return decoded  # type: ignore[no-any-return]
+
+    def _on_decide(self, decision: DecideTxn) -> None:
+        if self.decision(decision.txn) is not None or self.is_expired(decision.txn):
+            return
+        self._recent[decision.txn] = decision
+        if decision.commit:
+            self.undone[decision.txn] = decision
+
+    def _on_done(self, entry: DoneTxns) -> None:
+        for txn in entry.txns:
+            if self.undone.pop(txn, None) is not None and txn not in self._recent:
+                self._done[txn] = None
+
+    def tick(self, now: int) -> None:
+        """Flush what is due, and remove some of what is forgotten."""
+        is_due = self.applied - self.store.applied >= FLUSH_ENTRIES or now - self._flushed_at >= FLUSH_TICKS
+        if is_due and self.applied > self.store.applied:
+            self.flush()
+        if is_due:
+            self._flushed_at = now
+        if self._has_to_forget and self.store.applied == self.applied:
+            self._has_to_forget = self.store.forget(FORGET_A_TICK)
+
+    def flush(self) -> None:
+        """Everything that was applied, into the store."""
+        store = self.store
+        store.begin()
+        try:
+            begun = [txn for txn in self._recent if txn in self.undone]
+            store.put(
+                ((txn, encode(decision)) for txn, decision in self._recent.items()), begun, self._done, self.marks
+            )
+            for slot in range(store.applied + 1, self.applied + 1):
+                store.advance(slot, self._epoch)
+            store.commit()
+        except BaseException:
+            store.rollback()
+            raise
+        self._recent.clear()
+        self._done.clear()

@@ -1,0 +1,81 @@
+"""The store of a coordinator group: decisions, which of them are not done, and how far they are forgotten.
+
+It is written in batches (nodes/core/txn/decisions.py), so that a decision costs little; between two batches the log and
+the memory of the state machine hold what is newer.
+
+*Invariants*: see `sqlite_store.py`; a batch moves the applied slot over everything that it holds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import apsw
+
+from nodes.core.engine import HomeMarks
+from nodes.storage.sqlite_store import SqliteStore
+
+_TABLES = """
+CREATE TABLE decision (txn BLOB PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE undone (txn BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE marks (one INTEGER PRIMARY KEY CHECK (one = 1), reserved INTEGER NOT NULL, forgotten INTEGER NOT NULL)
+    STRICT, WITHOUT ROWID;
+INSERT INTO marks VALUES (1, 0, 0);
+"""
+
+
+class SqliteDecisions(SqliteStore):
+    """`Decisions` of nodes/core/engine.py over one SQLite file, or in memory (`path` None)."""
+
+    def __init__(self, path: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(path, _TABLES, clock)
+
+    def marks(self) -> HomeMarks:
+        ((reserved, forgotten),) = self._main.execute("SELECT reserved, forgotten FROM marks")
+        return HomeMarks(reserved, forgotten)
+
+    def undone(self) -> Iterator[tuple[bytes, bytes]]:
+        """Ids and records of the commits that are not done, in the order of their ids."""
+        sql = "SELECT txn, record FROM undone JOIN decision USING (txn) ORDER BY txn"
+        return iter(list(self._main.execute(sql)))
+
+    def decision(self, txn: bytes) -> bytes | None:
+        for (record,) in list(self._main.execute("SELECT record FROM decision WHERE txn = ?", (txn,))):
+            return bytes(record)
+        return None
+
+    def newest(self) -> bytes:
+        ((txn,),) = self._main.execute("SELECT max(txn) FROM decision")
+        return bytes(txn or b"")
+
+    def put(
+        self, decided: Iterable[tuple[bytes, bytes]], begun: Iterable[bytes], done: Iterable[bytes], marks: HomeMarks
+    ) -> None:
+        """Between `begin` and `commit`: new decisions, which of them are not done, which older ones are."""
+        assert self._applying, "records are kept between begin and commit"
+        self._many("INSERT INTO decision VALUES (?, ?)", decided)
+        self._many("INSERT INTO undone VALUES (?)", ((txn,) for txn in begun))
+        self._many("DELETE FROM undone WHERE txn = ?", ((txn,) for txn in done))
+        self._apply("UPDATE marks SET reserved = ?, forgotten = ?", (marks.reserved, marks.forgotten))
+
+    def forget(self, most: int) -> bool:
+        """Remove at most `most` decisions at or below the mark; True if there may be more."""
+        bound = (self.marks().forgotten + 1).to_bytes(8, "big")  # ids begin with their time
+        chosen = "SELECT txn FROM decision WHERE txn < ? ORDER BY txn LIMIT ?"
+        self.begin()
+        try:
+            self._apply(f"DELETE FROM decision WHERE txn IN ({chosen})", (bound, most))
+            removed = self._main.db.changes()
+            self.commit()
+        except BaseException:
+            self.rollback()
+            raise
+        return removed >= most
+
+    def _many(self, sql: str, rows: Iterable[tuple[bytes, ...]]) -> None:
+        try:
+            self._main.db.executemany(sql, rows)
+        except apsw.Error as error:
+            raise self._fail(str(error)) from error
