@@ -255,9 +255,9 @@ CHECKS: dict[str, type[Check]] = {
 }
 
 
-def check_named(name: str, thresholds: Mapping[str, Any]) -> Check:
+def check_named(name: Any, thresholds: Mapping[str, Any]) -> Check:
     """The check with these thresholds; ValueError, in words, for what it does not have."""
-    if name not in CHECKS:
+    if not isinstance(name, str) or name not in CHECKS:
         raise ValueError(f"there is no check {name!r}; there are {', '.join(CHECKS)}")
     kind = CHECKS[name]
     unknown = [key for key in thresholds if key not in {each.name for each in fields(kind)}]

@@ -59,7 +59,6 @@ def broker(environment: Mapping[str, str], home: Home) -> dict[str, Any]:
         folders = {
             "data_folder_in": str(home.broker / "queue"),
             "data_folder_out": str(home.broker / "queue"),
-            "processed_folder": str(home.broker / "processed"),
             "control_folder": str(home.broker / "control"),
             "polling_interval": 0.2,
         }

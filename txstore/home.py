@@ -18,7 +18,7 @@ from pathlib import Path
 
 FORMAT = 1
 PROJECT = Path(__file__).resolve().parent.parent
-BROKER_FOLDERS = ("queue", "processed", "control")
+BROKER_FOLDERS = ("queue", "control")
 
 
 class HomeError(Exception):
