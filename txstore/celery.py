@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, worker_init
+from celery.signals import worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "txstore.settings")
 # Django's checks load every view and form: `manage.py` makes them, and here that memory would be kept for nothing.
@@ -21,8 +21,8 @@ app.autodiscover_tasks(["monitoring"])
 
 
 @worker_init.connect
-@beat_init.connect
 def wait_for_database(**_: Any) -> None:
+    """Django is set up by now, which that module needs."""
     from txstore.database import wait_until_migrated
 
     wait_until_migrated()

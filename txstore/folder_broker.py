@@ -21,7 +21,7 @@ from kombu.utils.json import dumps, loads
 MESSAGES_MAX = 1_000
 
 
-class Channel(filesystem.Channel):  # type: ignore[misc]
+class Channel(filesystem.Channel):
     """Both `data_folder_in` and `data_folder_out` name the folder. Names sort in the order of putting."""
 
     def _put(self, queue: str, payload: Any, **_: Any) -> None:
@@ -39,10 +39,10 @@ class Channel(filesystem.Channel):  # type: ignore[misc]
                 taken = folder / f"{name}.taken"
                 try:
                     (folder / name).rename(taken)
+                    payload = loads(taken.read_text())
                 except FileNotFoundError:
-                    continue  # another worker was quicker
-                payload = loads(taken.read_text())
-                taken.unlink()
+                    continue  # another worker was quicker, or room was made
+                taken.unlink(missing_ok=True)
                 return payload
         raise Empty
 
@@ -53,5 +53,5 @@ class Channel(filesystem.Channel):  # type: ignore[misc]
             (folder / name).unlink(missing_ok=True)  # a worker may have taken it just now
 
 
-class Transport(filesystem.Transport):  # type: ignore[misc]
+class Transport(filesystem.Transport):
     Channel = Channel

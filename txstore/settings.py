@@ -104,11 +104,11 @@ CELERY_BROKER_TRANSPORT = _broker.get("transport")
 CELERY_BROKER_TRANSPORT_OPTIONS = _broker["transport_options"]
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "txstore.scheduler:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 2
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_RESULT_EXPIRES = None
-CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_WORKER_REDIRECT_STDOUTS = False
 
 # A request that fails by its own fault, or is told to come back later, is no event of the server: only what has a
 # trace is logged. A foreign Host header is refused without one.
