@@ -32,11 +32,11 @@ def health(now: datetime) -> dict[str, Any]:
     return {"state": worst(check["state"] for check in checks if check["enabled"]), "checks": checks}
 
 
-def flips(limit: int, before: int | None = None, check: str = "", subject: str = "") -> list[dict[str, Any]]:
-    """The newest flips, at most `limit`; only those with a smaller id than `before`, of one check or subject."""
+def flips(limit: int, after: int | None = None, check: str = "", subject: str = "") -> list[dict[str, Any]]:
+    """The newest flips, at most `limit`, of one check or subject; `after`: only those behind the one with this id."""
     rows = Flip.objects.order_by("-id")
-    if before is not None:
-        rows = rows.filter(id__lt=before)
+    if after is not None:
+        rows = rows.filter(id__lt=after)
     wanted = {"check_name": check, "subject": subject}
     rows = rows.filter(**{name: value for name, value in wanted.items() if value})
     return [

@@ -59,8 +59,8 @@ def test_flips_come_newest_first_in_pages_that_lead_to_each_other(api, flips):
     sizes = []
     while page_path:
         page = api.get(page_path).json()
-        sizes.append(len(page["flips"]))
-        seen += [flip["id"] for flip in page["flips"]]
+        sizes.append(len(page["results"]))
+        seen += [flip["id"] for flip in page["results"]]
         page_path = page["next"]
     assert (seen, sizes) == (flips, [3, 3, 1])
 
@@ -70,7 +70,7 @@ def test_a_last_page_that_is_full_leads_nowhere(api, flips):
 
 
 def test_a_flip_has_its_cause_and_times(api, flips):
-    assert api.get(f"{PATH}/flips?limit=1").json()["flips"] == [
+    assert api.get(f"{PATH}/flips?limit=1").json()["results"] == [
         {
             "id": flips[0],
             "check": "canary",
@@ -86,16 +86,16 @@ def test_a_flip_has_its_cause_and_times(api, flips):
 
 def test_flips_are_filtered_by_check_and_subject_on_every_page(api, flips):
     page = api.get(f"{PATH}/flips?check=node_answers&subject=n2&limit=2").json()
-    assert [flip["id"] for flip in page["flips"]] == [flips[1], flips[3]]
-    assert [flip["id"] for flip in api.get(page["next"]).json()["flips"]] == [flips[5]]
-    assert api.get(f"{PATH}/flips?subject=n9").json() == {"flips": [], "next": None}
+    assert [flip["id"] for flip in page["results"]] == [flips[1], flips[3]]
+    assert [flip["id"] for flip in api.get(page["next"]).json()["results"]] == [flips[5]]
+    assert api.get(f"{PATH}/flips?subject=n9").json() == {"results": [], "next": None}
 
 
 @pytest.mark.parametrize(
     "query",
     [
         "limit=0", "limit=501", "limit=-1", "limit=x", "limit=", "limit=1.5", "limit=%D9%A3", f"limit={'9' * 5000}",
-        "before=0", "before=x", "before=", "before=9223372036854775808", "check=weather", "subject=%00", "after=3",
+        "after=0", "after=x", "after=", "after=9223372036854775808", "check=weather", "subject=%00", "before=3",
         "page=2",
     ],
 )  # fmt: skip
@@ -123,5 +123,5 @@ def test_its_answers_are_described_for_openapi():
     paths = SchemaGenerator(patterns=patterns).get_schema(public=True)["paths"]
     assert paths[PATH]["get"]["operationId"] == "health"
     described = paths[f"{PATH}/flips"]["get"]
-    assert {parameter["name"] for parameter in described["parameters"]} == {"limit", "before", "check", "subject"}
+    assert {parameter["name"] for parameter in described["parameters"]} == {"limit", "after", "check", "subject"}
     assert described["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/FlipPageForm")

@@ -43,7 +43,7 @@ class Watch:
 
     def flips(self, check: str, subject: str, after: datetime) -> list[tuple[str, str]]:
         """Of one subject since a time, the oldest first."""
-        found = self.door.ask("GET", f"{PATH}/flips?check={check}&subject={subject}").body["flips"]
+        found = self.door.ask("GET", f"{PATH}/flips?check={check}&subject={subject}").body["results"]
         return [(flip["before"], flip["after"]) for flip in reversed(found) if time_of(flip["at"]) > after]
 
     def results(self, check: str, after: datetime) -> list[datetime]:

@@ -21,7 +21,7 @@ from txstore.api.views import StoreView
 
 PAGE, PAGE_MAX = 50, 500
 ID_MAX = 2**63 - 1
-FILTERS = ("limit", "before", "check", "subject")
+PARAMETERS = ("limit", "after", "check", "subject")
 
 
 class SubjectForm(serializers.Serializer):
@@ -70,7 +70,7 @@ class FlipForm(serializers.Serializer):
 
 
 class FlipPageForm(serializers.Serializer):
-    flips = FlipForm(many=True)
+    results = FlipForm(many=True)
     next = serializers.CharField(allow_null=True, help_text="the path of the next page; null on the last")
 
 
@@ -89,7 +89,7 @@ class HealthFlips(APIView):
         operation_id="health_flips",
         parameters=[
             OpenApiParameter("limit", int, description=f"flips on a page, 1 to {PAGE_MAX}; {PAGE} by default"),
-            OpenApiParameter("before", int, description="only flips with a smaller id: where the last page ended"),
+            OpenApiParameter("after", int, description="the id of the last flip of the page before"),
             OpenApiParameter("check", str, enum=list(CHECKS), description="only of this check"),
             OpenApiParameter("subject", str, description="only of this subject"),
         ],
@@ -97,14 +97,14 @@ class HealthFlips(APIView):
     )
     def get(self, request: Request) -> Response:
         query = request.query_params
-        refuse_ignored(request.headers, {name: query[name] for name in query if name not in FILTERS})
+        refuse_ignored(request.headers, {name: query[name] for name in query if name not in PARAMETERS})
         limit = _number(query.get("limit", str(PAGE)), "limit", PAGE_MAX)
-        before = _number(query["before"], "before", ID_MAX) if "before" in query else None
+        after = _number(query["after"], "after", ID_MAX) if "after" in query else None
         check, subject = query.get("check", ""), _text(query.get("subject", ""))
         if check and check not in CHECKS:
             raise BadRequest(f"There is no check {check[:80]!r}; there are {', '.join(CHECKS)}.")
-        found = flips(limit + 1, before, check, subject)
-        return Response(FlipPageForm({"flips": found[:limit], "next": _next(request, found, limit)}).data)
+        found = flips(limit + 1, after, check, subject)
+        return Response(FlipPageForm({"results": found[:limit], "next": _next(request, found, limit)}).data)
 
 
 def _number(text: str, name: str, most: int) -> int:
@@ -123,5 +123,5 @@ def _next(request: Request, found: list[dict[str, Any]], limit: int) -> str | No
     """One flip more than the page holds was asked for, to know whether there is another page."""
     if len(found) <= limit:
         return None
-    kept = {name: value for name, value in request.query_params.items() if name != "before"}
-    return f"{request.path}?{urlencode({**kept, 'before': found[limit - 1]['id']})}"
+    kept = {name: value for name, value in request.query_params.items() if name != "after"}
+    return f"{request.path}?{urlencode({**kept, 'after': found[limit - 1]['id']})}"
