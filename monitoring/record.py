@@ -35,10 +35,12 @@ class Run:
 
 def standings(check: str, *, for_update: bool = False) -> dict[str, verdicts.Standing]:
     """Where each subject of a check stands."""
-    rows = Standing.objects.select_for_update() if for_update else Standing.objects
+    rows = Standing.objects.filter(check_name=check).order_by("subject")  # one order, so that nobody waits in a ring
+    if for_update:
+        rows = rows.select_for_update()
     return {
         row.subject: verdicts.Standing(row.state, row.since, row.words, row.value, tuple(row.recent.split()))
-        for row in rows.filter(check_name=check)
+        for row in rows
     }
 
 

@@ -19,7 +19,7 @@ ALLOWED_HOSTS = os.environ.get("TXSTORE_ALLOWED_HOSTS", "localhost,127.0.0.1,[::
 
 INSTALLED_APPS = [
     "unfold",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # urls.py loads the pages: worker and beat do without them
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

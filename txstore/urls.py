@@ -8,6 +8,8 @@ from django.views.generic import RedirectView
 
 from txstore.api import errors, health, views
 
+admin.autodiscover()
+
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("api/v1/transactions", views.Transactions.as_view()),

@@ -13,27 +13,44 @@ from contextlib import contextmanager, suppress
 from tests.e2e.cluster import HOST, free_ports, tied_to_us
 
 
-@contextmanager
-def redis_server() -> Iterator[str]:
-    """The URL of a running server that keeps nothing on disk."""
-    folder, (port,) = tempfile.mkdtemp(prefix="txstore-redis-"), free_ports(1)
-    options = ["--port", str(port), "--bind", HOST, "--dir", folder, "--save", "", "--appendonly", "no"]
-    process = subprocess.Popen([*tied_to_us(), "redis-server", *options], stdout=subprocess.DEVNULL)
-    try:
-        _wait(process, port)
-        yield f"redis://{HOST}:{port}/0"
-    finally:
-        process.terminate()
-        process.wait(30)
-        shutil.rmtree(folder)
+class Redis:
+    """A server that keeps nothing on disk; it may be killed and started again at the same `url`."""
 
+    def __init__(self, folder: str) -> None:
+        (self._port,) = free_ports(1)
+        self.url = f"redis://{HOST}:{self._port}/0"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
 
-def _wait(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        with suppress(OSError), socket.create_connection((HOST, port), 1) as connection:
+    def start(self) -> None:
+        options = ["--port", str(self._port), "--bind", HOST, "--dir", self._folder, "--save", "", "--appendonly", "no"]
+        self._process = subprocess.Popen([*tied_to_us(), "redis-server", *options], stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while not self._answers():
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                raise RuntimeError("redis-server does not answer")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        assert self._process is not None, "it was started"
+        self._process.kill()
+        self._process.wait(30)
+
+    def _answers(self) -> bool:
+        with suppress(OSError), socket.create_connection((HOST, self._port), 1) as connection:
             connection.sendall(b"PING\r\n")
-            if connection.recv(16) == b"+PONG\r\n":
-                return
-        time.sleep(0.05)
-    raise RuntimeError("redis-server does not answer")
+            return connection.recv(16) == b"+PONG\r\n"
+        return False
+
+
+@contextmanager
+def redis_server() -> Iterator[Redis]:
+    """A running server, ended and deleted afterwards."""
+    folder = tempfile.mkdtemp(prefix="txstore-redis-")
+    server = Redis(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(folder)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import time
@@ -22,18 +23,20 @@ from tests.e2e.redis import redis_server
 from tests.e2e.rest import Door
 from tests.e2e.test_supervisor import eventually, is_alive
 from tests.e2e.test_up import READY_S, Up, node_pid, ports, processes_of
+from tests.receiver import Receiver, receiving
 from txstore.home import Home
 
 SHOWN_S = 15.0
 AWAY_S = 14.0
+LEAN_MB = 90
 PATH = "/api/v1/health"
 
 
 class Watch:
     """A running `up`, seen through REST, the admin and its database."""
 
-    def __init__(self, home: Home, up: Up, address: str) -> None:
-        self.home, self.up, self.address = home, up, address
+    def __init__(self, home: Home, address: str, receiver: Receiver) -> None:
+        self.home, self.receiver = home, receiver
         self.door = Door(address, home.api_token())
         self.admin = AdminDoor(address)
         self.admin.log_in(home.admin_password())
@@ -45,6 +48,11 @@ class Watch:
         """Of one subject since a time, the oldest first."""
         found = self.door.ask("GET", f"{PATH}/flips?check={check}&subject={subject}").body["results"]
         return [(flip["before"], flip["after"]) for flip in reversed(found) if time_of(flip["at"]) > after]
+
+    def told(self, node: str, after: datetime) -> list[tuple[str, str]]:
+        """What the webhook was told of a node since a time."""
+        got = [flip for flip in self.receiver.got if flip["subject"] == node and flip["check"] == "node_answers"]
+        return [(flip["before"], flip["after"]) for flip in got if time_of(flip["at"]) > after]
 
     def results(self, check: str, after: datetime) -> list[datetime]:
         """When the runs of a check since a time gathered their facts."""
@@ -90,13 +98,14 @@ def time_of(text: str) -> datetime:
 def watch(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
     home = Home(tmp_path_factory.mktemp(request.param) / "home")
     with contextlib.ExitStack() as stack:
-        variables = {**ports(), "TXSTORE_RESTART_S": str(AWAY_S)}
+        receiver = stack.enter_context(receiving())
+        variables = {**ports(), "TXSTORE_RESTART_S": str(AWAY_S), "TXSTORE_NOTIFY_URL": receiver.url}
         if request.param == "redis":
-            variables["TXSTORE_BROKER_URL"] = stack.enter_context(redis_server())
+            variables["TXSTORE_BROKER_URL"] = stack.enter_context(redis_server()).url
         up = Up(home, **variables)
         stack.callback(end, up)
         up.wait_ready()
-        found = Watch(home, up, f"127.0.0.1:{variables['TXSTORE_WEB_PORT']}")
+        found = Watch(home, f"127.0.0.1:{variables['TXSTORE_WEB_PORT']}", receiver)
         eventually(lambda: found.state() == "ok", READY_S)
         yield found
         refuse_bad_logs(home)
@@ -120,6 +129,7 @@ def refuse_bad_logs(home: Home) -> None:
 
 
 def test_a_killed_node_is_shown_in_time_and_its_return_too(watch):
+    watch.receiver.statuses = [503]  # the first telling fails, and is made again
     killed_at, killed = now(), node_pid(watch.home, 2)
     os.kill(killed, signal.SIGKILL)
     eventually(lambda: watch.flips("node_answers", "n2", killed_at), SHOWN_S)
@@ -128,6 +138,7 @@ def test_a_killed_node_is_shown_in_time_and_its_return_too(watch):
     eventually(lambda: node_pid(watch.home, 2) not in (0, killed), READY_S)
     eventually(lambda: watch.flips("node_answers", "n2", killed_at)[-1] == ("fail", "ok"), READY_S)
     eventually(lambda: watch.state() == "ok", READY_S)
+    eventually(lambda: watch.told("n2", killed_at) == [("ok", "fail"), ("ok", "fail"), ("fail", "ok")], READY_S)
     assert "node_answers n2: ok -> fail: n2 (127.0.0.1:" in watch.home.log_file("worker").read_text()
 
 
@@ -182,6 +193,13 @@ def test_the_canary_moves_its_rows_and_nothing_else(watch):
     assert len(moved) == 1
     canary = checks(watch)["canary"]
     assert (canary["state"], canary["words"].count(" and ")) == ("ok", 1)
+
+
+def test_worker_and_beat_are_lean(watch):
+    for program in ("worker", "beat"):
+        rollup = Path(f"/proc/{watch.pid_of(program)}/smaps_rollup").read_text()
+        pss_mb = int(re.search(r"^Pss: +(\d+) kB", rollup, re.MULTILINE)[1]) / 1000
+        assert pss_mb < LEAN_MB, (program, pss_mb)
 
 
 def test_health_has_every_node_and_group(watch):

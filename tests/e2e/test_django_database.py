@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -14,6 +16,7 @@ import pytest
 
 from tests.e2e.admin import AdminDoor
 from tests.e2e.cluster import ROOT
+from tests.e2e.redis import redis_server
 from tests.e2e.rest import Door
 from tests.e2e.test_checks import end, refuse_bad_logs
 from tests.e2e.test_supervisor import eventually
@@ -57,23 +60,6 @@ def environment(home: Home, **variables: str) -> dict[str, str]:
     }
 
 
-def test_many_processes_write_one_sqlite_file_and_none_finds_it_locked(tmp_path):
-    home = Home(tmp_path)
-    known = environment(home)
-    migrate = [sys.executable, str(ROOT / "manage.py"), "migrate", "--verbosity", "0"]
-    subprocess.run(migrate, env=known, check=True, timeout=120)
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, "10"], env=known, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        for _ in range(4)
-    ]
-    said = [writer.communicate(timeout=120)[0].decode() for writer in writers]
-    assert [writer.returncode for writer in writers] == [0] * 4, said
-    # Nobody was starved either.
-    assert min(int(re.search(r"turns (\d+)", words)[1]) for words in said) >= 3, said
-
-
 @pytest.fixture(scope="module")
 def url(request: pytest.FixtureRequest) -> str:
     """A PostgreSQL as a URL that DATABASE_URL takes."""
@@ -86,6 +72,23 @@ def database(url: str, name: str) -> str:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     return url.rpartition("/")[0] + f"/{name}"
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_many_processes_write_one_database_and_none_finds_it_locked(url, tmp_path, kind):
+    known = environment(Home(tmp_path), DATABASE_URL=database(url, "busy") if kind == "postgres" else "")
+    migrate(known)
+    command = [sys.executable, "-c", WRITER, "10"]
+    writers = [subprocess.Popen(command, env=known, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(4)]
+    said = [writer.communicate(timeout=120)[0].decode() for writer in writers]
+    assert [writer.returncode for writer in writers] == [0] * 4, said
+    # Nobody was starved either.
+    assert min(int(re.search(r"turns (\d+)", words)[1]) for words in said) >= 3, said
+
+
+def migrate(known: dict[str, str]) -> None:
+    command = [sys.executable, str(ROOT / "manage.py"), "migrate", "--verbosity", "0"]
+    subprocess.run(command, env=known, check=True, timeout=120)
 
 
 def cut_off(url: str, name: str, seconds: float) -> None:
@@ -126,29 +129,53 @@ def test_up_keeps_everything_of_django_in_postgresql(url, tmp_path, pool):
         end(up)
 
 
+@contextmanager
+def worker_and_beat(known: dict[str, str], folder: Path) -> Iterator[dict[str, Path]]:
+    """Both, started alone; gives their logs. Neither may have ended by itself."""
+    celery = [sys.executable, "-m", "celery", "--app", "txstore.celery"]
+    programs = {"worker": [*celery, "worker", "--pool=threads"], "beat": [*celery, "beat", "--pidfile="]}
+    logs = {name: folder / name for name in programs}
+    running = [start(command, known, logs[name]) for name, command in programs.items()]
+    try:
+        yield logs
+        assert all(process.poll() is None for process in running)
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
 def test_worker_and_beat_wait_for_the_migration_and_then_go_on(url, tmp_path):
     home, mine = Home(tmp_path / "home"), database(url, "late")
     (home.broker / "queue").mkdir(parents=True)
     (home.broker / "control").mkdir()
     known = environment(home, DATABASE_URL=mine)
-    celery = [sys.executable, "-m", "celery", "--app", "txstore.celery"]
-    logs = {name: tmp_path / name for name in ("worker", "beat")}
-    programs = {"worker": [*celery, "worker", "--pool=threads"], "beat": [*celery, "beat", "--pidfile="]}
-    running = [start(command, known, logs[name]) for name, command in programs.items()]
-    try:
+    with worker_and_beat(known, tmp_path) as logs:
         for log in logs.values():
             eventually(lambda log=log: "waiting for Django's database" in log.read_text(), READY_S)
-        manage = [sys.executable, str(ROOT / "manage.py"), "migrate", "--verbosity", "0"]
-        subprocess.run(manage, env=known, check=True, timeout=120)
+        migrate(known)
         with psycopg.connect(mine, autocommit=True) as connection:
             count = "SELECT count(*) FROM monitoring_checkresult"
             eventually(lambda: connection.execute(count).fetchone()[0] >= 6, READY_S)
-        assert all(process.poll() is None for process in running)
         assert not any("Traceback" in log.read_text() for log in logs.values())
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
+
+
+def test_checks_go_on_when_redis_was_away(url, tmp_path):
+    mine = database(url, "without_redis")
+    with redis_server() as redis, psycopg.connect(mine, autocommit=True) as connection:
+        known = environment(Home(tmp_path / "home"), DATABASE_URL=mine, TXSTORE_BROKER_URL=redis.url)
+        migrate(known)
+
+        def results() -> int:
+            return int(connection.execute("SELECT count(*) FROM monitoring_checkresult").fetchone()[0])
+
+        with worker_and_beat(known, tmp_path):
+            eventually(lambda: results() >= 6, READY_S)
+            redis.kill()
+            time.sleep(8)
+            redis.start()
+            before = results()
+            eventually(lambda: results() >= before + 12, READY_S)
 
 
 def start(command: list[str], known: dict[str, str], log: Path) -> subprocess.Popen[bytes]:

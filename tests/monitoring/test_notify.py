@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -14,46 +11,18 @@ from django.utils import timezone
 
 from monitoring import notify, tasks
 from monitoring.models import Flip
+from tests.receiver import Receiver, receiving
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 pytestmark = pytest.mark.django_db
 
 
-class Receiver:
-    """Answers with the next of `statuses`, then with 204; keeps what it was sent."""
-
-    def __init__(self) -> None:
-        self.statuses: list[int] = []
-        self.got: list[dict[str, Any]] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                receiver.got.append(body | {"type": self.headers["Content-Type"]})
-                self.send_response(receiver.statuses.pop(0) if receiver.statuses else 204)
-                self.send_header("Location", "/elsewhere")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
-
-
 @pytest.fixture
 def receiver(settings: Any) -> Iterator[Receiver]:
-    found = Receiver()
-    thread = threading.Thread(target=found.server.serve_forever)
-    thread.start()
-    settings.NOTIFY_URL = found.url
-    yield found
-    found.server.shutdown()
-    thread.join()
-    found.server.server_close()
+    with receiving() as found:
+        settings.NOTIFY_URL = found.url
+        yield found
 
 
 def flip(before: str = "ok", after: str = "fail", at: datetime = AT) -> Flip:
