@@ -5,9 +5,9 @@ N ?= 3
 MINUTES ?= 30
 ARGS ?=
 
-# What the tests start or look through: PostgreSQL servers as peers, strace to see what reached the disk, patch to plant
-# faults.
-TEST_PACKAGES := postgresql-15 strace patch
+# What the tests start or look through: PostgreSQL servers as peers and for Django, Redis as broker, strace to see what
+# reached the disk, patch to plant faults.
+TEST_PACKAGES := postgresql-15 redis-server strace patch
 
 .PHONY: help up test check sim kill soak bench reset fresh venv packages
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from monitoring.rules import CHECKS
 from nodes import errors
 from nodes.errors import StoreError
 
@@ -34,3 +35,28 @@ def test_each_error_stands_in_the_table_with_its_status_and_class() -> None:
     text = (DOCS / "errors.md").read_text()
     for cls in store_error_classes():
         assert f"| [{cls.code}](#{cls.code}) | {cls.status} | `{cls.__name__}` |" in text
+
+
+def sections(document: str) -> dict[str, str]:
+    """Heading of the third level -> the text below it."""
+    parts = re.split(r"^### (.+)$", (DOCS / document).read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_each_check_has_its_heading_and_no_other_has_one() -> None:
+    assert set(sections("monitoring.md")) == set(CHECKS)
+
+
+def test_each_threshold_of_a_check_has_its_row_with_its_default_and_no_other_has_one() -> None:
+    for name, text in sections("monitoring.md").items():
+        rows = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", text, re.MULTILINE))
+        assert rows == {threshold: f"{default:g}" for threshold, default in CHECKS[name]().thresholds().items()}, name
+        assert "What to do:" in text, name
+
+
+def test_each_variable_of_the_front_has_its_row() -> None:
+    code = (DOCS.parent / "txstore" / "environment.py").read_text()
+    variables = set(re.findall(r'environment\.get\("(\w+)"\)', code))
+    rows = set(re.findall(r"^\| `(\w+)` \|", (DOCS / "operations.md").read_text(), re.MULTILINE))
+    assert variables
+    assert variables <= rows

@@ -11,7 +11,7 @@ import tomllib
 import pytest
 from django.core.management import CommandError, call_command
 
-from txstore import celery, up
+from txstore import up
 from txstore.home import Home, HomeError, Shape
 
 
@@ -167,19 +167,6 @@ def test_a_web_server_that_does_not_answer_is_not_ready():
         assert not up.is_ready(port, timeout_s=0.1)
         silent.listen()
         assert not up.is_ready(port, timeout_s=0.1)
-
-
-def test_a_flip_is_noted_once(monkeypatch, caplog):
-    answers = [False, False, True, True, False]
-    monkeypatch.setattr(celery, "is_ready", lambda *_, **__: answers.pop(0))
-    monkeypatch.setattr(celery, "last_seen", {})
-    for _ in range(5):
-        celery.note_ready()
-    assert [record.message for record in caplog.records] == [
-        "the cluster is not ready",
-        "the cluster is ready",
-        "the cluster is not ready",
-    ]
 
 
 @pytest.fixture

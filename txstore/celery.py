@@ -1,44 +1,28 @@
-"""The Celery app: its broker is a folder of the home, so that `up` needs no other server.
+"""The Celery app of worker and beat. What runs is in `monitoring/tasks.py`, how often is for the admin to say.
 
-*Left out*: the watch itself (`monitoring/`); what runs here is the one question whether the cluster is ready.
+Both wait for Django's database to be migrated, whoever does that: so the order in which programs start is free.
 """
 
 from __future__ import annotations
 
-import logging
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import worker_init
 
-from txstore.home import Home
-from txstore.up import is_ready
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "txstore.settings")
+# Django's checks load every view and form: `manage.py` makes them, and here that memory would be kept for nothing.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
-CHECK_S = 5.0
-home = Home.from_env()
 app = Celery("txstore")
-app.conf.update(
-    broker_url="filesystem://",
-    broker_transport_options={
-        "data_folder_in": str(home.broker / "queue"),
-        "data_folder_out": str(home.broker / "queue"),
-        "processed_folder": str(home.broker / "processed"),
-        "control_folder": str(home.broker / "control"),
-        "polling_interval": 0.2,
-    },
-    broker_connection_retry_on_startup=True,
-    task_ignore_result=True,
-    # A question that waited for the worker longer than until the next one is not asked any more.
-    beat_schedule={"ready": {"task": "txstore.note_ready", "schedule": CHECK_S, "options": {"expires": CHECK_S}}},
-    beat_schedule_filename=str(home.schedule_file),
-)
-last_seen: dict[str, bool] = {}
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["monitoring"])
 
 
-@app.task(name="txstore.note_ready")
-def note_ready() -> bool:
-    """Ask `/readyz`; a flip is written to the worker's log."""
-    ready = is_ready(int(os.environ.get("TXSTORE_WEB_PORT", "8000")), timeout_s=CHECK_S)
-    if last_seen.get("ready") != ready:
-        logging.getLogger(__name__).warning("the cluster is %s", "ready" if ready else "not ready")
-    last_seen["ready"] = ready
-    return ready
+@worker_init.connect
+def wait_for_database(**_: Any) -> None:
+    """Django is set up by now, which that module needs."""
+    from txstore.database import wait_until_migrated
+
+    wait_until_migrated()

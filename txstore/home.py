@@ -18,7 +18,7 @@ from pathlib import Path
 
 FORMAT = 1
 PROJECT = Path(__file__).resolve().parent.parent
-BROKER_FOLDERS = ("queue", "processed", "control")
+BROKER_FOLDERS = ("queue", "control")
 
 
 class HomeError(Exception):
@@ -53,7 +53,6 @@ class Home:
         self.django_secret_file = self.path / "django-secret-key"
         self.database_file = self.path / "django.sqlite3"
         self.broker = self.path / "broker"
-        self.schedule_file = self.path / "beat-schedule"
 
     @classmethod
     def from_env(cls) -> Home:

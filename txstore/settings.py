@@ -1,13 +1,14 @@
 """Django's settings. What differs between machines comes from the home (`txstore/home.py`) and the environment.
 
-The database holds Django's own tables only (users, sessions); the store is reached through `nodes.client`. It keeps
-SQLite's rollback journal: no WAL, because several processes open the file.
+The database holds Django's own tables only (users, sessions, what the watch found); the store is reached through
+`nodes.client`. SQLite's file keeps its rollback journal: no WAL, because several processes open it.
 """
 
 from __future__ import annotations
 
 import os
 
+from txstore import environment
 from txstore.home import PROJECT, Home
 
 HOME = Home.from_env()
@@ -17,13 +18,16 @@ DEBUG = False
 ALLOWED_HOSTS = os.environ.get("TXSTORE_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "unfold",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # urls.py loads the pages: worker and beat do without them
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "django_celery_beat",
+    "monitoring",
     "txstore",
 ]
 
@@ -56,13 +60,7 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": HOME.database_file,
-        "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 5},
-    },
-}
+DATABASES = {"default": environment.database(os.environ, HOME)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -90,9 +88,27 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["txstore.api.auth.BearerToken"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "EXCEPTION_HANDLER": "txstore.api.errors.on_exception",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "UNAUTHENTICATED_USER": None,
     "COMPACT_JSON": True,
 }
+
+# The watch: how it reaches the cluster, and where it tells of flips ("" for nowhere).
+STORE_CLIENT = "txstore.store.cluster"
+NOTIFY_URL = environment.notify_url(os.environ)
+
+# What beat sends has no result, and its intervals are rows of the admin.
+_broker = environment.broker(os.environ, HOME)
+CELERY_BROKER_URL = _broker["url"]
+CELERY_BROKER_TRANSPORT = _broker.get("transport")
+CELERY_BROKER_TRANSPORT_OPTIONS = _broker["transport_options"]
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BEAT_SCHEDULER = "txstore.scheduler:Scheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 2
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_RESULT_EXPIRES = None
+CELERY_WORKER_REDIRECT_STDOUTS = False
 
 # A request that fails by its own fault, or is told to come back later, is no event of the server: only what has a
 # trace is logged. A foreign Host header is refused without one.

@@ -165,16 +165,7 @@ def _front(home: Home) -> list[Program]:
     commands = {
         "web": [sys.executable, "-m", "txstore.web"],
         # Threads: a pool of processes would outlive a worker that is killed.
-        "worker": [
-            *celery,
-            "worker",
-            "--pool",
-            "threads",
-            "--concurrency",
-            "2",
-            "--without-gossip",
-            "--without-mingle",
-        ],
+        "worker": [*celery, "worker", "--pool=threads", "--concurrency=4", "--without-gossip", "--without-mingle"],
         "beat": [*celery, "beat", "--pidfile="],
     }
     return [

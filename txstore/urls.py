@@ -6,7 +6,9 @@ from django.contrib import admin
 from django.urls import path, re_path
 from django.views.generic import RedirectView
 
-from txstore.api import errors, views
+from txstore.api import errors, health, views
+
+admin.autodiscover()
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
@@ -14,6 +16,8 @@ urlpatterns = [
     path("api/v1/transactions/<str:id>", views.TransactionFate.as_view(), name="transaction"),
     path("api/v1/transactions/<str:id>/fence", views.TransactionFence.as_view()),
     path("api/v1/cluster", views.ClusterStatus.as_view()),
+    path("api/v1/health", health.Health.as_view()),
+    path("api/v1/health/flips", health.HealthFlips.as_view()),
     re_path("^api(?:/|$)", views.no_such_path),
     path("healthz", views.healthz),
     path("readyz", views.readyz),

@@ -57,7 +57,7 @@ class Node:
         self._ended: asyncio.Future[int] = self._loop.create_future()
         self._records: dict[int, list[Any]] = {}
         self._saving: list[tuple[int, Callable[[], None]]] = []
-        self._asked: dict[int, tuple[dict[int, Any], Callable[[dict[str, Any]], None]]] = {}
+        self._asked: dict[int, tuple[dict[int, Any], Callable[[dict[str, Any]], None], int]] = {}
         self._numbers = 0
         self._ticks = 0
         self._journal = Journal(
@@ -253,6 +253,7 @@ class Node:
             "cluster_id": founding.cluster_id.hex() if founding else "",
             "boot": self._boot,
             "ready": self.driver is not None,
+            "clock_ms": self._world.clock_ms(),
             "journal": {
                 "fdatasync": self._journal.syncs,
                 "durable": self._journal.durable,
@@ -270,7 +271,7 @@ class Node:
             return
         self._numbers += 1
         number = self._numbers
-        self._asked[number] = ({self.config.node: own}, then)
+        self._asked[number] = ({self.config.node: own}, then, self._world.clock_ms())
         for node in others:
             self._send(node, [(NODE_CODE, AskNodeStatus(number))])
         self._loop.call_later(STATUS_WAIT_S, self._tell_status, number)
@@ -280,7 +281,9 @@ class Node:
     def _on_status(self, peer: int, message: NodeStatusIs) -> None:
         asked = self._asked.get(message.number)
         if asked is not None:
-            asked[0][peer] = message.status
+            sent_ms, received_ms = asked[2], self._world.clock_ms()
+            ahead_ms = status.clock_ahead_ms(sent_ms, message.status["clock_ms"], received_ms)
+            asked[0][peer] = message.status | {"clock_ahead_ms": ahead_ms}
             connected = [node for node in self.config.nodes if self._transport.is_connected(node)]
             if all(node in asked[0] for node in connected):
                 self._tell_status(message.number)
@@ -289,7 +292,7 @@ class Node:
         asked = self._asked.pop(number, None)
         if asked is None:
             return
-        statuses, then = asked
+        statuses, then, _ = asked
         members = place(len(self.config.nodes), self.config.shards, self.config.replicas)
         then(statuses[self.config.node] | status.merged(statuses, self.config.nodes, members))
 

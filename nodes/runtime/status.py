@@ -1,7 +1,9 @@
 """What a node knows of itself, and of the cluster when it asks the others: plain dictionaries.
 
     {"node": 1, "cluster_id": "9f…", "boot": 3, "ready": true,
-     "nodes": [{"node": 1, "name": "n1", "address": "127.0.0.1:7101", "up": true, "error": ""}],
+     "clock_ms": 1700000000000,
+     "nodes": [{"node": 1, "name": "n1", "address": "127.0.0.1:7101", "up": true, "error": "",
+                "boot": 3, "free_bytes": 123, "clock_ahead_ms": 0}],
      "groups": [{"group": "s1", "kind": "shard", "leader": 2, "epoch": 7, "members": [2, 3, 1],
                  "replicas": [{"node": 2, "role": "leader", "applied_slot": 10, "last_slot": 10, "lag": 0,
                                "first_slot": 1, "stores_taken_over": 0, "stopped": ""}]}],
@@ -12,7 +14,9 @@
 `first_slot` is the first entry that the log still holds; `stores_taken_over` counts copies that other replicas sent
 because the log could not help any more; journal segments up to `released` are gone, or go with the next one.
 `leader` is one that serves (its own first entry is applied), else None; `lag` counts entries behind the leader's
-chosen ones; `oldest_ms` is the age of the oldest transaction in doubt at any leader that serves.
+chosen ones; `oldest_ms` is the age of the oldest transaction in doubt at any leader that serves. `boot` counts lives of
+the node; `clock_ms` is its wall clock, and `clock_ahead_ms` how far that is ahead of the clock of the node that was
+asked, true to half of the question's way there and back. The last three facts of a node that is not up are null.
 """
 
 from __future__ import annotations
@@ -77,9 +81,8 @@ def merged(statuses: dict[int, Status], addresses: dict[int, tuple[str, int]], m
     for number, (host, port) in sorted(addresses.items()):
         is_up = number in statuses
         error = "" if is_up else "did not answer"
-        nodes.append(
-            {"node": number, "name": node_name(number), "address": f"{host}:{port}", "up": is_up, "error": error}
-        )
+        entry = {"node": number, "name": node_name(number), "address": f"{host}:{port}", "up": is_up, "error": error}
+        nodes.append(entry | _facts(statuses.get(number)))
     groups = [_merged_group(name, statuses, members[name]) for name in members]
     doubts = [status["in_doubt"] for status in statuses.values()]
     in_doubt = {
@@ -87,6 +90,19 @@ def merged(statuses: dict[int, Status], addresses: dict[int, tuple[str, int]], m
         "oldest_ms": max((doubt["oldest_ms"] for doubt in doubts), default=0),
     }
     return {"nodes": nodes, "groups": groups, "in_doubt": in_doubt}
+
+
+def clock_ahead_ms(sent_ms: int, theirs_ms: int, received_ms: int) -> int:
+    """Their clock minus ours: they read theirs between our sending and receiving, at the middle as far as we know."""
+    return theirs_ms - (sent_ms + received_ms) // 2
+
+
+def _facts(answer: Status | None) -> Status:
+    """What a node alone can tell."""
+    if answer is None:
+        return {"boot": None, "free_bytes": None, "clock_ahead_ms": None}
+    free_bytes = answer["journal"]["free_bytes"]
+    return {"boot": answer["boot"], "free_bytes": free_bytes, "clock_ahead_ms": answer.get("clock_ahead_ms", 0)}
 
 
 def _merged_group(name: str, statuses: dict[int, Status], members: Any) -> Status:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cluster import ROOT, free_ports
+from tests.e2e.rest import Door
 from tests.e2e.test_supervisor import eventually, is_alive
 from txstore.home import Home
 from txstore.up import is_free
@@ -160,10 +161,13 @@ def test_a_cluster_welcomes_restarts_its_nodes_and_carries_on(home, start):
     curl = re.search(r"^ *(curl .*)$", first.said(), re.MULTILINE)[1]
     answer = json.loads(subprocess.run(["sh", "-c", curl], capture_output=True, check=True, timeout=20).stdout)
     assert len(answer["nodes"]) == 3
-    wait_for_line(home.log_file("worker"), "the cluster is ready")
+    door = Door(f"127.0.0.1:{variables['TXSTORE_WEB_PORT']}", home.api_token())
+    eventually(lambda: door.ask("GET", "/api/v1/health").body["state"] == "ok", READY_S)
     killed = node_pid(home, 2)
     os.kill(killed, signal.SIGKILL)
     eventually(lambda: node_pid(home, 2) not in (0, killed))
+    wait_for_line(home.log_file("worker"), "node_answers n2: ok -> warn: n2 ended and began life 2")
+    wait_for_line(home.log_file("worker"), "node_answers n2: warn -> ok: n2 answers")
     assert first.end(signal.SIGINT) == 0
     assert first.pids() == []
     assert not any(node_pid(home, node) for node in (1, 2, 3))

@@ -10,9 +10,8 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connections
 
-from txstore import up
+from txstore import database, up
 from txstore.home import Home, HomeError
 from txstore.supervisor import Supervisor, die_with_parent
 
@@ -35,6 +34,7 @@ class Command(BaseCommand):
             up.refuse_running(home)
             wish = up.wish_from(os.environ, home)
             up.refuse_ports(wish)
+            database.refuse_unreachable()
             held = up.lock(home)
         except HomeError as error:
             raise CommandError(str(error), returncode=2) from error
@@ -49,7 +49,7 @@ class Command(BaseCommand):
         users = get_user_model().objects
         if not users.filter(username="admin").exists():
             users.create_superuser("admin", password=home.admin_password())
-        connections.close_all()
+        database.let_go()
 
     def _run(self, home: Home, wish: up.Wish) -> None:
         environment = up.environment_for(home, wish, os.environ)

@@ -1,0 +1,1 @@
+"""The watch: what the cluster does, shown and judged, through the client alone."""

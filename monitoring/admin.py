@@ -1,0 +1,134 @@
+"""The watch in the admin: what it found, to read; how often each check runs and its thresholds, to change."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from django_celery_beat import admin as beat
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from monitoring.health import RUN_CHECK
+from monitoring.models import CheckResult, Flip, Standing
+from monitoring.rules import CHECKS, check_named
+
+COLOURS = {"ok": "success", "unknown": "info", "warn": "warning", "fail": "danger"}
+CHECK_CHOICES = [(name, check.title) for name, check in CHECKS.items()]
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """What happened can be looked at, not changed."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class CheckFilter(admin.SimpleListFilter):
+    """By check, without asking the table which there are."""
+
+    title = "check"
+    parameter_name = "check_name"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return CHECK_CHOICES
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(check_name=self.value()) if self.value() else queryset
+
+
+@admin.register(CheckResult)
+class CheckResultAdmin(ReadOnlyAdmin):
+    list_display = ("at", "check_name", "coloured_state", "words", "took_ms")
+    list_filter = (CheckFilter, "state")
+    show_full_result_count = False
+
+    @display(description="state", ordering="state", label=COLOURS)
+    def coloured_state(self, row: CheckResult) -> str:
+        return row.state
+
+
+@admin.register(Standing)
+class StandingAdmin(ReadOnlyAdmin):
+    list_display = ("check_name", "subject", "coloured_state", "since", "words")
+    list_filter = (CheckFilter, "state")
+
+    @display(description="state", ordering="state", label=COLOURS)
+    def coloured_state(self, row: Standing) -> str:
+        return row.state
+
+
+@admin.register(Flip)
+class FlipAdmin(ReadOnlyAdmin):
+    list_display = ("at", "check_name", "subject", "coloured_before", "coloured_after", "cause", "told_at")
+    list_filter = (CheckFilter, "after")
+    search_fields = ("subject", "cause")
+
+    @display(description="before", label=COLOURS)
+    def coloured_before(self, row: Flip) -> str:
+        return row.before
+
+    @display(description="after", label=COLOURS)
+    def coloured_after(self, row: Flip) -> str:
+        return row.after
+
+
+class TaskSelectWidget(UnfoldAdminSelectWidget, beat.TaskSelectWidget):
+    """The list of tasks in the theme's looks."""
+
+
+class PeriodicTaskForm(beat.PeriodicTaskForm):
+    """A check's arguments are refused before they are saved, not by its next run."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["task"].widget = UnfoldAdminTextInputWidget()
+        self.fields["regtask"].widget = TaskSelectWidget()
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean()
+        if data.get("task") == RUN_CHECK and "args" in data and "kwargs" in data:
+            _refuse_arguments(data["args"], data["kwargs"])
+        return data
+
+
+def _refuse_arguments(args: str, kwargs: str) -> None:
+    listed, thresholds = json.loads(args), json.loads(kwargs)
+    if not isinstance(listed, list) or len(listed) != 1 or not isinstance(thresholds, dict):
+        raise forms.ValidationError(
+            'A check has arguments like ["node_answers"] and keyword arguments like {"patience": 2}.'
+        )
+    try:
+        check_named(listed[0], thresholds)
+    except ValueError as error:
+        raise forms.ValidationError(f"The check cannot run so: {error}.") from error
+
+
+for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule):
+    admin.site.unregister(model)
+
+
+@admin.register(PeriodicTask)
+class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):
+    form = PeriodicTaskForm
+
+
+@admin.register(IntervalSchedule)
+class IntervalScheduleAdmin(ModelAdmin):
+    pass
+
+
+@admin.register(CrontabSchedule)
+class CrontabScheduleAdmin(beat.CrontabScheduleAdmin, ModelAdmin):
+    pass

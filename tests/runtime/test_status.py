@@ -1,0 +1,33 @@
+"""What a wide status says of each node, put together from those that answered."""
+
+from __future__ import annotations
+
+import pytest
+
+from nodes.runtime import status
+
+ADDRESSES = {1: ("127.0.0.1", 7101), 2: ("127.0.0.1", 7102)}
+
+
+def answer(**facts: object) -> status.Status:
+    told = {"boot": 3, "journal": {"free_bytes": 7}, "groups": [], "in_doubt": {"count": 0, "oldest_ms": 0}}
+    return told | facts
+
+
+@pytest.mark.parametrize(
+    ("sent_ms", "theirs_ms", "received_ms", "ahead_ms"),
+    [(1_000, 1_000, 1_000, 0), (1_000, 1_010, 1_020, 0), (1_000, 1_510, 1_020, 500), (1_000, 10, 1_020, -1_000)],
+)
+def test_a_clock_is_compared_with_the_middle_of_the_way_there_and_back(sent_ms, theirs_ms, received_ms, ahead_ms):
+    assert status.clock_ahead_ms(sent_ms, theirs_ms, received_ms) == ahead_ms
+
+
+def test_what_a_node_alone_can_tell_is_null_while_it_is_silent():
+    first, second = status.merged({1: answer()}, ADDRESSES, {})["nodes"]
+    assert (first["up"], first["boot"], first["free_bytes"], first["clock_ahead_ms"]) == (True, 3, 7, 0)
+    assert (second["up"], second["boot"], second["free_bytes"], second["clock_ahead_ms"]) == (False, None, None, None)
+
+
+def test_the_clock_of_a_peer_is_told_as_it_was_measured():
+    merged = status.merged({1: answer(), 2: answer(clock_ahead_ms=-40)}, ADDRESSES, {})
+    assert [node["clock_ahead_ms"] for node in merged["nodes"]] == [0, -40]
