@@ -12,13 +12,14 @@ from functools import lru_cache
 from sqlglot import exp
 
 from nodes.errors import ConstraintViolation, NotSupported, TooLarge
-from nodes.requests import Column, Value
-from nodes.sql.binding import Arguments, Bound, Keys, Merge, Pool, boolean_positions, last_parameter
+from nodes.requests import Column, Params, Value
+from nodes.sql.binding import Arguments, Bound, Given, Keys, Merge, Pool, given, last_parameter
 from nodes.sql.evaluate import evaluate
-from nodes.sql.expressions import Parameters, Scope, Typed, constant, mismatch, only, quote, translate
+from nodes.sql.expressions import Parameters, Scope, only, translate
 from nodes.sql.parse import MAX_PARAMETERS, Parsed
 from nodes.sql.schema import Fragment, Lock, TableDef
 from nodes.sql.targets import returning
+from nodes.sql.typed import Typed, mismatch, quote
 from nodes.sql.writes import arguments, is_default, target_column
 
 
@@ -43,25 +44,25 @@ class InsertPlan:
         self.key_columns = table.primary_key
         self.returning = ""
         self.columns: tuple[Column, ...] = ()
-        self.booleans: tuple[int, ...] = ()
+        self.give: Given = ()
         self.tables = [(table.id, table.version)]
         self.above = Lock(table.id, b"", "IX")
         self.head = f"INSERT INTO {table.physical} ({', '.join(quote(c.name) for c in table.columns)}) VALUES "
 
     def bind(
-        self, statement_number: int, params: list[Value] | dict[str, Value], shards: int, expect_rows: int = -1
+        self, statement_number: int, params: Params, shards: int, expect_rows: int = -1, now: int = 0
     ) -> Bound:
-        pool = self.arguments.values(params)
+        pool = self.arguments.values(params, now)
         if self.computed:
             pool = pool + self.constants + evaluate(self.computed, pool[: self.computed_values])
         elif self.constants:
             pool = pool + self.constants
         if len(self.rows) == 1:
             fragments = self._one(statement_number, [pool[i] for i in self.rows[0]], shards)
-            return Bound("insert", fragments, Merge(self.booleans), self.columns, expect_rows)
+            return Bound("insert", fragments, Merge(self.give), self.columns, expect_rows)
         order: list[tuple[int, int]] = []
         fragments = self._many(statement_number, pool, shards, order)
-        return Bound("insert", fragments, Merge(self.booleans, order=order), self.columns, expect_rows)
+        return Bound("insert", fragments, Merge(self.give, order=order), self.columns, expect_rows)
 
     def _locate(self, row: list[Value], shards: int) -> tuple[bytes, int]:
         values = [row[i] for i in self.key_columns]
@@ -125,10 +126,10 @@ def plan_insert(parsed: Parsed, node: exp.Insert, table: TableDef, name: str, ta
     values_scope.clause = "VALUES"
     rows = _typed_rows(values_scope, table, positions, node.expression.expressions)
     result, columns = returning(scope, node.args.get("returning"))
-    pool = Pool(parsed.parameters)
+    pool = Pool(parameters.total)
     placed, computed = _place(rows, pool)
     plan = InsertPlan(table, placed, pool, computed, arguments(parsed, parameters))
-    plan.returning, plan.columns, plan.booleans = result, columns, boolean_positions(columns)
+    plan.returning, plan.columns, plan.give = result, columns, given(columns)
     return plan
 
 
@@ -152,7 +153,7 @@ def _typed_rows(scope: Scope, table: TableDef, positions: list[int], nodes: list
     if widths[0] != len(targets):
         more = "expressions than target columns" if widths[0] > len(targets) else "target columns than expressions"
         raise mismatch("42601", f"INSERT has more {more}")
-    rest = [constant(column.default, column.type) for column in table.columns]
+    rest = [scope.default(column) for column in table.columns]
     rows = []
     for node in nodes:
         row = list(rest)
@@ -168,14 +169,14 @@ def _place(rows: list[list[Typed]], pool: Pool) -> tuple[list[list[int]], str]:
     """Pool positions for all values, and the expressions that are only worked out at bind."""
     computed: list[Typed] = []
     placed = []
-    constants: dict[tuple[str, Value], int] = {}
+    constants: dict[tuple[str, str], int] = {}
     for row in rows:
         places = []
         for item in row:
             if item.parameter >= 0:
                 places.append(item.parameter)
             elif item.is_source:
-                key = (item.type, item.constant)
+                key = (item.type, item.sql)
                 if key not in constants:
                     constants[key] = pool.position(item)
                 places.append(constants[key])
