@@ -88,10 +88,9 @@ def _average(scope: Scope, item: Typed) -> Typed:
         whole = f"pg_average(pg_exact_sum({', '.join(_halves(x))}), {count})"
         return _merging(scope, NUMERIC, whole, f"pg_average({_EXACT_SUM}, sum({{}}))", *_halves(x), count)
     if item.type == DOUBLE:
-        merged = "pg_double_divide(pg_double_total({}), sum({}))"
-        return _merging(
-            scope, DOUBLE, f"pg_double_divide(pg_double_sum({x}), {count})", merged, f"pg_double_parts({x})", count
-        )
+        whole = f"pg_double_divide(pg_double_sum_to_average({x}), {count})"
+        merged = "pg_double_divide(pg_double_total_to_average({}), sum({}))"
+        return _merging(scope, DOUBLE, whole, merged, f"pg_double_parts({x})", count)
     raise mismatch("42883", f"function avg({types.WORDS[item.type]}) does not exist")
 
 
@@ -120,8 +119,10 @@ def _of_distinct(scope: Scope, name: str, item: Typed) -> Typed:
         return Typed(NUMERIC, f"pg_average(sum(DISTINCT {value}), count(DISTINCT {value}))")
     if item.type != DOUBLE:
         raise mismatch("42883", f"function {name}({types.WORDS[item.type]}) does not exist")
-    total = f"pg_double_sum(DISTINCT {value})"
-    return Typed(DOUBLE, total if name == "sum" else f"pg_double_divide({total}, count(DISTINCT {value}))")
+    if name == "sum":
+        return Typed(DOUBLE, f"pg_double_sum(DISTINCT {value})")
+    total = f"pg_double_sum_to_average(DISTINCT {value})"
+    return Typed(DOUBLE, f"pg_double_divide({total}, count(DISTINCT {value}))")
 
 
 def _merging(scope: Scope, to: str, whole: str, merged: str, *partials: str) -> Typed:

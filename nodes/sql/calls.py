@@ -29,11 +29,15 @@ FUNCTION_NAMES: dict[type[exp.Expr], set[str]] = {
 }
 
 
+# Those that have a grammar of their own, and no place in the text.
+_UNPLACED: dict[type[exp.Expr], str] = {exp.Substring: "substring", exp.CurrentTimestamp: "current_timestamp"}
+
+
 def function_name(text: str, node: exp.Expr) -> str:
     """The name as the client wrote it, lower case (sqlglot folds the names of several dialects into one node)."""
     start, end = node.meta.get("start"), node.meta.get("end")
     if start is None or end is None:
-        return "substring" if isinstance(node, exp.Substring) else type(node).__name__.lower()
+        return _UNPLACED.get(type(node)) or type(node).__name__.lower()
     return text[start : end + 1].lower()
 
 

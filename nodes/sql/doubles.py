@@ -30,6 +30,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _SPECIAL = re.compile(r"([+-]?)(nan|inf|infinity)", re.IGNORECASE)
 _FOREIGN = re.compile(r"[+-]?(?:0x|nan\()", re.IGNORECASE)
 _FIXED_DIGITS = 15  # PostgreSQL writes 1e+15 and above with an exponent
+_MAX_AVERAGED = 1e145
 _UNIT_BITS = 1074  # every double is a whole number of 2**-1074
 
 
@@ -145,14 +146,15 @@ def double_to_int8(value: Double | None) -> int | None:
 
 
 class ExactSum:
-    """An aggregate: `units` of 2**-1074 of the finite values, and which others there were (a set of their texts)."""
+    """An aggregate: `units` of 2**-1074 of the finite values, and which others there were (a set of their texts).
+    `is_wide`: PostgreSQL, which works out a variance beside every average, might find it out of range."""
 
-    __slots__ = ("others", "seen", "units")
+    __slots__ = ("is_wide", "others", "seen", "units")
 
     def __init__(self) -> None:
         self.units = 0
         self.others: set[str] = set()
-        self.seen = False
+        self.seen = self.is_wide = False
 
     def add(self, value: Any) -> None:
         if value is None:
@@ -162,19 +164,22 @@ class ExactSum:
         if math.isfinite(number):
             numerator, denominator = number.as_integer_ratio()
             self.units += numerator << (_UNIT_BITS + 1 - denominator.bit_length())
+            self.is_wide = self.is_wide or abs(number) > _MAX_AVERAGED
         else:
             self.others.add(str(double_to_text(stored(number))))
 
     def add_parts(self, parts: str | None) -> None:
         """What another one's `parts` gave."""
         if parts is not None:
-            units, *others = parts.split()
+            units, width, *others = parts.split()
             self.units += int(units, 16)
+            self.is_wide = self.is_wide or width == "wide"
             self.others.update(others)
             self.seen = True
 
     def parts(self) -> str | None:
-        return " ".join([f"{self.units:x}", *sorted(self.others)]) if self.seen else None
+        width = "wide" if self.is_wide else "narrow"
+        return " ".join([f"{self.units:x}", width, *sorted(self.others)]) if self.seen else None
 
     def total(self) -> Double | None:
         if not self.seen:
@@ -187,6 +192,11 @@ class ExactSum:
             return float(self.units / (1 << _UNIT_BITS))  # Python rounds a quotient of integers correctly
         except OverflowError as error:
             raise SqlError("22003", "value out of range: overflow") from error
+
+    def total_to_average(self) -> Double | None:
+        if self.is_wide:
+            raise NotSupported(f"avg of a double precision beyond {_MAX_AVERAGED}")
+        return self.total()
 
 
 SCALARS: dict[str, tuple[int, Callable[..., Any]]] = {
@@ -207,4 +217,6 @@ AGGREGATES: dict[str, tuple[Callable[[ExactSum, Any], None], Callable[[ExactSum]
     "pg_double_sum": (ExactSum.add, ExactSum.total),
     "pg_double_parts": (ExactSum.add, ExactSum.parts),
     "pg_double_total": (ExactSum.add_parts, ExactSum.total),
+    "pg_double_sum_to_average": (ExactSum.add, ExactSum.total_to_average),
+    "pg_double_total_to_average": (ExactSum.add_parts, ExactSum.total_to_average),
 }

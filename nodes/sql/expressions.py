@@ -243,6 +243,7 @@ def translate(scope: Scope, node: exp.Expr) -> Typed:
         return translator(scope, node)
     loose, same = scope.loose_column, [key for key in scope.keys if key.node == node]
     item = same[0].item if same else translator(scope, node)
+    scope.used_columns += [-1] if same else []
     same = same or [key for key in scope.keys if (key.item.type, key.item.sql) == (item.type, item.sql)]
     if not same:
         return item

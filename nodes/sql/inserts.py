@@ -43,6 +43,7 @@ class InsertPlan:
         self.keys = Keys(table)
         self.key_columns = table.primary_key
         self.returning = ""
+        self.returning_values = 0  # parameters that RETURNING names stand in front of the rows' values
         self.columns: tuple[Column, ...] = ()
         self.give: Given = ()
         self.tables = [(table.id, table.version)]
@@ -58,7 +59,7 @@ class InsertPlan:
         elif self.constants:
             pool = pool + self.constants
         if len(self.rows) == 1:
-            fragments = self._one(statement_number, [pool[i] for i in self.rows[0]], shards)
+            fragments = self._one(statement_number, pool, shards)
             return Bound("insert", fragments, Merge(self.give), self.columns, expect_rows)
         order: list[tuple[int, int]] = []
         fragments = self._many(statement_number, pool, shards, order)
@@ -78,14 +79,22 @@ class InsertPlan:
                 message = f'{words} of relation "{self.table.name}" violates not-null constraint'
                 raise ConstraintViolation(message, sqlstate="23502")
 
-    def _one(self, number: int, row: list[Value], shards: int) -> dict[int, Fragment]:
+    def _one(self, number: int, pool: list[Value], shards: int) -> dict[int, Fragment]:
+        row = [pool[i] for i in self.rows[0]]
         key, shard = self._locate(row, shards)
         locks = [self.above, Lock(self.keys.table, key, "X")]
-        sql = self.head + _placeholders(len(row), 1) + self.returning
-        return {shard: Fragment(number, sql, row, self.tables, locks, True, point=True)}
+        return {shard: self._fragment(number, pool, row, locks)}
+
+    def _fragment(self, number: int, pool: list[Value], values: list[Value], locks: list[Lock]) -> Fragment:
+        """The rows whose values these are, one after the other."""
+        width = len(self.rows[0])
+        sql = self.head + _placeholders(width, len(values) // width, self.returning_values) + self.returning
+        if self.returning_values:
+            values = pool[: self.returning_values] + values
+        return Fragment(number, sql, values, self.tables, locks, True, point=True)
 
     def _many(
-        self, number: int, pool: Sequence[Value], shards: int, order: list[tuple[int, int]]
+        self, number: int, pool: list[Value], shards: int, order: list[tuple[int, int]]
     ) -> dict[int, Fragment]:
         rows_of: dict[int, list[Value]] = {}
         locks_of: dict[int, dict[bytes, Lock]] = {}
@@ -101,16 +110,15 @@ class InsertPlan:
         for shard, values in rows_of.items():
             if len(values) > MAX_PARAMETERS:
                 raise TooLarge(f"an INSERT of more than {MAX_PARAMETERS} values on one shard")
-            sql = self.head + _placeholders(width, len(values) // width) + self.returning
             locks = [self.above, *locks_of[shard].values()]
-            fragments[shard] = Fragment(number, sql, values, self.tables, locks, True, point=True)
+            fragments[shard] = self._fragment(number, pool, values, locks)
         return fragments
 
 
 @lru_cache(maxsize=1024)
-def _placeholders(width: int, rows: int) -> str:
-    """`(?1, ?2), (?3, ?4)`."""
-    groups = (", ".join(f"?{row * width + i + 1}" for i in range(width)) for row in range(rows))
+def _placeholders(width: int, rows: int, before: int) -> str:
+    """`(?1, ?2), (?3, ?4)`, behind `before` others."""
+    groups = (", ".join(f"?{before + row * width + i + 1}" for i in range(width)) for row in range(rows))
     return ", ".join(f"({group})" for group in groups)
 
 
@@ -130,6 +138,7 @@ def plan_insert(parsed: Parsed, node: exp.Insert, table: TableDef, name: str, ta
     placed, computed = _place(rows, pool)
     plan = InsertPlan(table, placed, pool, computed, arguments(parsed, parameters))
     plan.returning, plan.columns, plan.give = result, columns, given(columns)
+    plan.returning_values = last_parameter(result)
     return plan
 
 

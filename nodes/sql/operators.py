@@ -162,31 +162,26 @@ def _in(scope: Scope, node: exp.In) -> Typed:
     if not node.expressions:
         raise syntax_error("an empty IN list")
     item = translate(scope, node.this)
-    fixed, varying = _listed(scope, node.expressions)
+    values = [_listed(scope, value) for value in node.expressions]
+    fixed = [value for value, varies in values if not varies]
     common = _array_type([item, *fixed]) if len(fixed) > 1 else ""
+    pieces = []
     if common:
-        array = _in_array(scope, translate(scope, node.this), [scope.coerce(value, common) for value in fixed])
-        pieces = [array]
-    else:
-        pieces = [compare(scope, "=", translate(scope, node.this), value) for value in fixed]
-    pieces += [compare(scope, "=", translate(scope, node.this), value) for value in varying]
+        pieces = [_in_array(scope, translate(scope, node.this), [scope.coerce(value, common) for value in fixed])]
+    for value, varies in values:
+        if varies or not common:
+            pieces.append(compare(scope, "=", translate(scope, node.this), value))
     result = pieces[0]
     for piece in pieces[1:]:
         result = scope.fold_constant(joined("OR", OR, result, piece), (result, piece), strict=False)
-    if not varying and not common and len(fixed) == 1:
-        result.equal = pieces[0].equal
     return result
 
 
-def _listed(scope: Scope, nodes: list[exp.Expr]) -> tuple[list[Typed], list[Typed]]:
-    """The values without and with columns."""
-    fixed: list[Typed] = []
-    varying: list[Typed] = []
-    for node in nodes:
-        before = len(scope.used_columns)
-        value = translate(scope, node)
-        (fixed if len(scope.used_columns) == before else varying).append(value)
-    return fixed, varying
+def _listed(scope: Scope, node: exp.Expr) -> tuple[Typed, bool]:
+    """A value, and whether columns are in it."""
+    before = len(scope.used_columns)
+    value = translate(scope, node)
+    return value, len(scope.used_columns) > before
 
 
 def _array_type(items: list[Typed]) -> str:

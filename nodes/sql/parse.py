@@ -9,6 +9,7 @@ where expressions are translated.
 
 from __future__ import annotations
 
+import logging
 import re
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -46,6 +47,8 @@ class _PostgresWithParameters(Postgres):
         HEREDOC_STRINGS = []
         SINGLE_TOKENS = {**Postgres.Tokenizer.SINGLE_TOKENS, "$": TokenType.PARAMETER}
 
+
+logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of statements that are refused here, with words
 
 _POSTGRES = _PostgresWithParameters()
 
@@ -109,6 +112,8 @@ def parse(text: str) -> Parsed:
     try:
         trees = _POSTGRES.parser().parse(tokens, text)
     except (SqlglotError, RecursionError) as error:
+        if any(token.text.lower() in ("isnull", "notnull") for token in tokens):
+            raise NotSupported("ISNULL or NOTNULL in this place") from error
         raise syntax_error(str(error).partition("\n")[0]) from error
     if len(trees) != 1 or trees[0] is None:
         raise NotSupported("several statements in one text")

@@ -79,7 +79,8 @@ def _plan(parsed: Parsed, catalog: Catalog, pushdown: bool) -> Plan:
         return _alter(parsed, node, catalog)
     if isinstance(node, exp.Drop):
         return _drop(node, catalog)
-    raise NotSupported(f"{type(node).__name__.upper()} as a statement")
+    word = str(node.this) if isinstance(node, exp.Command) else type(node).__name__
+    raise NotSupported(f"{word.upper()} in this form")
 
 
 def _system_table(name: str) -> TableDef | None:

@@ -231,14 +231,14 @@ class Query:
         return Grouped(items, having, order, scope.distinct, scope.partials, scope.aggregates)
 
     def _carried(self) -> list[GroupKey]:
-        """The keys, and the columns that carry those whose values differ."""
+        """The keys with columns in them, and what carries them."""
         found: list[GroupKey] = []
         columns = (f"k{i}" for i in range(len(self.keys)))
         for node, item in self.all_keys:
             carried = item if item.is_source else Typed(item.type, next(columns))
             carried.low, carried.high = item.low, item.high
             found.append(GroupKey(node, item, carried))
-        return found
+        return [key for key in found if key.node.find(exp.Column) is not None]
 
     def _names_rows(self) -> bool:
         """Is the primary key grouped by? Then every column has one value in a group."""

@@ -54,6 +54,8 @@ def _translate(error: Exception, layouts: Mapping[str, Layout]) -> StoreError:
         return BadRequest('invalid byte sequence for encoding "UTF8"', sqlstate="22021")
     if isinstance(error, apsw.SQLError) and str(error) == "integer overflow":
         return BadRequest("bigint out of range", sqlstate="22003")
+    if isinstance(error, apsw.SQLError) and str(error).endswith("already exists"):
+        return BadRequest("relation already exists", sqlstate="42P07")
     if isinstance(error, TypeError):
         return BadRequest(f"a parameter has no SQL type: {error}", sqlstate="22P02")
     return StoreError(f"the engine refused a planned statement: {error}", sqlstate="XX000")

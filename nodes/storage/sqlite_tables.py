@@ -96,8 +96,9 @@ class SqliteTables:
         execute = self._connection.execute
         table = ddl.table_id if isinstance(ddl, DropTable) else ddl.table.id
         known = self._tables.get(table)
-        if (table in self.layouts) == isinstance(ddl, CreateTable) or (known is not None and known.dropped):
-            raise ReplicaStopped(f"{type(ddl).__name__} of table {table} does not fit the tables that are there")
+        if (known is not None) == isinstance(ddl, CreateTable) or (known is not None and known.dropped):
+            state = "not there" if known is None else "dropped" if known.dropped else "there already"
+            raise ReplicaStopped(f"{type(ddl).__name__}: table {table} is {state}")
         if isinstance(ddl, DropTable):
             assert known is not None, "just checked"
             execute("UPDATE engine_tables SET dropped = ? WHERE id = ?", (at, table))

@@ -22,7 +22,7 @@ from nodes.storage.sqlite_errors import describe
 from nodes.storage.sqlite_tables import SqliteTables
 
 SNAPSHOT_TS = 5
-NOW = 1_700_000_000_123_456
+NOW = 1_900_000_000_123_456
 
 
 class Store:

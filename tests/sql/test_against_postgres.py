@@ -61,6 +61,34 @@ WITH_PARAMETERS: list[tuple[str, list[object]]] = [
     ("SELECT length($1)", ["abc"]),
     ("SELECT -$1", [3]),
     ("SELECT $1 IN (1, 3000000000)", [3]),
+    ("INSERT INTO t (id, a) VALUES ($2, $1) RETURNING id + $1, id, a", [5, 100]),
+    ("INSERT INTO t (id, a) VALUES ($2, $1), ($2 + 1, $1) RETURNING id + $1, id, a", [5, 100]),
+    ("SELECT $1 * 1.5, d + $1 FROM t WHERE id = 3", [2]),
+    ("SELECT $1 * 1.5", [2.5]),
+    ("SELECT d + $1 FROM t WHERE id = 4", [0.1]),
+    ("SELECT d + $1 FROM t WHERE id = 4", ["NaN"]),
+    ("SELECT $1::float8, $2::float8", [float("inf"), -0.0]),
+    ("SELECT $1 + 1.5::float8", [9007199254740993]),
+    ("SELECT id FROM t WHERE d = $1 ORDER BY id", [1]),
+    ("SELECT id FROM t WHERE id = 3 AND d > $1", [1e300]),
+    ("SELECT id FROM t WHERE i = $1", ["{0197A3B4-0000-7FFF-8000-00000000002A}"]),
+    ("SELECT id FROM t WHERE i = $1", ["x"]),
+    ("SELECT id FROM t WHERE y = $1 ORDER BY id", [b"\0"]),
+    ("SELECT $1::bytea, $1", [b"\0\xff\\"]),
+    ("SELECT id FROM t WHERE z = $1 ORDER BY id", ["2024-02-29T13:00:00+01:00"]),
+    ("SELECT $1::timestamptz, $2::timestamptz", ["2024-02-29T13:00:00.5Z", None]),
+    ("SELECT $1::timestamptz", ["tomorrow or so"]),
+    ("INSERT INTO t (id, d, y, i, z) VALUES ($1, $2, $3, $4, $5) RETURNING *",
+     [100, 0.1, b"ab", "0" * 32, "2024-02-29T13:00:00+01:00"]),
+    ("UPDATE t SET d = $1, z = $2 WHERE id = $3 RETURNING d, z", [1, "1999-12-31T23:59:59Z", 3]),
+    ("SELECT f, count(*) FROM t GROUP BY f HAVING count(*) > $1 ORDER BY f LIMIT $2", [2, 5]),
+    ("SELECT a + $1, count(*) FROM t WHERE a < 1000 GROUP BY a + $1 ORDER BY 1", [3]),
+    ("SELECT a + $1, count(*) FROM t GROUP BY a + $2 ORDER BY 1", [3, 3]),
+    ("SELECT f FROM t GROUP BY f HAVING sum(b) > $1 ORDER BY f", [100]),
+    ("SELECT f FROM t GROUP BY f HAVING avg(a) > $1 ORDER BY f", [1.5]),
+    ("SELECT $1, count(*) FROM t GROUP BY $1", ["x"]),
+    ("SELECT $1 FROM t GROUP BY a ORDER BY a", ["x"]),
+    ("SELECT sum(d) > $1 FROM t", [1]),
 ]
 
 
@@ -97,10 +125,11 @@ def compare(theirs, ours, sql, params=()):
 
 
 def pushed_or_not(sql, pushed, whole):
-    """To the last digit the same, in the order of the statement or in any."""
-    key = str if "ORDER BY" in sql else repr
-    rows = [answer.rows if "ORDER BY" in sql else sorted(answer.rows, key=key) for answer in (pushed, whole)]
-    return "" if rows[0] == rows[1] and pushed.error == whole.error else f"with pushdown {pushed}; without {whole}"
+    """To the last digit the same, in the order of the statement or in any. A LIMIT may spare it rows with a fault."""
+    rows = [answer.rows if "ORDER BY" in sql else sorted(answer.rows, key=repr) for answer in (pushed, whole)]
+    is_spared = whole.error[:2] == "22" and ("LIMIT" in sql or "OFFSET" in sql)
+    is_same = rows[0] == rows[1] and pushed.error == whole.error
+    return "" if is_same or is_spared else f"with pushdown {pushed}; without {whole}"
 
 
 def test_known_traps(theirs, ours):
