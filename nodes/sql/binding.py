@@ -86,9 +86,7 @@ class Plan(Protocol):
     columns: tuple[Column, ...]
     table: TableDef | None
 
-    def bind(
-        self, statement_number: int, params: Params, shards: int, expect_rows: int = -1, now: int = 0
-    ) -> Bound:
+    def bind(self, statement_number: int, params: Params, shards: int, expect_rows: int = -1, now: int = 0) -> Bound:
         """Fragments for `shards` user shards; BadRequest for parameters that are missing or do not fit. `now` is the
         time of the transaction, in microseconds since 1970."""
 

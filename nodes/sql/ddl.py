@@ -63,9 +63,7 @@ class DdlPlan:
         self.table = table
         self.arguments = Arguments([], None)
 
-    def bind(
-        self, statement_number: int, params: Params, shards: int, expect_rows: int = -1, now: int = 0
-    ) -> Bound:
+    def bind(self, statement_number: int, params: Params, shards: int, expect_rows: int = -1, now: int = 0) -> Bound:
         self.arguments.values(params, now)
         catalog_lock = [Lock(CATALOG_TABLE, b"", "X")]
         if self.ddl is None:

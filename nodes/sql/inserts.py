@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 from sqlglot import exp
@@ -50,9 +49,7 @@ class InsertPlan:
         self.above = Lock(table.id, b"", "IX")
         self.head = f"INSERT INTO {table.physical} ({', '.join(quote(c.name) for c in table.columns)}) VALUES "
 
-    def bind(
-        self, statement_number: int, params: Params, shards: int, expect_rows: int = -1, now: int = 0
-    ) -> Bound:
+    def bind(self, statement_number: int, params: Params, shards: int, expect_rows: int = -1, now: int = 0) -> Bound:
         pool = self.arguments.values(params, now)
         if self.computed:
             pool = pool + self.constants + evaluate(self.computed, pool[: self.computed_values])
@@ -93,9 +90,7 @@ class InsertPlan:
             values = pool[: self.returning_values] + values
         return Fragment(number, sql, values, self.tables, locks, True, point=True)
 
-    def _many(
-        self, number: int, pool: list[Value], shards: int, order: list[tuple[int, int]]
-    ) -> dict[int, Fragment]:
+    def _many(self, number: int, pool: list[Value], shards: int, order: list[tuple[int, int]]) -> dict[int, Fragment]:
         rows_of: dict[int, list[Value]] = {}
         locks_of: dict[int, dict[bytes, Lock]] = {}
         width = len(self.rows[0])

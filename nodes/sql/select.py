@@ -57,9 +57,7 @@ class SelectPlan:
         self.give = given(columns)
         self.simple_merge = Merge(self.give)
 
-    def bind(
-        self, statement_number: int, params: Params, shards: int, expect_rows: int = -1, now: int = 0
-    ) -> Bound:
+    def bind(self, statement_number: int, params: Params, shards: int, expect_rows: int = -1, now: int = 0) -> Bound:
         values = self.arguments.values(params, now)
         pool = values + self.constants if self.constants else values
         targets = self.route.targets(pool, shards)

@@ -33,9 +33,7 @@ class ChangePlan:
         self.merge = Merge(given(columns))
         self.used_values = last_parameter(sql)
 
-    def bind(
-        self, statement_number: int, params: Params, shards: int, expect_rows: int = -1, now: int = 0
-    ) -> Bound:
+    def bind(self, statement_number: int, params: Params, shards: int, expect_rows: int = -1, now: int = 0) -> Bound:
         values = self.arguments.values(params, now)
         targets = self.route.targets(values + self.constants if self.constants else values, shards)
         if len(values) != self.used_values:

@@ -78,8 +78,10 @@ WITH_PARAMETERS: list[tuple[str, list[object]]] = [
     ("SELECT id FROM t WHERE z = $1 ORDER BY id", ["2024-02-29T13:00:00+01:00"]),
     ("SELECT $1::timestamptz, $2::timestamptz", ["2024-02-29T13:00:00.5Z", None]),
     ("SELECT $1::timestamptz", ["tomorrow or so"]),
-    ("INSERT INTO t (id, d, y, i, z) VALUES ($1, $2, $3, $4, $5) RETURNING *",
-     [100, 0.1, b"ab", "0" * 32, "2024-02-29T13:00:00+01:00"]),
+    (
+        "INSERT INTO t (id, d, y, i, z) VALUES ($1, $2, $3, $4, $5) RETURNING *",
+        [100, 0.1, b"ab", "0" * 32, "2024-02-29T13:00:00+01:00"],
+    ),
     ("UPDATE t SET d = $1, z = $2 WHERE id = $3 RETURNING d, z", [1, "1999-12-31T23:59:59Z", 3]),
     ("SELECT f, count(*) FROM t GROUP BY f HAVING count(*) > $1 ORDER BY f LIMIT $2", [2, 5]),
     ("SELECT a + $1, count(*) FROM t WHERE a < 1000 GROUP BY a + $1 ORDER BY 1", [3]),
