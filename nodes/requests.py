@@ -1,6 +1,7 @@
 """What a client asks and what it is answered: the value types that Django, the client and the nodes share.
 
-Values are plain: int, str, bool, None (later float, bytes, ...). Rows are lists of values, in column order.
+Values are plain: int, float, str, bool, bytes, an aware datetime, None (docs/sql.md says which type gives which). Rows
+are lists of values, in column order.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 
 Value = Any
+Params = list[Value] | dict[str, Value]
 
 ACTIVE, UNDECIDED, COMMITTED, ABORTED, EXPIRED = "active", "undecided", "committed", "aborted", "expired"
 
@@ -18,7 +20,7 @@ class Statement(msgspec.Struct, array_like=True):
     """One SQL statement. `params` is a list (for `$1`, `?`) or a dict (for `:name`). `expect_rows` -1: not stated."""
 
     sql: str
-    params: list[Value] | dict[str, Value] = []
+    params: Params = []
     expect_rows: int = -1
 
 
@@ -31,7 +33,7 @@ class Request(msgspec.Struct, array_like=True):
 
 
 class Column(msgspec.Struct, array_like=True, frozen=True):
-    """A column of a result: its name and SQL type (`INT`, `BIGINT`, `TEXT`, `BOOLEAN`, `NUMERIC`)."""
+    """A column of a result: its name and SQL type, by the names of docs/sql.md."""
 
     name: str
     type: str

@@ -3,7 +3,7 @@
 An engine holds everything the shard's state machine knows: rows and history of its tables, prepared transactions,
 outcomes, the applied slot. Two kinds of work never mix in one local transaction:
 
-* **apply**: `begin`, any number of (`install`, `create_table`, `put_*`, `advance`), `commit`: all entries of one loop
+* **apply**: `begin`, any number of (`install`, `define`, `put_*`, `advance`), `commit`: all entries of one loop
   turn share one local transaction. Each entry ends with `advance`, which moves the applied slot from n to n+1.
 * **forget**: what the marks allow, bit by bit, in a local transaction of its own that moves no slot.
 * **evaluate**: inside a local transaction of its own that is always rolled back.
@@ -20,7 +20,7 @@ from typing import Protocol
 import msgspec
 
 from nodes.errors import ErrorInfo
-from nodes.sql.schema import Fragment, Image, ShardRows, TableDef
+from nodes.sql.schema import Ddl, Fragment, Image, ShardRows, TableDef
 
 
 class Evaluation(msgspec.Struct):
@@ -144,9 +144,18 @@ class Engine(Store, Protocol):
 
     def tables(self) -> list[TableDef]: ...
 
+    @property
+    def catalog_version(self) -> int:
+        """That of the newest DDL carried out here (uncommitted included)."""
+
+    def check_version(self, table: int, version: int, ts: int) -> bool:
+        """Did this version of the table hold at `ts`? SnapshotTooOld when it began later."""
+
     # -- apply
     def install(self, images: Sequence[Image], commit_ts: int) -> None: ...
-    def create_table(self, table: TableDef) -> None: ...
+    def define(self, ddl: Ddl, commit_ts: int) -> None:
+        """Carry out a DDL. A dropped table's rows stay for snapshots from before."""
+
     def put_prepared(self, txn: bytes, record: bytes) -> None: ...
     def drop_prepared(self, txn: bytes) -> None: ...
     def prepared(self) -> Iterator[tuple[bytes, bytes]]: ...

@@ -31,7 +31,7 @@ class Catalog:
         tables = self._engine.tables()
         self._tables = {table.name: table for table in tables}
         self._names = {table.id: table.name for table in tables}
-        self.version = max((table.version for table in tables), default=0)
+        self.version = self._engine.catalog_version
         ready = [then for version, then in self._waiting if version <= self.version]
         self._waiting = [(version, then) for version, then in self._waiting if version > self.version]
         for then in ready:
@@ -49,6 +49,3 @@ class Catalog:
 
     def name_of(self, table: int) -> str:
         return self._names.get(table, "")
-
-    def next_table_id(self) -> int:
-        return max(self._names, default=0) + 1

@@ -39,6 +39,7 @@ from nodes.runtime.messages import GATEWAY_CODE, LOG_MESSAGES, TRANSFER_MESSAGES
 from nodes.runtime.router import Router, place
 from nodes.runtime.world import World
 from nodes.sql.plan import SYSTEM_TABLES
+from nodes.sql.schema import CreateTable
 
 ORACLE_GROUP = "c1"
 REPEAT_TIMESTAMP_TICKS = 6
@@ -155,7 +156,7 @@ class Driver:
         if engine.table(SYSTEM_TABLES[0].id) is None:
             engine.begin()
             for table in SYSTEM_TABLES:
-                engine.create_table(table)
+                engine.define(CreateTable(table), 0)
             engine.commit()
 
     # -- Surroundings of the gateway, and what groups ask
@@ -184,6 +185,9 @@ class Driver:
 
     def on_hint(self, group: str, refused_by: int, leader: int) -> None:
         self.router.on_hint(group, refused_by, leader)
+
+    def clock_ms(self) -> int:
+        return self.world.clock_ms()
 
     def timestamp(self, then: Callable[[int], None]) -> None:
         self.desk.ask(then)

@@ -65,11 +65,10 @@ class Execution:
     def run(self, plans: list[Plan]) -> None:
         """Bind and begin. StoreError for parameters that do not fit, and of `on_named`: nothing was begun."""
         self._bounds = []
+        shards, now = self.gateway.surroundings.shards, self.gateway.surroundings.clock_ms() * 1000
         for number, (plan, statement) in enumerate(zip(plans, self.request.statements, strict=True)):
             try:
-                self._bounds.append(
-                    plan.bind(number, statement.params, self.gateway.surroundings.shards, statement.expect_rows)
-                )
+                self._bounds.append(plan.bind(number, statement.params, shards, statement.expect_rows, now))
             except StoreError as error:
                 error.info.statement = number
                 raise

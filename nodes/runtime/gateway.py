@@ -36,15 +36,13 @@ from nodes.runtime.execution import Execution
 from nodes.runtime.questions import CatalogQuestion, FateQuestion
 from nodes.runtime.snapshot import SnapshotRun
 from nodes.runtime.surroundings import Surroundings
-from nodes.sql.plan import Plan, PlanCache
+from nodes.sql.plan import Plan, PlanCache, is_well_formed
 from nodes.sql.schema import Fragment, ShardRows
 
 MAX_STATEMENTS = 1_000
 MAX_TIMEOUT_MS = 60_000
 MAX_LIVE = 4_096
 HEAR_AGAIN_TICKS = 20
-# What a stale catalog can be wrong about: told to a client only after s0's leader was asked.
-CATALOG_ERRORS = frozenset({"42P01", "42703", "42P07", "42883", "42804"})
 
 Rows = dict[str, list[ShardRows]]
 
@@ -152,10 +150,15 @@ class Gateway:
         try:
             execution.run(self._plans_of(execution.request))
         except StoreError as error:
-            if error.info.sqlstate in CATALOG_ERRORS and not is_confirmed:
-                self._confirm_catalog(execution)
-            else:
+            if is_confirmed or not self._may_be_stale(execution.request, error):
                 execution.fail(error)
+            else:
+                self._confirm_catalog(execution)
+
+    def _may_be_stale(self, request: Request, error: StoreError) -> bool:
+        """A catalog that is behind can be wrong about everything but the form of a statement."""
+        number = error.info.statement
+        return 0 <= number < len(request.statements) and is_well_formed(request.statements[number].sql)
 
     def _plans_of(self, request: Request) -> list[Plan]:
         plans = []
@@ -165,7 +168,7 @@ class Gateway:
             except StoreError as error:
                 error.info.statement = number
                 raise
-            if len(request.statements) > 1 and plans[-1].kind == "create_table":
+            if len(request.statements) > 1 and plans[-1].kind == "ddl":
                 words = "a DDL statement must be the only statement of its transaction"
                 raise NotSupported(words, sqlstate="25001", statement=number)
         if request.read_only and not all(plan.reads_only for plan in plans):

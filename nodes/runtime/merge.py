@@ -12,9 +12,9 @@ import apsw
 
 from nodes.requests import Result, Value
 from nodes.sql.binding import Bound, Merge
-from nodes.sql.expressions import quote
+from nodes.sql.functions import register
 from nodes.sql.schema import ShardRows
-from nodes.storage.functions import register
+from nodes.sql.typed import quote
 
 _local = threading.local()
 
@@ -22,7 +22,7 @@ _local = threading.local()
 def merge(bound: Bound, rows: dict[int, ShardRows]) -> Result:
     """The result of a bound statement from the answers of all its fragments; StoreError for what the rest of the
     query does wrong."""
-    if bound.kind == "create_table":
+    if bound.kind == "ddl":
         return Result()
     plan = bound.merge
     if len(rows) == 1:
@@ -34,8 +34,10 @@ def merge(bound: Bound, rows: dict[int, ShardRows]) -> Result:
     else:
         found = _joined(plan, rows)
         count = sum(answer.row_count for answer in rows.values())
-    if plan.booleans:
-        _make_booleans(plan.booleans, found)
+    for position, give in plan.give:
+        for row in found:
+            if row[position] is not None:
+                row[position] = give(row[position])
     return Result(list(bound.columns), found, count)
 
 
@@ -43,13 +45,6 @@ def _joined(plan: Merge, rows: dict[int, ShardRows]) -> list[list[Value]]:
     if plan.order is not None and any(answer.rows for answer in rows.values()):
         return [rows[shard].rows[place] for shard, place in plan.order]
     return [row for shard in sorted(rows) for row in rows[shard].rows]
-
-
-def _make_booleans(positions: tuple[int, ...], rows: list[list[Value]]) -> None:
-    for row in rows:
-        for position in positions:
-            if row[position] is not None:
-                row[position] = bool(row[position])
 
 
 def _query(plan: Merge, rows: dict[int, ShardRows]) -> list[list[Value]]:

@@ -26,4 +26,7 @@ class Surroundings(Protocol):
 
     def on_hint(self, group: str, refused_by: int, leader: int) -> None: ...
 
+    def clock_ms(self) -> int:
+        """This node's wall clock."""
+
     def timestamp(self, then: Callable[[int], None]) -> None: ...

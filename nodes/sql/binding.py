@@ -15,33 +15,40 @@ from itertools import product
 from typing import Any, Protocol
 
 from nodes.errors import BadRequest
-from nodes.requests import Column, Value
+from nodes.requests import Column, Params, Value
 from nodes.sql import keys
 from nodes.sql.schema import Fragment, Lock, TableDef
-from nodes.sql.types import TAKE
+from nodes.sql.types import GIVE, TAKE
 
 MAX_KEYS = 1_000  # more keys than this in one statement take the table's lock
+
+
+# Positions of columns whose values a client gets in another form than the engine's, and how.
+Given = Sequence[tuple[int, Callable[[Value], Value]]]
+
+
+def given(columns: Sequence[Column]) -> Given:
+    return [(i, GIVE[column.type]) for i, column in enumerate(columns) if column.type in GIVE]
 
 
 class Merge:
     """What is left to do with the shards' rows.
 
     `sql` "" joins them as they are; else it runs over the table `gathered` of all shards' rows (columns `names`) with
-    `params`. `order` is set for INSERT: for each row in turn its shard and its place there. `booleans` are the
-    positions of BOOLEAN columns.
+    `params`. `order` is set for INSERT: for each row in turn its shard and its place there.
     """
 
-    __slots__ = ("sql", "names", "params", "order", "booleans")
+    __slots__ = ("sql", "names", "params", "order", "give")
 
     def __init__(
         self,
-        booleans: tuple[int, ...] = (),
+        give: Given = (),
         sql: str = "",
         names: tuple[str, ...] = (),
         params: Sequence[Value] = (),
         order: list[tuple[int, int]] | None = None,
     ) -> None:
-        self.booleans = booleans
+        self.give = give
         self.sql = sql
         self.names = names
         self.params = params
@@ -71,7 +78,7 @@ class Bound:
 class Plan(Protocol):
     """A statement that was parsed, typed and planned; it may be bound any number of times.
 
-    `kind` is "select", "insert", "update", "delete" or "create_table".
+    `kind` is "select", "insert", "update", "delete" or "ddl".
     """
 
     kind: str
@@ -79,22 +86,22 @@ class Plan(Protocol):
     columns: tuple[Column, ...]
     table: TableDef | None
 
-    def bind(
-        self, statement_number: int, params: list[Value] | dict[str, Value], shards: int, expect_rows: int = -1
-    ) -> Bound:
-        """Fragments for `shards` user shards; BadRequest for parameters that are missing or do not fit."""
+    def bind(self, statement_number: int, params: Params, shards: int, expect_rows: int = -1, now: int = 0) -> Bound:
+        """Fragments for `shards` user shards; BadRequest for parameters that are missing or do not fit. `now` is the
+        time of the transaction, in microseconds since 1970."""
 
 
 class Arguments:
-    """The parameters a statement takes."""
+    """The parameters a statement takes; `uses_now`: the transaction's time stands behind them."""
 
-    __slots__ = ("take", "names")
+    __slots__ = ("take", "names", "uses_now")
 
-    def __init__(self, types: Sequence[str], names: list[str] | None) -> None:
+    def __init__(self, types: Sequence[str], names: list[str] | None, uses_now: bool = False) -> None:
         self.take: list[Callable[[Value], Value]] = [TAKE[name] for name in types]
         self.names = names
+        self.uses_now = uses_now
 
-    def values(self, params: list[Value] | dict[str, Value]) -> list[Value]:
+    def values(self, params: Params, now: int) -> list[Value]:
         """Checked values in order: 42P02 for a missing one, 08P01 for one too many."""
         if self.names is not None:
             params = self._named(params)
@@ -105,9 +112,12 @@ class Arguments:
         if len(params) != len(self.take):
             sqlstate = "42P02" if len(params) < len(self.take) else "08P01"
             raise BadRequest(f"{len(params)} parameters given, {len(self.take)} needed", sqlstate=sqlstate)
-        return [take(value) for take, value in zip(self.take, params, strict=True)]
+        values = [take(value) for take, value in zip(self.take, params, strict=True)]
+        if self.uses_now:
+            values.append(now)
+        return values
 
-    def _named(self, params: list[Value] | dict[str, Value]) -> list[Value]:
+    def _named(self, params: Params) -> list[Value]:
         assert self.names is not None, "called for named parameters"
         if not isinstance(params, dict):
             raise BadRequest("the statement has named parameters: give an object", sqlstate="42P02")
@@ -246,10 +256,6 @@ def without_quoted(text: str) -> str:
 def last_parameter(text: str) -> int:
     """The highest parameter that a text names: the engine takes neither more values nor fewer."""
     return max((int(number) for number in _NUMBERED.findall(without_quoted(text))), default=0)
-
-
-def boolean_positions(columns: Sequence[Column]) -> tuple[int, ...]:
-    return tuple(i for i, column in enumerate(columns) if column.type == "BOOLEAN")
 
 
 def route(table: TableDef, equalities: dict[int, list[Any]], pool: Pool, key_mode: str, table_mode: str) -> Route:

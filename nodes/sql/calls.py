@@ -1,8 +1,4 @@
-"""Functions, CASE and aggregates in expressions; importing this module makes them known to `nodes.sql.expressions`.
-
-Aggregates have three texts: whole (over the rows of one database), partial (what each shard gives) and merged (over the
-partial rows of all shards). `Scope.merged` says which of whole and merged is written.
-"""
+"""Functions and CASE in expressions; importing this module makes them known to `nodes.sql.expressions`."""
 
 from __future__ import annotations
 
@@ -10,10 +6,11 @@ from sqlglot import exp
 
 from nodes.errors import NotSupported
 from nodes.sql import types
-from nodes.sql.expressions import ATOM, NOTHING, Scope, Typed, mismatch, only, translate, translates
-from nodes.sql.operators import called, checked, same_type, texts
-from nodes.sql.schema import BIGINT, BOOLEAN, INT, TEXT
-from nodes.sql.types import INTEGERS, NUMERIC, UNKNOWN
+from nodes.sql.expressions import Scope, only, translate, translates
+from nodes.sql.operators import checked, same_type, texts
+from nodes.sql.schema import BIGINT, BYTEA, DOUBLE, INT, TEXT
+from nodes.sql.typed import ATOM, NOTHING, Typed, called, comparable, mismatch
+from nodes.sql.types import NUMBERS, NUMERIC, UNKNOWN
 
 FUNCTION_NAMES: dict[type[exp.Expr], set[str]] = {
     exp.Abs: {"abs"},
@@ -27,14 +24,20 @@ FUNCTION_NAMES: dict[type[exp.Expr], set[str]] = {
     exp.Sum: {"sum"},
     exp.Min: {"min"},
     exp.Max: {"max"},
+    exp.Avg: {"avg"},
+    exp.CurrentTimestamp: {"now", "current_timestamp"},
 }
+
+
+# Those that have a grammar of their own, and no place in the text.
+_UNPLACED: dict[type[exp.Expr], str] = {exp.Substring: "substring", exp.CurrentTimestamp: "current_timestamp"}
 
 
 def function_name(text: str, node: exp.Expr) -> str:
     """The name as the client wrote it, lower case (sqlglot folds the names of several dialects into one node)."""
     start, end = node.meta.get("start"), node.meta.get("end")
     if start is None or end is None:
-        return "substring" if isinstance(node, exp.Substring) else type(node).__name__.lower()
+        return _UNPLACED.get(type(node)) or type(node).__name__.lower()
     return text[start : end + 1].lower()
 
 
@@ -76,7 +79,7 @@ def _nullif(scope: Scope, node: exp.Nullif) -> Typed:
     left, right = same_type(scope, "=", left, right)
     if None in (left.constant, right.constant):
         return left
-    result = called("nullif", left.type, ATOM, f"{left.sql}, {right.sql}")
+    result = called("nullif", left.type, ATOM, f"{comparable(left)}, {comparable(right)}")
     return scope.fold_constant(result, (left, right), strict=False)
 
 
@@ -124,21 +127,34 @@ def _abs(scope: Scope, node: exp.Abs) -> Typed:
     item = translate(scope, node.this)
     if item.type == UNKNOWN:
         raise NotSupported("abs of a literal or parameter of unknown type")
-    if item.type not in INTEGERS:
-        texts(scope, [item], "abs")
+    if item.type not in NUMBERS:
         raise mismatch("42883", f"function abs({types.WORDS[item.type]}) does not exist")
     if item.type == INT:
         result = checked(INT, f"abs({item.sql})", ATOM, (0, max(abs(item.low), abs(item.high))))
     else:
-        result = called("pg_absolute", BIGINT, ATOM, item.sql)
+        result = called(_ABSOLUTE[item.type], item.type, ATOM, item.sql)
     return scope.fold_constant(result, (item,))
+
+
+_ABSOLUTE = {BIGINT: "pg_absolute", NUMERIC: "pg_numeric_absolute", DOUBLE: "pg_double_absolute"}
+
+
+@translates(exp.CurrentTimestamp)
+def _now(scope: Scope, node: exp.CurrentTimestamp) -> Typed:
+    only(node)
+    name = known(scope, node)
+    if scope.clause in ("CHECK", "DEFAULT"):
+        raise NotSupported(f"{name} in {scope.clause} of this kind")
+    return scope.parameters.now()
 
 
 @translates(exp.Length)
 def _length(scope: Scope, node: exp.Length) -> Typed:
     only(node, "this", "encoding")
     name = known(scope, node)
-    (item,) = texts(scope, [translate(scope, node.this)], name)
+    item = translate(scope, node.this)
+    if item.type != BYTEA or name != "length":
+        (item,) = texts(scope, [item], name)
     return scope.fold_constant(called("length", INT, ATOM, item.sql), (item,))
 
 
@@ -154,10 +170,13 @@ def _change_case(scope: Scope, node: exp.Lower | exp.Upper) -> Typed:
 def _substring(scope: Scope, node: exp.Substring) -> Typed:
     only(node, "this", "start", "length")
     name = known(scope, node)
-    (text,) = texts(scope, [translate(scope, node.this)], name)
+    item = translate(scope, node.this)
+    if item.type == BYTEA:
+        raise NotSupported(f"{name} of BYTEA")
+    (text,) = texts(scope, [item], name)
     places = [translate(scope, node.args[part]) for part in ("start", "length") if node.args.get(part) is not None]
     for place in places:
-        if place.type in (BIGINT, BOOLEAN):
+        if place.type not in (INT, TEXT, UNKNOWN):
             raise mismatch("42883", f"function {name}(text, {types.WORDS[place.type]}) does not exist")
         if place.type != INT:
             raise NotSupported(f"{name} with places of other types than INT")
@@ -166,66 +185,3 @@ def _substring(scope: Scope, node: exp.Substring) -> Typed:
     function = "pg_substring" if len(places) == 2 else "pg_substring_from"
     arguments = ", ".join(item.sql for item in (text, *places))
     return scope.fold_constant(called(function, TEXT, ATOM, arguments), (text, *places))
-
-
-# -- aggregates
-
-
-@translates(exp.Count, exp.Sum, exp.Min, exp.Max)
-def _aggregate(scope: Scope, node: exp.Count | exp.Sum | exp.Min | exp.Max) -> Typed:
-    only(node, "this", "big_int")
-    name = known(scope, node)
-    if scope.aggregates is None:
-        raise mismatch("42803", f"aggregate functions are not allowed in {scope.clause}")
-    if scope.in_aggregate:
-        raise mismatch("42803", "aggregate function calls cannot be nested")
-    scope.in_aggregate = True
-    result = _call(scope, name, node.this)
-    scope.in_aggregate = False
-    scope.aggregates.append(result)
-    return result
-
-
-def _call(scope: Scope, name: str, node: exp.Expr) -> Typed:
-    distinct = ""
-    if isinstance(node, exp.Distinct):
-        only(node, "expressions")
-        if len(node.expressions) != 1:
-            raise NotSupported(f"{name} of several values")
-        distinct, node = "DISTINCT ", node.expressions[0]
-        scope.has_distinct_aggregate = True
-    if isinstance(node, exp.Star):
-        only(node)
-        if name != "count" or distinct:
-            raise mismatch("42883", f"function {name}() does not exist")
-        return _texts(scope, BIGINT, "count(*)", ["count(*)"], "coalesce(sum({}), 0)")
-    item = translate(scope, node)
-    if item.type == UNKNOWN:
-        raise NotSupported(f"{name} of a literal or parameter of unknown type")
-    if name == "count":
-        whole = f"count({distinct}{item.sql})"
-        return _texts(scope, BIGINT, whole, [whole], "coalesce(sum({}), 0)")
-    if name == "sum":
-        return _sum(scope, item, distinct)
-    if item.type not in (*INTEGERS, TEXT):
-        raise mismatch("42883", f"function {name}({types.WORDS[item.type]}) does not exist")
-    return _texts(scope, item.type, f"{name}({item.sql})", [f"{name}({item.sql})"], f"{name}({{}})")
-
-
-def _sum(scope: Scope, item: Typed, distinct: str) -> Typed:
-    """SUM of INT is BIGINT; of BIGINT an exact NUMERIC, from the sums of the upper and the lower 32 bits."""
-    if item.type == INT:
-        whole = f"sum({distinct}{item.sql})"
-        return _texts(scope, BIGINT, whole, [whole], "sum({})")
-    if item.type != BIGINT:
-        raise mismatch("42883", f"function sum({types.WORDS[item.type]}) does not exist")
-    if distinct:
-        raise NotSupported("SUM(DISTINCT) of BIGINT")
-    parts = [f"sum(({item.sql}) >> 32)", f"sum(({item.sql}) & 4294967295)"]
-    return _texts(scope, NUMERIC, f"pg_exact_sum({', '.join(parts)})", parts, "pg_exact_sum(sum({}), sum({}))")
-
-
-def _texts(scope: Scope, to: str, whole: str, partials: list[str], merged: str) -> Typed:
-    names = [f"c{len(scope.partials) + i}" for i in range(len(partials))]
-    scope.partials += partials
-    return Typed(to, merged.format(*names) if scope.merged else whole)

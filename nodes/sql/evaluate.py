@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import apsw
 
 from nodes.requests import Value
-from nodes.sql.semantics import FUNCTIONS
+from nodes.sql.functions import register
 
 _local = threading.local()
 
@@ -20,8 +20,7 @@ def _connection() -> apsw.Connection:
     connection: apsw.Connection | None = getattr(_local, "connection", None)
     if connection is None:
         connection = _local.connection = apsw.Connection(":memory:")
-        for name, (arguments, function) in FUNCTIONS.items():
-            connection.create_scalar_function(name, function, arguments, deterministic=True)
+        register(connection)
     return connection
 
 

@@ -1,81 +1,27 @@
 """Expressions: from sqlglot's tree to SQL of the engine, typed as PostgreSQL types them.
 
 A whitelist: what is not known here is refused by name. Where SQLite means something else than PostgreSQL, the text
-calls functions of `nodes.sql.semantics`. Constants are folded, by the database itself, as PostgreSQL's planner does.
+calls functions of `nodes.sql.functions`. Constants are folded, by the database itself, as PostgreSQL's planner does.
 *Invariants*: every node is checked for arguments that are not understood.
-*Left out*: subqueries, window functions, NUMERIC beyond SUM.
+*Left out*: subqueries, window functions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlglot import exp
 
-from nodes.errors import BadRequest, NotSupported, StoreError
-from nodes.requests import Value
-from nodes.sql import types
+from nodes.errors import NotSupported, StoreError
+from nodes.sql import numerics, types
+from nodes.sql.conversions import converted, is_assigned, widened
 from nodes.sql.evaluate import evaluate
 from nodes.sql.parse import identifier
-from nodes.sql.schema import BIGINT, BOOLEAN, INT, TEXT, TableDef
+from nodes.sql.schema import BOOLEAN, BYTEA, TEXT, TIMESTAMPTZ, UUID, ColumnDef, TableDef
+from nodes.sql.typed import ATOM, NOTHING, Typed, constant, literal, mismatch, quote
 from nodes.sql.types import NUMERIC, UNKNOWN
 from nodes.sql.words import SYSTEM_COLUMNS
-
-ATOM = 99
-NOTHING: Any = object()  # "not a constant": None is a constant
-
-
-class Typed:
-    """A translated expression.
-
-    `constant` is its value or NOTHING; `parameter` its position from 0 or -1; `column` its position in the table or
-    -1; `low`..`high` bound an integer; `equal` is set on `column = value` and `column IN (values)`: the column and the
-    values. `precedence` is that of its outermost operator.
-    """
-
-    __slots__ = ("type", "sql", "precedence", "constant", "parameter", "column", "low", "high", "equal")
-
-    def __init__(
-        self, type: str, sql: str, precedence: int = ATOM, constant: Value = NOTHING, parameter: int = -1
-    ) -> None:
-        self.type = type
-        self.sql = sql
-        self.precedence = precedence
-        self.constant = constant
-        self.parameter = parameter
-        self.column = -1
-        self.low, self.high = types.RANGES.get(type, (0, 0))
-        self.equal: tuple[int, list[Typed]] | None = None
-
-    @property
-    def is_source(self) -> bool:
-        """Is its value known at bind, without evaluation?"""
-        return self.constant is not NOTHING or self.parameter >= 0
-
-
-def literal(value: Value) -> str:
-    """A value as text in the engine's dialect."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
-    return f"({int(value)})" if value < 0 else str(int(value))
-
-
-def constant(value: Value, type: str, precedence: int = ATOM) -> Typed:
-    result = Typed(type, literal(value), precedence, constant=value)
-    if type in types.INTEGERS and value is not None:
-        result.low = result.high = int(value)
-    return result
-
-
-def quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def mismatch(sqlstate: str, message: str) -> BadRequest:
-    return BadRequest(message, sqlstate=sqlstate)
 
 
 def only(node: exp.Expr, *known: str) -> None:
@@ -86,15 +32,26 @@ def only(node: exp.Expr, *known: str) -> None:
 
 
 class Parameters:
-    """The types of `$1`..`$n`, found in the order in which PostgreSQL looks at them."""
+    """The types of `$1`..`$n`, found in the order in which PostgreSQL looks at them; behind them the transaction's
+    time, if the statement asks for it."""
 
     def __init__(self, count: int) -> None:
         self.types: list[str] = [UNKNOWN] * count
+        self.uses_now = False
         self.left: list[int] = []  # those that some place uses without giving them a type
         self.failure: StoreError | None = None  # of the first constant expression that fails
 
     def use(self, number: int) -> Typed:
         return Typed(self.types[number - 1], f"?{number}", parameter=number - 1)
+
+    @property
+    def total(self) -> int:
+        return len(self.types) + self.uses_now
+
+    def now(self) -> Typed:
+        """The time of the transaction: what `now()` is, once for all rows and shards."""
+        self.uses_now = True
+        return Typed(TIMESTAMPTZ, f"?{len(self.types) + 1}", parameter=len(self.types))
 
     def settle(self, used: Typed, to: str) -> Typed:
         """Gives a parameter of unknown type its type; 42P08 when another use gave it another."""
@@ -120,8 +77,20 @@ class Parameters:
             raise self.failure
 
 
+class GroupKey(NamedTuple):
+    """An expression that rows are grouped by: its tree, what it is over the rows, what carries it over the groups."""
+
+    node: exp.Expr
+    item: Typed
+    carried: Typed
+
+
 class Scope:
-    """What an expression may see: one table under one name, the parameters, aggregates where `aggregates` is a list."""
+    """What an expression may see: one table under one name, the parameters, aggregates where `aggregates` is a list.
+
+    `keys` are what the rows are grouped by; `loose_column` is the first column that stands neither in one of them nor
+    in an aggregate.
+    """
 
     def __init__(self, text: str, table: TableDef | None, name: str, parameters: Parameters) -> None:
         self.text = text
@@ -134,8 +103,9 @@ class Scope:
         self.in_aggregate = False
         self.loose_column = ""
         self.merged = False
+        self.keys: list[GroupKey] = []
         self.partials: list[str] = []
-        self.has_distinct_aggregate = False
+        self.distinct: list[str] = []
         self.columns = {} if table is None else {column.name: i for i, column in enumerate(table.columns)}
         self.used_columns: list[int] = []
 
@@ -177,7 +147,7 @@ class Scope:
     # -- context gives types
 
     def coerce(self, item: Typed, to: str) -> Typed:
-        """The implicit conversion of an operand: literals and parameters of unknown type, INT to BIGINT."""
+        """The implicit conversion of an operand: literals and parameters of unknown type, numbers to wider ones."""
         if item.type == to:
             return item
         if item.type == UNKNOWN and item.parameter >= 0:
@@ -185,30 +155,22 @@ class Scope:
         if item.type == UNKNOWN:
             value = None if item.constant is None else types.from_text(item.constant, to)
             return constant(value, to, item.precedence)
-        assert (item.type, to) == (INT, BIGINT), "only INT widens by itself"
-        result = Typed(BIGINT, item.sql, item.precedence, item.constant, item.parameter)
-        result.low, result.high = item.low, item.high
-        return result
+        assert types.widens(item.type, to), "only numbers widen by themselves"
+        return widened(item, to)
 
     def assign(self, item: Typed, to: str, column: str) -> Typed:
         """The conversion on assignment to a column; 42804 when there is none."""
-        if item.type in (to, UNKNOWN) or (item.type, to) == (INT, BIGINT):
+        if item.type in (to, UNKNOWN) or types.widens(item.type, to):
             return self.coerce(item, to)
-        if item.type == BIGINT and to == INT:
-            return self.fold_constant(self.narrow(item), (item,))
-        if to == TEXT and item.type != NUMERIC:
-            return self.fold_constant(to_text(item), (item,))
-        words = f"{types.WORDS[to]} but expression is of type {types.WORDS[item.type]}"
-        raise mismatch("42804", f'column "{column}" is of type {words}')
+        result = converted(item, to) if is_assigned(item.type, to) else None
+        if result is None:
+            words = f"{types.WORDS[to]} but expression is of type {types.WORDS[item.type]}"
+            raise mismatch("42804", f'column "{column}" is of type {words}')
+        return self.fold_constant(result, (item,))
 
-    def narrow(self, item: Typed) -> Typed:
-        """BIGINT to INT, checked unless it cannot leave the range."""
-        low, high = types.RANGES[INT]
-        fits = low <= item.low and item.high <= high
-        result = Typed(INT, item.sql if fits else f"pg_int4({item.sql})", ATOM if not fits else item.precedence)
-        if fits:
-            result.low, result.high = item.low, item.high
-        return result
+    def default(self, column: ColumnDef) -> Typed:
+        """What a column has that is given no value."""
+        return self.parameters.now() if column.default_is_now else constant(column.default, column.type)
 
     def boolean(self, item: Typed, where: str) -> Typed:
         """An operand that must be BOOLEAN; 42804."""
@@ -220,11 +182,14 @@ class Scope:
         """The one type of several branches (42804 when there is none)."""
         found = UNKNOWN
         for item in items:
-            if NUMERIC in (item.type, found):
-                raise NotSupported("arithmetic on NUMERIC")
-            if found == UNKNOWN or {found, item.type} == {INT, BIGINT}:
-                found = item.type if found == UNKNOWN else BIGINT
-            elif item.type not in (UNKNOWN, found):
+            if found == UNKNOWN or item.type == found:
+                found = item.type
+            elif found in types.NUMBERS and item.type in types.NUMBERS:
+                found = types.wider(found, item.type)
+            elif {found, item.type} == {BYTEA, UUID}:  # of one category
+                words = f"could not convert type {types.WORDS[item.type]} to {types.WORDS[found]}"
+                raise mismatch("42846", f"{what} {words}")
+            elif item.type != UNKNOWN:
                 words = f"{types.WORDS[found]} and {types.WORDS[item.type]}"
                 raise mismatch("42804", f"{what} types {words} cannot be matched")
         return TEXT if found == UNKNOWN else found
@@ -254,13 +219,6 @@ class Scope:
         return constant(value, item.type, item.precedence)
 
 
-def to_text(item: Typed) -> Typed:
-    """The text of a value."""
-    if item.type == BOOLEAN:
-        return Typed(TEXT, f"CASE {item.sql} WHEN 1 THEN 'true' WHEN 0 THEN 'false' END", 98)
-    return Typed(TEXT, f"CAST({item.sql} AS TEXT)")
-
-
 Translator = Callable[[Scope, Any], Typed]
 TRANSLATORS: dict[type[exp.Expr], Translator] = {}
 
@@ -281,7 +239,16 @@ def translate(scope: Scope, node: exp.Expr) -> Typed:
     translator = TRANSLATORS.get(type(node))
     if translator is None:
         raise NotSupported(f"{type(node).__name__.upper()}")
-    return translator(scope, node)
+    if not scope.keys or scope.in_aggregate:
+        return translator(scope, node)
+    loose, same = scope.loose_column, [key for key in scope.keys if key.node == node]
+    item = same[0].item if same else translator(scope, node)
+    scope.used_columns += [-1] if same else []
+    same = same or [key for key in scope.keys if (key.item.type, key.item.sql) == (item.type, item.sql)]
+    if not same:
+        return item
+    scope.loose_column = loose
+    return same[0].carried
 
 
 @translates(exp.Paren)
@@ -302,7 +269,8 @@ def _column(scope: Scope, node: exp.Column) -> Typed:
 def _literal(scope: Scope, node: exp.Literal) -> Typed:
     if node.is_string:
         return Typed(UNKNOWN, literal(node.this), constant=node.this)
-    return integer_constant(int(node.this))
+    value = integer_literal(node)
+    return constant(numerics.constant_text(node.this), NUMERIC) if value is None else integer_constant(value)
 
 
 def integer_constant(value: int) -> Typed:
@@ -311,13 +279,14 @@ def integer_constant(value: int) -> Typed:
         low, high = types.RANGES[name]
         if low <= value <= high:
             return constant(value, name)
-    raise NotSupported(f"the NUMERIC constant {value!s:.40}")
+    sign = "-" if value < 0 else ""
+    return constant(sign + numerics.constant_text(str(abs(value))), NUMERIC)
 
 
 def integer_literal(node: exp.Expr) -> int | None:
     """The value of digits with minus signs and parentheses around, which PostgreSQL reads as one constant; or None."""
     if isinstance(node, exp.Literal) and not node.is_string:
-        return int(node.this)
+        return int(node.this) if node.this.isdigit() else None
     if isinstance(node, exp.Neg | exp.Paren):
         value = integer_literal(node.this)
         return -value if value is not None and isinstance(node, exp.Neg) else value

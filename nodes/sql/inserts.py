@@ -6,19 +6,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 from sqlglot import exp
 
 from nodes.errors import ConstraintViolation, NotSupported, TooLarge
-from nodes.requests import Column, Value
-from nodes.sql.binding import Arguments, Bound, Keys, Merge, Pool, boolean_positions, last_parameter
+from nodes.requests import Column, Params, Value
+from nodes.sql.binding import Arguments, Bound, Given, Keys, Merge, Pool, given, last_parameter
 from nodes.sql.evaluate import evaluate
-from nodes.sql.expressions import Parameters, Scope, Typed, constant, mismatch, only, quote, translate
+from nodes.sql.expressions import Parameters, Scope, only, translate
 from nodes.sql.parse import MAX_PARAMETERS, Parsed
 from nodes.sql.schema import Fragment, Lock, TableDef
 from nodes.sql.targets import returning
+from nodes.sql.typed import Typed, mismatch, quote
 from nodes.sql.writes import arguments, is_default, target_column
 
 
@@ -42,26 +42,25 @@ class InsertPlan:
         self.keys = Keys(table)
         self.key_columns = table.primary_key
         self.returning = ""
+        self.returning_values = 0  # parameters that RETURNING names stand in front of the rows' values
         self.columns: tuple[Column, ...] = ()
-        self.booleans: tuple[int, ...] = ()
+        self.give: Given = ()
         self.tables = [(table.id, table.version)]
         self.above = Lock(table.id, b"", "IX")
         self.head = f"INSERT INTO {table.physical} ({', '.join(quote(c.name) for c in table.columns)}) VALUES "
 
-    def bind(
-        self, statement_number: int, params: list[Value] | dict[str, Value], shards: int, expect_rows: int = -1
-    ) -> Bound:
-        pool = self.arguments.values(params)
+    def bind(self, statement_number: int, params: Params, shards: int, expect_rows: int = -1, now: int = 0) -> Bound:
+        pool = self.arguments.values(params, now)
         if self.computed:
             pool = pool + self.constants + evaluate(self.computed, pool[: self.computed_values])
         elif self.constants:
             pool = pool + self.constants
         if len(self.rows) == 1:
-            fragments = self._one(statement_number, [pool[i] for i in self.rows[0]], shards)
-            return Bound("insert", fragments, Merge(self.booleans), self.columns, expect_rows)
+            fragments = self._one(statement_number, pool, shards)
+            return Bound("insert", fragments, Merge(self.give), self.columns, expect_rows)
         order: list[tuple[int, int]] = []
         fragments = self._many(statement_number, pool, shards, order)
-        return Bound("insert", fragments, Merge(self.booleans, order=order), self.columns, expect_rows)
+        return Bound("insert", fragments, Merge(self.give, order=order), self.columns, expect_rows)
 
     def _locate(self, row: list[Value], shards: int) -> tuple[bytes, int]:
         values = [row[i] for i in self.key_columns]
@@ -77,15 +76,21 @@ class InsertPlan:
                 message = f'{words} of relation "{self.table.name}" violates not-null constraint'
                 raise ConstraintViolation(message, sqlstate="23502")
 
-    def _one(self, number: int, row: list[Value], shards: int) -> dict[int, Fragment]:
+    def _one(self, number: int, pool: list[Value], shards: int) -> dict[int, Fragment]:
+        row = [pool[i] for i in self.rows[0]]
         key, shard = self._locate(row, shards)
         locks = [self.above, Lock(self.keys.table, key, "X")]
-        sql = self.head + _placeholders(len(row), 1) + self.returning
-        return {shard: Fragment(number, sql, row, self.tables, locks, True, point=True)}
+        return {shard: self._fragment(number, pool, row, locks)}
 
-    def _many(
-        self, number: int, pool: Sequence[Value], shards: int, order: list[tuple[int, int]]
-    ) -> dict[int, Fragment]:
+    def _fragment(self, number: int, pool: list[Value], values: list[Value], locks: list[Lock]) -> Fragment:
+        """The rows whose values these are, one after the other."""
+        width = len(self.rows[0])
+        sql = self.head + _placeholders(width, len(values) // width, self.returning_values) + self.returning
+        if self.returning_values:
+            values = pool[: self.returning_values] + values
+        return Fragment(number, sql, values, self.tables, locks, True, point=True)
+
+    def _many(self, number: int, pool: list[Value], shards: int, order: list[tuple[int, int]]) -> dict[int, Fragment]:
         rows_of: dict[int, list[Value]] = {}
         locks_of: dict[int, dict[bytes, Lock]] = {}
         width = len(self.rows[0])
@@ -100,16 +105,15 @@ class InsertPlan:
         for shard, values in rows_of.items():
             if len(values) > MAX_PARAMETERS:
                 raise TooLarge(f"an INSERT of more than {MAX_PARAMETERS} values on one shard")
-            sql = self.head + _placeholders(width, len(values) // width) + self.returning
             locks = [self.above, *locks_of[shard].values()]
-            fragments[shard] = Fragment(number, sql, values, self.tables, locks, True, point=True)
+            fragments[shard] = self._fragment(number, pool, values, locks)
         return fragments
 
 
 @lru_cache(maxsize=1024)
-def _placeholders(width: int, rows: int) -> str:
-    """`(?1, ?2), (?3, ?4)`."""
-    groups = (", ".join(f"?{row * width + i + 1}" for i in range(width)) for row in range(rows))
+def _placeholders(width: int, rows: int, before: int) -> str:
+    """`(?1, ?2), (?3, ?4)`, behind `before` others."""
+    groups = (", ".join(f"?{before + row * width + i + 1}" for i in range(width)) for row in range(rows))
     return ", ".join(f"({group})" for group in groups)
 
 
@@ -125,10 +129,11 @@ def plan_insert(parsed: Parsed, node: exp.Insert, table: TableDef, name: str, ta
     values_scope.clause = "VALUES"
     rows = _typed_rows(values_scope, table, positions, node.expression.expressions)
     result, columns = returning(scope, node.args.get("returning"))
-    pool = Pool(parsed.parameters)
+    pool = Pool(parameters.total)
     placed, computed = _place(rows, pool)
     plan = InsertPlan(table, placed, pool, computed, arguments(parsed, parameters))
-    plan.returning, plan.columns, plan.booleans = result, columns, boolean_positions(columns)
+    plan.returning, plan.columns, plan.give = result, columns, given(columns)
+    plan.returning_values = last_parameter(result)
     return plan
 
 
@@ -152,7 +157,7 @@ def _typed_rows(scope: Scope, table: TableDef, positions: list[int], nodes: list
     if widths[0] != len(targets):
         more = "expressions than target columns" if widths[0] > len(targets) else "target columns than expressions"
         raise mismatch("42601", f"INSERT has more {more}")
-    rest = [constant(column.default, column.type) for column in table.columns]
+    rest = [scope.default(column) for column in table.columns]
     rows = []
     for node in nodes:
         row = list(rest)
@@ -168,14 +173,14 @@ def _place(rows: list[list[Typed]], pool: Pool) -> tuple[list[list[int]], str]:
     """Pool positions for all values, and the expressions that are only worked out at bind."""
     computed: list[Typed] = []
     placed = []
-    constants: dict[tuple[str, Value], int] = {}
+    constants: dict[tuple[str, str], int] = {}
     for row in rows:
         places = []
         for item in row:
             if item.parameter >= 0:
                 places.append(item.parameter)
             elif item.is_source:
-                key = (item.type, item.constant)
+                key = (item.type, item.sql)
                 if key not in constants:
                     constants[key] = pool.position(item)
                 places.append(constants[key])

@@ -1,19 +1,22 @@
 """Keys as bytes: one function serves locks, the shard hash and comparison (DESIGN.md §5).
 
 *Invariants*: for one list of types `encode` is injective, and bytes compare as the rows' keys do (integers by value,
-text bytewise, false before true). INT and BIGINT encode alike, so a key does not change with its column's width.
+text and bytes bytewise, false before true; -0.0 is 0.0, and NaN comes last). INT and BIGINT encode alike, so a key does
+not change with its column's width.
 *Left out*: NULL, which no key holds.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import xxhash
 
 from nodes.requests import Value
-from nodes.sql.schema import BIGINT, BOOLEAN, INT, SHARD_SLOTS, TEXT
+from nodes.sql.doubles import NAN
+from nodes.sql.schema import BIGINT, BOOLEAN, BYTEA, DOUBLE, INT, SHARD_SLOTS, TEXT, TIMESTAMPTZ, UUID
 
 _SIGN = 1 << 63
 
@@ -33,7 +36,33 @@ def _boolean(value: Value) -> bytes:
     return b"\1" if value else b"\0"
 
 
-_PARTS: dict[str, Callable[[Value], bytes]] = {INT: _integer, BIGINT: _integer, TEXT: _text, BOOLEAN: _boolean}
+def _double(value: Value) -> bytes:
+    """Its bits, with the sign turned round and negative ones upside down."""
+    if value == NAN:
+        return b"\xff" * 8
+    (bits,) = struct.unpack(">Q", struct.pack(">d", value + 0.0))  # which makes 0.0 of -0.0
+    return int(bits ^ (_SIGN if bits < _SIGN else 2 * _SIGN - 1)).to_bytes(8, "big")
+
+
+def _bytes(value: Value) -> bytes:
+    """A zero is written as 0 255, and 0 0 closes it: nothing else begins with less."""
+    return bytes(value).replace(b"\0", b"\0\xff") + b"\0\0"
+
+
+def _uuid(value: Value) -> bytes:
+    return bytes.fromhex(value.replace("-", ""))
+
+
+_PARTS: dict[str, Callable[[Value], bytes]] = {
+    INT: _integer,
+    BIGINT: _integer,
+    TEXT: _text,
+    BOOLEAN: _boolean,
+    DOUBLE: _double,
+    BYTEA: _bytes,
+    UUID: _uuid,
+    TIMESTAMPTZ: _integer,
+}
 
 
 @lru_cache(maxsize=4096)

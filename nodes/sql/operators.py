@@ -11,24 +11,13 @@ from sqlglot import exp
 
 from nodes.errors import NotSupported
 from nodes.sql import types
-from nodes.sql.expressions import (
-    ATOM,
-    NOTHING,
-    Scope,
-    Typed,
-    constant,
-    integer_constant,
-    integer_literal,
-    mismatch,
-    only,
-    to_text,
-    translate,
-    translates,
-)
+from nodes.sql.conversions import to_text
+from nodes.sql.expressions import Scope, integer_constant, integer_literal, only, translate, translates
 from nodes.sql.parse import UnaryPlus, syntax_error
 from nodes.sql.precedence import ADD, AND, COMPARE, IS, MINUS, MULTIPLY, NOT, OR, OTHER, RANGE
-from nodes.sql.schema import BIGINT, BOOLEAN, INT, TEXT
-from nodes.sql.types import INTEGERS, NUMERIC, UNKNOWN
+from nodes.sql.schema import BOOLEAN, BYTEA, DOUBLE, INT, TEXT, TIMESTAMPTZ
+from nodes.sql.typed import ATOM, NOTHING, Typed, called, comparable, constant, mismatch, wrapped
+from nodes.sql.types import INTEGERS, NUMBERS, UNKNOWN
 
 MAX_TEXT = 100_000  # characters of one condition
 
@@ -42,9 +31,7 @@ _ARITHMETIC: dict[type[exp.Expr], tuple[str, int]] = {
 
 
 def no_operator(sign: str, *items: Typed) -> Exception:
-    """42883 as PostgreSQL words it; NUMERIC operands are rather refused, for PostgreSQL has such operators."""
-    if any(item.type == NUMERIC for item in items):
-        return NotSupported("arithmetic on NUMERIC")
+    """42883 as PostgreSQL words it."""
     words = [types.WORDS[item.type] for item in items]
     shown = f"{sign} {words[0]}" if len(words) == 1 else f"{words[0]} {sign} {words[1]}"
     return mismatch("42883", f"operator does not exist: {shown}")
@@ -112,26 +99,24 @@ def same_type(scope: Scope, sign: str, left: Typed, right: Typed) -> tuple[Typed
     """Both operands of a comparison, in types that compare; 42883."""
     if UNKNOWN == left.type == right.type:
         return scope.coerce(left, TEXT), scope.coerce(right, TEXT)
-    if left.type == UNKNOWN and right.type != NUMERIC:
+    if left.type == UNKNOWN:
         left = scope.coerce(left, right.type)
-    if right.type == UNKNOWN and left.type != NUMERIC:
+    if right.type == UNKNOWN:
         right = scope.coerce(right, left.type)
-    if NUMERIC in (left.type, right.type) or (left.type != right.type and not {left.type, right.type} <= set(INTEGERS)):
+    if left.type == right.type or {left.type, right.type} <= set(INTEGERS):
+        return left, right
+    if left.type not in NUMBERS or right.type not in NUMBERS:
         raise no_operator(sign, left, right)
-    return left, right
+    to = types.wider(left.type, right.type)
+    return scope.coerce(left, to), scope.coerce(right, to)
 
 
 def compare(scope: Scope, sign: str, left: Typed, right: Typed, engine_sign: str = "") -> Typed:
     left, right = same_type(scope, sign, left, right)
-    result = Typed(BOOLEAN, f"{wrapped(left)} {engine_sign or sign} {wrapped(right)}", COMPARE)
+    result = Typed(BOOLEAN, f"{comparable(left)} {engine_sign or sign} {comparable(right)}", COMPARE)
     if sign == "=":
         result.equal = equality(left, [right]) or equality(right, [left])
     return scope.fold_constant(result, (left, right))
-
-
-def wrapped(item: Typed) -> str:
-    """SQLite's precedence is its own: operands that are not atoms go in parentheses."""
-    return item.sql if item.precedence == ATOM else f"({item.sql})"
 
 
 def equality(column: Typed, values: list[Typed]) -> tuple[int, list[Typed]] | None:
@@ -153,7 +138,7 @@ def _distinct_from(scope: Scope, node: exp.Binary) -> Typed:
     sign = "IS" if isinstance(node, exp.NullSafeEQ) else "IS NOT"
     left, right = translate(scope, node.this), translate(scope, node.expression)
     left, right = same_type(scope, "=", left, right)
-    result = Typed(BOOLEAN, f"{wrapped(left)} {sign} {wrapped(right)}", IS)
+    result = Typed(BOOLEAN, f"{comparable(left)} {sign} {comparable(right)}", IS)
     return scope.fold_constant(result, (left, right), strict=False)
 
 
@@ -177,45 +162,40 @@ def _in(scope: Scope, node: exp.In) -> Typed:
     if not node.expressions:
         raise syntax_error("an empty IN list")
     item = translate(scope, node.this)
-    fixed, varying = _listed(scope, node.expressions)
+    values = [_listed(scope, value) for value in node.expressions]
+    fixed = [value for value, varies in values if not varies]
     common = _array_type([item, *fixed]) if len(fixed) > 1 else ""
+    pieces = []
     if common:
-        array = _in_array(scope, translate(scope, node.this), [scope.coerce(value, common) for value in fixed])
-        pieces = [array]
-    else:
-        pieces = [compare(scope, "=", translate(scope, node.this), value) for value in fixed]
-    pieces += [compare(scope, "=", translate(scope, node.this), value) for value in varying]
+        pieces = [_in_array(scope, translate(scope, node.this), [scope.coerce(value, common) for value in fixed])]
+    for value, varies in values:
+        if varies or not common:
+            pieces.append(compare(scope, "=", translate(scope, node.this), value))
     result = pieces[0]
     for piece in pieces[1:]:
         result = scope.fold_constant(joined("OR", OR, result, piece), (result, piece), strict=False)
-    if not varying and not common and len(fixed) == 1:
-        result.equal = pieces[0].equal
     return result
 
 
-def _listed(scope: Scope, nodes: list[exp.Expr]) -> tuple[list[Typed], list[Typed]]:
-    """The values without and with columns."""
-    fixed: list[Typed] = []
-    varying: list[Typed] = []
-    for node in nodes:
-        before = len(scope.used_columns)
-        value = translate(scope, node)
-        (fixed if len(scope.used_columns) == before else varying).append(value)
-    return fixed, varying
+def _listed(scope: Scope, node: exp.Expr) -> tuple[Typed, bool]:
+    """A value, and whether columns are in it."""
+    before = len(scope.used_columns)
+    value = translate(scope, node)
+    return value, len(scope.used_columns) > before
 
 
 def _array_type(items: list[Typed]) -> str:
     """The common type of a list, "" if it has none."""
     known = {item.type for item in items} - {UNKNOWN}
-    if known == {INT, BIGINT}:
-        return BIGINT
+    if known and known <= set(NUMBERS):
+        return max(known, key=NUMBERS.index)
     return TEXT if not known else known.pop() if len(known) == 1 else ""
 
 
 def _in_array(scope: Scope, item: Typed, values: list[Typed]) -> Typed:
     pairs = [same_type(scope, "=", item, value) for value in values]
     item, values = pairs[0][0], [value for _, value in pairs]
-    result = Typed(BOOLEAN, f"{wrapped(item)} IN ({', '.join(value.sql for value in values)})", RANGE)
+    result = Typed(BOOLEAN, f"{comparable(item)} IN ({', '.join(value.sql for value in values)})", RANGE)
     result.equal = equality(item, values)
     return scope.fold_constant(result, (item, *values), strict=False)
 
@@ -232,6 +212,8 @@ def _like(scope: Scope, node: exp.Like | exp.Escape) -> Typed:
     only(node, "this", "expression", "negate")
     items = [translate(scope, node.this), translate(scope, node.expression)]
     for item in items:
+        if item.type == BYTEA:
+            raise NotSupported("LIKE on BYTEA")
         if item.type not in (TEXT, UNKNOWN):
             raise no_operator("~~", *items)
     if escape is not None:
@@ -257,18 +239,30 @@ def _arithmetic(scope: Scope, node: exp.Binary) -> Typed:
     return arithmetic(scope, sign, level, left, right)
 
 
+_FUNCTIONS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "%": "modulo"}
+
+
 def arithmetic(scope: Scope, sign: str, level: int, left: Typed, right: Typed) -> Typed:
-    """+ - * / % of integers, checked wherever the result could leave its type."""
+    """+ - * / % of numbers; of integers checked wherever the result could leave its type."""
     if UNKNOWN == left.type == right.type:
         raise mismatch("42725", f"operator is not unique: unknown {sign} unknown")
-    if left.type == UNKNOWN and right.type in INTEGERS:
+    if TIMESTAMPTZ in (left.type, right.type) and sign in "+-":
+        raise NotSupported("arithmetic on TIMESTAMPTZ")
+    if left.type == UNKNOWN and right.type in NUMBERS:
         left = scope.coerce(left, right.type)
-    if right.type == UNKNOWN and left.type in INTEGERS:
+    if right.type == UNKNOWN and left.type in NUMBERS:
         right = scope.coerce(right, left.type)
-    if left.type not in INTEGERS or right.type not in INTEGERS:
+    if left.type not in NUMBERS or right.type not in NUMBERS:
         raise no_operator(sign, left, right)
-    to = BIGINT if BIGINT in (left.type, right.type) else INT
-    result = divided(sign, to, left, right) if sign in "/%" else computed(sign, level, to, left, right)
+    to = types.wider(left.type, right.type)
+    if to == DOUBLE and sign == "%":
+        raise no_operator(sign, left, right)
+    if to in INTEGERS:
+        result = divided(sign, to, left, right) if sign in "/%" else computed(sign, level, to, left, right)
+    else:
+        left, right = scope.coerce(left, to), scope.coerce(right, to)
+        kind = "double" if to == DOUBLE else "numeric"
+        result = called(f"pg_{kind}_{_FUNCTIONS[sign]}", to, ATOM, f"{left.sql}, {right.sql}")
     return scope.fold_constant(result, (left, right))
 
 
@@ -296,10 +290,6 @@ def checked(to: str, sql: str, level: int, within: tuple[int, int]) -> Typed:
     return called("pg_int4" if to == INT else "pg_int8", to, level, sql)
 
 
-def called(function: str, to: str, level: int, arguments: str) -> Typed:
-    return Typed(to, f"{function}({arguments})", level)
-
-
 def divided(sign: str, to: str, left: Typed, right: Typed) -> Typed:
     """By a known divisor other than 0 and -1 SQLite does as PostgreSQL does."""
     plain = right.constant is not NOTHING and right.constant not in (None, 0, -1)
@@ -320,9 +310,12 @@ def _negate(scope: Scope, node: exp.Neg) -> Typed:
     item = translate(scope, node.this)
     if item.type == UNKNOWN:
         raise NotSupported("- before a literal or parameter of unknown type")
-    if item.type not in INTEGERS:
+    if item.type not in NUMBERS:
         raise no_operator("-", item)
-    result = checked(item.type, f"-{wrapped(item)}", MINUS, (-item.high, -item.low))
+    if item.type in INTEGERS:
+        result = checked(item.type, f"-{wrapped(item)}", MINUS, (-item.high, -item.low))
+    else:
+        result = called(f"pg_{'double' if item.type == DOUBLE else 'numeric'}_negate", item.type, ATOM, item.sql)
     return scope.fold_constant(result, (item,))
 
 
@@ -332,30 +325,33 @@ def _plus(scope: Scope, node: UnaryPlus) -> Typed:
     item = translate(scope, node.this)
     if item.type == UNKNOWN:
         raise NotSupported("+ before a literal or parameter of unknown type")
-    if item.type not in INTEGERS:
+    if item.type not in NUMBERS:
         raise no_operator("+", item)
-    item.column = -1
-    return item
+    if item.is_source:
+        return item
+    result = Typed(item.type, f"+{wrapped(item)}", MINUS)
+    result.low, result.high = item.low, item.high
+    return result
 
 
 @translates(exp.DPipe)
 def _concatenate(scope: Scope, node: exp.DPipe) -> Typed:
     only(node, "this", "expression", "safe")
     left, right = translate(scope, node.this), translate(scope, node.expression)
-    if not {left.type, right.type} & {TEXT, UNKNOWN}:
+    kinds = {left.type, right.type}
+    if BYTEA in kinds and kinds <= {BYTEA, UNKNOWN}:
+        both = scope.coerce(left, BYTEA), scope.coerce(right, BYTEA)
+        return scope.fold_constant(called("pg_bytes_joined", BYTEA, ATOM, f"{both[0].sql}, {both[1].sql}"), both)
+    if not kinds & {TEXT, UNKNOWN}:
         raise no_operator("||", left, right)
-    if NUMERIC in (left.type, right.type):
-        raise NotSupported("|| on NUMERIC")
     items = [scope.coerce(item, TEXT) if item.type == UNKNOWN else item for item in (left, right)]
-    texts = [item if item.type == TEXT else to_text(item) for item in items]
+    texts = [to_text(item) for item in items]
     return scope.fold_constant(Typed(TEXT, " || ".join(wrapped(text) for text in texts), OTHER), items)
 
 
 def texts(scope: Scope, items: Sequence[Typed], name: str) -> list[Typed]:
     """Arguments that must be TEXT; 42883."""
     for item in items:
-        if item.type == NUMERIC:
-            raise NotSupported("functions on NUMERIC")
         if item.type not in (TEXT, UNKNOWN):
             raise mismatch("42883", f"function {name}({types.WORDS[item.type]}) does not exist")
     return [scope.coerce(item, TEXT) for item in items]

@@ -9,6 +9,7 @@ where expressions are translated.
 
 from __future__ import annotations
 
+import logging
 import re
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -47,26 +48,40 @@ class _PostgresWithParameters(Postgres):
         SINGLE_TOKENS = {**Postgres.Tokenizer.SINGLE_TOKENS, "$": TokenType.PARAMETER}
 
 
+logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of statements that are refused here, with words
+
 _POSTGRES = _PostgresWithParameters()
 
-_STATEMENTS = {"select", "insert", "update", "delete", "create"}
+_STATEMENTS = {"select", "insert", "update", "delete", "create", "alter", "drop"}
+_DDL = {"create", "alter", "drop"}
+_DDL_WORDS = {"table", "add", "column", "exists", "only", "constraint"}  # a name follows
 _SIGNS = {
     "(", ")", ",", ".", "+", "-", "*", "/", "%", "=", "<>", "!=", "<", "<=", ">", ">=", "||", "::", ";", "?", ":",
     "$",
 }  # fmt: skip
 _GLUED = {"%", "||", "!="}
-_CLAUSES = {"from": 1, "where": 2, "order": 3, "limit": 4, "offset": 4, "returning": 5}
-_TEST_ENDS = {"and", "or", ",", "as", "when", "then", "else", "where", "order by", "limit", "offset", "returning"}
+_CLAUSES = {"from": 1, "where": 2, "group": 3, "having": 4, "order": 5, "limit": 6, "offset": 6, "returning": 7}
+_TEST_ENDS = {
+    "and", "or", ",", "as", "when", "then", "else", "where", "group by", "having", "order by", "limit", "offset",
+    "returning",
+}  # fmt: skip
 _AFTER_NO_COMMA = {")", ",", *_CLAUSES}
 _NO_CLAUSE_AFTER = {"distinct", "as", ".", "delete"}
-_TYPE_WORDS = {"int", "integer", "int4", "bigint", "int8", "text", "boolean", "bool"}
+_TYPE_WORDS = {
+    "int", "integer", "int4", "bigint", "int8", "text", "boolean", "bool", "double precision", "float8", "float",
+    "bytea", "uuid", "timestamptz", "timestamp", "numeric", "decimal", "dec",
+}  # fmt: skip
 _QUOTED = {TokenType.STRING, TokenType.IDENTIFIER}
 _OPERAND_ENDS = {*_QUOTED, TokenType.VAR, TokenType.NUMBER, TokenType.R_PAREN, TokenType.NULL}
-_TYPE_TOKENS = {TokenType.INT, TokenType.BIGINT, TokenType.TEXT, TokenType.BOOLEAN}
+_TYPE_TOKENS = {
+    TokenType.INT, TokenType.BIGINT, TokenType.TEXT, TokenType.BOOLEAN, TokenType.DOUBLE, TokenType.VARBINARY,
+    TokenType.UUID, TokenType.TIMESTAMPTZ, TokenType.TIMESTAMP, TokenType.DECIMAL,
+}  # fmt: skip
 _FOREIGN_LITERALS = {
     TokenType.RAW_STRING, TokenType.BYTE_STRING, TokenType.BIT_STRING, TokenType.HEX_STRING,
     TokenType.NATIONAL_STRING, TokenType.UNICODE_STRING,
 }  # fmt: skip
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
 _WORD = re.compile(r"[^\W\d][\w$]*", re.ASCII)
 
 
@@ -97,6 +112,8 @@ def parse(text: str) -> Parsed:
     try:
         trees = _POSTGRES.parser().parse(tokens, text)
     except (SqlglotError, RecursionError) as error:
+        if any(token.text.lower() in ("isnull", "notnull") for token in tokens):
+            raise NotSupported("ISNULL or NOTNULL in this place") from error
         raise syntax_error(str(error).partition("\n")[0]) from error
     if len(trees) != 1 or trees[0] is None:
         raise NotSupported("several statements in one text")
@@ -130,6 +147,7 @@ def _check_tokens(text: str, tokens: list[Token]) -> None:
         _check_token(text, token)
     for left, right in pairwise(tokens):
         _check_neighbours(left, right)
+    _check_types(tokens)
     _check_not_null(tokens)
     _check_beginning(tokens)
     _check_distinct_from(tokens)
@@ -142,12 +160,10 @@ def _check_token(text: str, token: Token) -> None:
         if kind is TokenType.IDENTIFIER and (text[token.start] != '"' or not token.text):
             raise syntax_error(f"a quoted identifier at {text[token.start : token.end + 1]!r:.40}")
     elif kind is TokenType.NUMBER:
-        if not token.text.isdigit() or not token.text.isascii():
-            raise NotSupported(f"the NUMERIC constant {token.text:.40}")
+        if _NUMBER.fullmatch(token.text) is None:
+            raise NotSupported(f"the number {token.text:.40}")
     elif kind in _FOREIGN_LITERALS:
         raise NotSupported(f"the literal {text[token.start : token.end + 1]:.40}")
-    elif kind in _TYPE_TOKENS and token.text.lower() not in _TYPE_WORDS:
-        raise BadRequest(f'type "{token.text.lower()}" does not exist', sqlstate="42704")
     elif token.text not in _SIGNS and not token.text.replace("$", "").replace("_", "a").isalnum():
         _check_words(token.text)
 
@@ -166,15 +182,34 @@ def _check_neighbours(left: Token, right: Token) -> None:
         raise syntax_error(f'trailing junk after "{left.text}"')
     if adjacent and left.text in _GLUED and right.text[0] in "+-*/<>=%|!":
         raise BadRequest(f"operator does not exist: {left.text}{right.text}", sqlstate="42883")
+    if adjacent and left.text == "." and right.token_type is TokenType.NUMBER:
+        raise NotSupported(f"the number .{right.text:.40}: write a digit before the point")
     if left.text == "," and right.token_type not in _QUOTED and _first_word(right) in _AFTER_NO_COMMA:
         raise syntax_error(f'at or near "{right.text}"')
     if left.text.lower() in ("is", "not") and right.text.lower() == "unknown":
         raise NotSupported("IS UNKNOWN")
 
 
+def _check_types(tokens: list[Token]) -> None:
+    """Names of types that only other dialects have, where a type stands; anywhere else they are names like others."""
+    is_ddl = tokens[0].text.lower() in _DDL
+    casts = [False]  # for each nesting, whether it is CAST's
+    for previous, token, following in zip([tokens[0], *tokens], tokens, [*tokens[1:], tokens[-1]], strict=False):
+        before = previous.text.lower()
+        if token.text == "(":
+            casts.append(before == "cast")
+        elif token.text == ")":
+            casts = casts[:-1] or [False]
+        is_type = before == "::" or (before == "as" and casts[-1]) or following.token_type is TokenType.STRING
+        is_type = is_type or (is_ddl and before not in _SIGNS and before not in _DDL_WORDS)
+        word = " ".join(token.text.lower().split())
+        if is_type and token.token_type in _TYPE_TOKENS and word not in _TYPE_WORDS:
+            raise BadRequest(f'type "{word}" does not exist', sqlstate="42704")
+
+
 def _check_not_null(tokens: list[Token]) -> None:
-    """`a NOT NULL` is a constraint in CREATE TABLE, and no PostgreSQL anywhere else."""
-    if tokens[0].text.lower() == "create":
+    """`a NOT NULL` is a constraint in a DDL statement, and no PostgreSQL anywhere else."""
+    if tokens[0].text.lower() in _DDL:
         return
     for operand, token, null in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if (token.text.lower(), null.text.lower()) == ("not", "null") and operand.token_type in _OPERAND_ENDS:
@@ -191,8 +226,8 @@ def _check_beginning(tokens: list[Token]) -> None:
     wanted = {"insert": "into", "delete": "from"}.get(words[0])
     if wanted is not None and words[1:] != [wanted]:
         raise syntax_error(f'"{words[0]}" without "{wanted}"')
-    if words[0] == "create" and words[1:] != ["table"]:
-        raise NotSupported(f"CREATE {' '.join(words[1:]).upper()}")
+    if words[0] in _DDL and words[1:] != ["table"]:
+        raise NotSupported(" ".join(words).upper())
     if tokens[-1].text == ",":
         raise syntax_error("at end of input")
 

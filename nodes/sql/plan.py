@@ -1,7 +1,8 @@
 """Plans: what a statement asks of which shard, worked out once per text and catalog version (DESIGN.md §6).
 
-The statements that there are: CREATE TABLE, INSERT of VALUES, UPDATE, DELETE, SELECT from one table or none. Each is
-answered as PostgreSQL 15 would answer it, or refused with 0A000 and a name for what is missing.
+The statements that there are: CREATE TABLE, ALTER TABLE ADD COLUMN, DROP TABLE, INSERT of VALUES, UPDATE, DELETE,
+SELECT from one table or none. Each is answered as PostgreSQL 15 would answer it, or refused with 0A000 and a name for
+what is missing.
 *Invariants*: a plan holds no syntax tree; it names the version of the table it was made for.
 """
 
@@ -12,24 +13,25 @@ from typing import Protocol
 
 from sqlglot import exp
 
-from nodes.errors import BadRequest, NotSupported
-from nodes.sql import calls, casts, operators, precedence
+from nodes.errors import BadRequest, NotSupported, StoreError
+from nodes.sql import aggregates, calls, casts, operators, precedence
 from nodes.sql.binding import Bound, Merge, Plan
-from nodes.sql.expressions import mismatch, only
+from nodes.sql.ddl import SYSTEM_TABLE, DdlPlan, plan_alter, plan_create, plan_drop
+from nodes.sql.expressions import only
 from nodes.sql.inserts import plan_insert
 from nodes.sql.parse import Parsed, identifier, parse
 from nodes.sql.schema import TableDef
 from nodes.sql.select import plan_select
-from nodes.sql.tables import SYSTEM_TABLE, CreateTablePlan, table_def
 from nodes.sql.targets import table_name
+from nodes.sql.typed import mismatch
 from nodes.sql.writes import plan_delete, plan_update
 
-__all__ = ["SYSTEM_TABLES", "Bound", "Catalog", "Merge", "Plan", "PlanCache", "plan"]
+__all__ = ["SYSTEM_TABLES", "Bound", "Catalog", "Merge", "Plan", "PlanCache", "is_well_formed", "plan"]
 
 SYSTEM_TABLES = (SYSTEM_TABLE,)
 
 # Importing these made the whole language of expressions known.
-_LANGUAGE = (operators, casts, calls)
+_LANGUAGE = (operators, casts, calls, aggregates)
 
 
 class Catalog(Protocol):
@@ -38,8 +40,6 @@ class Catalog(Protocol):
     version: int
 
     def table(self, name: str) -> TableDef | None: ...
-
-    def next_table_id(self) -> int: ...
 
 
 def plan(statement_sql: str, catalog: Catalog, pushdown: bool = True) -> Plan:
@@ -50,6 +50,15 @@ def plan(statement_sql: str, catalog: Catalog, pushdown: bool = True) -> Plan:
         return _plan(parsed, catalog, pushdown)
     except RecursionError as error:
         raise BadRequest("the statement nests too deep", sqlstate="54001") from error
+
+
+def is_well_formed(statement_sql: str) -> bool:
+    """Is what is wrong with it, if anything, for the catalog to say? Costs the parsing."""
+    try:
+        precedence.check(parse(statement_sql).tree)
+    except (StoreError, RecursionError):
+        return False
+    return True
 
 
 def _plan(parsed: Parsed, catalog: Catalog, pushdown: bool) -> Plan:
@@ -66,7 +75,12 @@ def _plan(parsed: Parsed, catalog: Catalog, pushdown: bool) -> Plan:
         return plan_delete(parsed, node, table, name)
     if isinstance(node, exp.Create):
         return _create(parsed, node, catalog)
-    raise NotSupported(f"{type(node).__name__.upper()} as a statement")
+    if isinstance(node, exp.Alter):
+        return _alter(parsed, node, catalog)
+    if isinstance(node, exp.Drop):
+        return _drop(node, catalog)
+    word = str(node.this) if isinstance(node, exp.Command) else type(node).__name__
+    raise NotSupported(f"{word.upper()} in this form")
 
 
 def _system_table(name: str) -> TableDef | None:
@@ -111,21 +125,50 @@ def _insert(parsed: Parsed, node: exp.Insert, catalog: Catalog) -> Plan:
     return plan_insert(parsed, node, table, name, columns)
 
 
-def _create(parsed: Parsed, node: exp.Create, catalog: Catalog) -> Plan:
-    only(node, "this", "kind")
+def _create(parsed: Parsed, node: exp.Create, catalog: Catalog) -> DdlPlan:
+    only(node, "this", "kind", "exists")
     if str(node.args.get("kind")).upper() != "TABLE" or not isinstance(node.this, exp.Schema):
         raise NotSupported("CREATE of this kind")
-    target = node.this.this
-    if not isinstance(target, exp.Table):
-        raise NotSupported("CREATE TABLE with this name")
-    only(target, "this")
-    name = identifier(target.name, bool(target.this.args.get("quoted")))
+    name = _ddl_name(node.this.this)
     if name.lower().startswith("txstore_") or _is_physical(name):
         raise BadRequest(f'the table name "{name}" is reserved', sqlstate="42939")
-    if catalog.table(name) is not None:
-        raise BadRequest(f'relation "{name}" already exists', sqlstate="42P07")
-    table_id = max(catalog.next_table_id(), len(SYSTEM_TABLES) + 1)
-    return CreateTablePlan(table_def(parsed, node, name, table_id, catalog.version + 1))
+    if catalog.table(name) is None:
+        return plan_create(parsed, node, name, catalog.version)
+    if node.args.get("exists"):
+        return DdlPlan(catalog.version, name, None)
+    raise BadRequest(f'relation "{name}" already exists', sqlstate="42P07")
+
+
+def _alter(parsed: Parsed, node: exp.Alter, catalog: Catalog) -> DdlPlan:
+    if str(node.args.get("kind")).upper() != "TABLE":
+        raise NotSupported("ALTER of this kind")
+    name = _ddl_name(node.this)
+    if node.args.get("exists") and _system_table(name) is None and catalog.table(name) is None:
+        return DdlPlan(catalog.version, name, None)
+    table, _ = _written_table(node.this, catalog)
+    return plan_alter(parsed, node, table, catalog.version)
+
+
+def _drop(node: exp.Drop, catalog: Catalog) -> DdlPlan:
+    if str(node.args.get("kind")).upper() != "TABLE":
+        raise NotSupported("DROP of this kind")
+    if len(node.args["tables"]) != 1:
+        raise NotSupported("DROP TABLE of several tables")
+    (target,) = node.args["tables"]
+    name = _ddl_name(target)
+    if _system_table(name) is not None:
+        raise BadRequest(f"permission denied for table {name}", sqlstate="42501")
+    table = catalog.table(name)
+    if table is None and not node.args.get("exists"):
+        raise mismatch("42P01", f'table "{name}" does not exist')
+    return plan_drop(node, table, name, catalog.version)
+
+
+def _ddl_name(node: exp.Expr) -> str:
+    if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
+        raise NotSupported("a table of this name")
+    only(node, "this")
+    return identifier(node.name, bool(node.this.args.get("quoted")))
 
 
 def _is_physical(name: str) -> bool:

@@ -1,7 +1,10 @@
 """Tables as every floor sees them: what `s0` keeps as catalog rows, what engines create, what plans are made for.
 
-A table's *version* rises with every DDL that changes its plans; its *shape* with every change of its columns; physical
-names hold table id and shape. Primary key columns are NOT NULL. `shard_by` is part of the primary key.
+Every DDL has a version, one above the last: the catalog's. It gives it to the table that it makes or changes; a table
+keeps the version that made it as its id, so no id comes twice. A table's *shape* names its physical layout and would
+rise with a DDL that rewrites its rows; columns that are added do not, so that plans of the older version still read
+older snapshots. Physical names hold table id and shape. Primary key columns are NOT NULL; `shard_by` is part of the
+primary key.
 """
 
 from __future__ import annotations
@@ -11,19 +14,22 @@ from typing import Any
 import msgspec
 
 INT, BIGINT, TEXT, BOOLEAN = "INT", "BIGINT", "TEXT", "BOOLEAN"
+DOUBLE, BYTEA, UUID, TIMESTAMPTZ = "DOUBLE PRECISION", "BYTEA", "UUID", "TIMESTAMPTZ"
 
 SHARD_SLOTS = 1024
 CATALOG_TABLE = 1  # the id of the system table on s0 that lists all others
 
 
 class ColumnDef(msgspec.Struct, array_like=True, frozen=True):
-    """`default` is a constant value, used when `has_default`; other defaults are refused for now."""
+    """`default` is a constant in the engine's form, used when `has_default`. `default_is_now`: new rows take the time
+    of their transaction instead; `default` is then what rows have that are older than the column."""
 
     name: str
     type: str
     not_null: bool = False
     has_default: bool = False
     default: Any = None
+    default_is_now: bool = False
 
 
 class CheckDef(msgspec.Struct, array_like=True, frozen=True):
@@ -51,6 +57,37 @@ class TableDef(msgspec.Struct, array_like=True, frozen=True):
         return f"t{self.id}_{self.shape}"
 
 
+class CreateTable(msgspec.Struct, array_like=True, frozen=True, tag=1):
+    """A DDL: the table begins."""
+
+    table: TableDef
+
+    @property
+    def version(self) -> int:
+        return self.table.version
+
+
+class AddColumns(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    """A DDL: the table's new definition, with `added` columns more at the end of its list than it had."""
+
+    table: TableDef
+    added: int
+
+    @property
+    def version(self) -> int:
+        return self.table.version
+
+
+class DropTable(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    """A DDL: the table with this id ends."""
+
+    table_id: int
+    version: int
+
+
+Ddl = CreateTable | AddColumns | DropTable
+
+
 class Lock(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A lock that a statement needs: `key` b"" is the whole table on that shard, else `keys.encode` of a full key."""
 
@@ -65,8 +102,9 @@ class Fragment(msgspec.Struct, array_like=True):
     `sql` is in the engine's dialect, over the physical tables; parameters `?1`..`?n` are `params`. A fragment that
     only reads has `snapshot_sql` too: the same at a timestamp bound as `?{n+1}`, n = len(params), if it reads a table.
     `tables` are (table id, version) it was planned with. `locks` come from the plan (what the statement looks for, IX
-    or IS above included). `create` is set for CREATE TABLE alone (`sql` is then ""). `expect_rows` -1: not stated, or
-    to be checked over all shards by the gateway. `point`: it reads or writes by full key only.
+    or IS above included). `ddl` is what a DDL statement does to the shard's tables; `catalog` is the catalog's version
+    that it was planned with, which `s0` compares (-1: no matter). `expect_rows` -1: not stated, or to be checked over
+    all shards by the gateway. `point`: it reads or writes by full key only.
     """
 
     statement: int
@@ -76,7 +114,8 @@ class Fragment(msgspec.Struct, array_like=True):
     locks: list[Lock]
     writes: bool
     snapshot_sql: str = ""
-    create: TableDef | None = None
+    ddl: Ddl | None = None
+    catalog: int = -1
     expect_rows: int = -1
     point: bool = False
 

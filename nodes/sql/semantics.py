@@ -1,9 +1,10 @@
 """What PostgreSQL 15 means where SQLite by itself means something else: pure functions, NULL in gives NULL out.
 
 The translator (`nodes.sql.expressions`) writes calls of them into the SQL it emits; every connection that runs such SQL
-has them registered (`FUNCTIONS`). They raise `SqlError` with PostgreSQL's sqlstate.
+has them registered (`nodes.sql.functions`). They raise `SqlError` with PostgreSQL's sqlstate.
 *Invariants*: no function returns what PostgreSQL would not; where that is in doubt it raises NotSupported.
-*Left out*: locales (text is in the C locale) and NUMERIC beyond exact sums.
+The types that SQLite lacks have modules of their own: `doubles`, `numerics`, `moments`, `binaries`.
+*Left out*: locales (text is in the C locale).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from nodes.errors import BadRequest, NotSupported
 
 INT_MIN, INT_MAX = -(1 << 31), (1 << 31) - 1
 BIGINT_MIN, BIGINT_MAX = -(1 << 63), (1 << 63) - 1
-_SPACES = " \t\n\v\f\r"
+SPACES = " \t\n\v\f\r"
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
@@ -75,7 +76,7 @@ def text_to_integer(text: str | None, low: int, high: int, name: str) -> int | N
     """PostgreSQL's input function of an integer type."""
     if text is None:
         return None
-    digits = text.strip(_SPACES)
+    digits = text.strip(SPACES)
     if _INTEGER.fullmatch(digits) is None:
         raise SqlError("22P02", f'invalid input syntax for type {name}: "{text}"')
     value = int(digits) if len(digits) < 400 else high + 1
@@ -96,7 +97,7 @@ def text_to_boolean(text: str | None) -> int | None:
     """Unique prefixes of true, false, yes, no, on, off; 1 and 0."""
     if text is None:
         return None
-    word = text.strip(_SPACES).lower()
+    word = text.strip(SPACES).lower()
     if word in ("1", "on") or (word and ("true".startswith(word) or "yes".startswith(word))):
         return 1
     if word in ("0", "of", "off") or (word and ("false".startswith(word) or "no".startswith(word))):
@@ -155,12 +156,7 @@ def substring_from(text: str | None, start: int | None) -> str | None:
     return None if text is None or start is None else text[max(start, 1) - 1 :]
 
 
-def exact_sum(high: int | None, low: int | None) -> str | None:
-    """A NUMERIC sum of BIGINTs from the sums of their upper parts (`>> 32`) and of their lower 32 bits."""
-    return None if high is None or low is None else str((high << 32) + low)
-
-
-FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
+SCALARS: dict[str, tuple[int, Callable[..., Any]]] = {
     "pg_int4": (1, int4),
     "pg_int8": (1, int8),
     "pg_divide": (2, divide),
@@ -172,5 +168,4 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
     "pg_like": (3, like),
     "pg_substring": (3, substring),
     "pg_substring_from": (2, substring_from),
-    "pg_exact_sum": (2, exact_sum),
 }

@@ -13,19 +13,20 @@ from sqlglot import exp
 from nodes.errors import BadRequest, NotSupported
 from nodes.requests import Column
 from nodes.sql import calls
-from nodes.sql.expressions import Scope, Typed, mismatch, only, quote, translate
-from nodes.sql.operators import wrapped
+from nodes.sql.expressions import Scope, only, translate
 from nodes.sql.parse import identifier, syntax_error
 from nodes.sql.schema import BOOLEAN, TEXT, TableDef
+from nodes.sql.typed import Typed, mismatch, quote, wrapped
 from nodes.sql.types import UNKNOWN, WORDS
 
 
 class Output(NamedTuple):
-    """One column of a result: its name, the expression, the tree it came from (None: out of `*`)."""
+    """One column of a result: its name, the expression, its tree (None: out of `*`), whether an aggregate is in it."""
 
     name: str
     item: Typed
-    node: exp.Expr | None
+    node: exp.Expr | None = None
+    aggregated: bool = False
 
 
 def table_name(node: exp.Expr) -> tuple[str, str]:
@@ -91,7 +92,10 @@ def outputs(scope: Scope, nodes: list[exp.Expr], clause: str) -> list[Output]:
             only(star)
             found += _star(scope, node, name)
         else:
-            found.append(Output(name or output_name(scope.text, node), translate(scope, node), node))
+            before = len(scope.aggregates or ())
+            item = translate(scope, node)
+            name = name or output_name(scope.text, node)
+            found.append(Output(name, item, node, len(scope.aggregates or ()) > before))
     return found
 
 
@@ -113,7 +117,7 @@ def _star(scope: Scope, node: exp.Expr, alias: str) -> list[Output]:
         raise syntax_error("* here")
     if isinstance(node, exp.Column) and scope.fold(node.args["table"]) != scope.name:
         raise mismatch("42P01", f'missing FROM-clause entry for table "{scope.fold(node.args["table"])}"')
-    return [Output(column.name, scope.column_at(i), None) for i, column in enumerate(scope.table.columns)]
+    return [Output(column.name, scope.column_at(i)) for i, column in enumerate(scope.table.columns)]
 
 
 def settle(scope: Scope, found: list[Output]) -> list[Output]:
@@ -124,7 +128,10 @@ def settle(scope: Scope, found: list[Output]) -> list[Output]:
     ]
 
 
-_CAST_NAMES = {"INT": "int4", "BIGINT": "int8", "TEXT": "text", "BOOLEAN": "bool"}
+_CAST_NAMES = {
+    "INT": "int4", "BIGINT": "int8", "TEXT": "text", "BOOLEAN": "bool", "DOUBLE": "float8", "VARBINARY": "bytea",
+    "UUID": "uuid", "TIMESTAMPTZ": "timestamptz", "DECIMAL": "numeric",
+}  # fmt: skip
 
 
 def output_name(text: str, node: exp.Expr) -> str:

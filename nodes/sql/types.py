@@ -1,22 +1,27 @@
-"""SQL types: which there are, what text of unknown type means in each, and which parameter values each takes.
+"""SQL types: which there are, what text of unknown type means in each, which parameter values each takes and what a
+result gives.
 
-NUMERIC only comes out of SUM; UNKNOWN is the type of a quoted literal, NULL or parameter before its context gives it
-one, as in PostgreSQL.
+NUMERIC is a type of constants and of results of SUM and AVG only; UNKNOWN is the type of a quoted literal, NULL or
+parameter before its context gives it one, as in PostgreSQL. A value has two forms: the engine's, in rows, images and
+plans, and the client's, in parameters and results (docs/sql.md has the table).
 *Invariants*: a parameter's value is never coerced (but a decimal string is an integer, as JSON needs it).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from datetime import datetime
 
 from nodes.errors import BadRequest
 from nodes.requests import Value
-from nodes.sql import semantics
-from nodes.sql.schema import BIGINT, BOOLEAN, INT, TEXT
+from nodes.sql import binaries, doubles, moments, numerics, semantics
+from nodes.sql.schema import BIGINT, BOOLEAN, BYTEA, DOUBLE, INT, TEXT, TIMESTAMPTZ, UUID
 
 NUMERIC, UNKNOWN = "NUMERIC", "UNKNOWN"
 
 INTEGERS = (INT, BIGINT)
+NUMBERS = (INT, BIGINT, NUMERIC, DOUBLE)  # each widens to the next ones by itself
 
 # What PostgreSQL calls them in its messages.
 WORDS = {
@@ -25,6 +30,10 @@ WORDS = {
     TEXT: "text",
     BOOLEAN: "boolean",
     NUMERIC: "numeric",
+    DOUBLE: "double precision",
+    BYTEA: "bytea",
+    UUID: "uuid",
+    TIMESTAMPTZ: "timestamp with time zone",
     UNKNOWN: "unknown",
 }
 
@@ -33,14 +42,32 @@ RANGES = {
     BIGINT: (semantics.BIGINT_MIN, semantics.BIGINT_MAX),
 }
 
+# The SQL function that is PostgreSQL's input function of a type, and in Python.
+FROM_TEXT: dict[str, tuple[str, Callable[[str], Value]]] = {
+    INT: ("pg_text_to_int4", semantics.text_to_int4),
+    BIGINT: ("pg_text_to_int8", semantics.text_to_int8),
+    BOOLEAN: ("pg_text_to_boolean", lambda text: bool(semantics.text_to_boolean(text))),
+    NUMERIC: ("pg_text_to_numeric", numerics.text_to_numeric),
+    DOUBLE: ("pg_text_to_double", doubles.text_to_double),
+    BYTEA: ("pg_text_to_bytes", binaries.text_to_bytes),
+    UUID: ("pg_text_to_uuid", binaries.text_to_uuid),
+    TIMESTAMPTZ: ("pg_text_to_moment", moments.text_to_moment),
+}
+
 
 def from_text(text: str, to: str) -> Value:
-    """What a quoted literal means as a value of type `to`; 22P02 or 22003."""
-    if to == INT:
-        return semantics.text_to_int4(text)
-    if to == BIGINT:
-        return semantics.text_to_int8(text)
-    return bool(semantics.text_to_boolean(text)) if to == BOOLEAN else text
+    """What a quoted literal means as a value of type `to`; 22P02, 22003 and others of the type's input function."""
+    return text if to == TEXT else FROM_TEXT[to][1](text)
+
+
+def widens(found: str, to: str) -> bool:
+    """Does a number of one type become one of the other by itself?"""
+    return found in NUMBERS and to in NUMBERS and NUMBERS.index(found) < NUMBERS.index(to)
+
+
+def wider(one: str, other: str) -> str:
+    """The type in which two numbers meet."""
+    return max(one, other, key=NUMBERS.index)
 
 
 def _wrong(value: Value, to: str) -> BadRequest:
@@ -95,10 +122,76 @@ def take_boolean(value: Value) -> Value:
     raise _wrong(value, BOOLEAN)
 
 
-# For each type the function that returns a parameter's value, or raises.
+def take_double(value: Value) -> Value:
+    if value is None:
+        return None
+    if type(value) is float:
+        return doubles.stored(value)
+    if type(value) is int:
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise BadRequest("double precision out of range", sqlstate="22003") from error
+    if type(value) is str and value in doubles.NAMES:
+        return doubles.NAMES[value]
+    raise _wrong(value, DOUBLE)
+
+
+def take_numeric(value: Value) -> Value:
+    """Text, or a number as it is written."""
+    if value is None:
+        return None
+    if type(value) in (int, float):
+        value = repr(value)
+    if type(value) is str:
+        return numerics.text_to_numeric(check_text(value))
+    raise _wrong(value, NUMERIC)
+
+
+def take_bytea(value: Value) -> Value:
+    """Bytes, or base64 as JSON carries them."""
+    if type(value) is bytes or value is None:
+        return value
+    if type(value) is str:
+        return binaries.from_base64(value)
+    raise _wrong(value, BYTEA)
+
+
+def take_uuid(value: Value) -> Value:
+    if value is None:
+        return None
+    if type(value) is str:
+        return binaries.text_to_uuid(check_text(value))
+    raise _wrong(value, UUID)
+
+
+def take_timestamptz(value: Value) -> Value:
+    """An aware datetime, or text as a literal has it."""
+    if value is None:
+        return None
+    if type(value) is str:
+        return moments.text_to_moment(check_text(value))
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return moments.from_datetime(value)
+    raise _wrong(value, TIMESTAMPTZ)
+
+
+# For each type the function that returns a parameter's value in the engine's form, or raises.
 TAKE: dict[str, Callable[[Value], Value]] = {
     INT: take_int,
     BIGINT: take_bigint,
     TEXT: take_text,
     BOOLEAN: take_boolean,
+    NUMERIC: take_numeric,
+    DOUBLE: take_double,
+    BYTEA: take_bytea,
+    UUID: take_uuid,
+    TIMESTAMPTZ: take_timestamptz,
+}
+
+# The types whose engine's form is not what a client gets, NULL aside.
+GIVE: dict[str, Callable[[Value], Value]] = {
+    BOOLEAN: bool,
+    DOUBLE: lambda value: math.nan if value == doubles.NAN else value,
+    TIMESTAMPTZ: moments.to_datetime,
 }

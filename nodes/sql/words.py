@@ -22,8 +22,8 @@ VALUE_WORDS = {
 
 # What begins a statement that PostgreSQL has and this store has not.
 REFUSED_STATEMENTS = {
-    "abort", "alter", "analyze", "begin", "call", "checkpoint", "close", "cluster", "comment", "commit", "copy",
-    "deallocate", "declare", "discard", "do", "drop", "end", "execute", "explain", "fetch", "grant", "import",
+    "abort", "analyze", "begin", "call", "checkpoint", "close", "cluster", "comment", "commit", "copy",
+    "deallocate", "declare", "discard", "do", "end", "execute", "explain", "fetch", "grant", "import",
     "listen", "load", "lock", "merge", "move", "notify", "prepare", "reassign", "refresh", "reindex", "release",
     "reset", "revoke", "rollback", "savepoint", "security", "set", "show", "start", "table", "truncate", "unlisten",
     "vacuum", "values", "with",

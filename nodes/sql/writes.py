@@ -5,12 +5,13 @@ from __future__ import annotations
 from sqlglot import exp
 
 from nodes.errors import NotSupported
-from nodes.requests import Column, Value
-from nodes.sql.binding import Arguments, Bound, Merge, Pool, Route, boolean_positions, last_parameter, route
-from nodes.sql.expressions import Parameters, Scope, Typed, constant, mismatch, only, quote, translate
+from nodes.requests import Column, Params, Value
+from nodes.sql.binding import Arguments, Bound, Merge, Pool, Route, given, last_parameter, route
+from nodes.sql.expressions import Parameters, Scope, only, translate
 from nodes.sql.parse import Parsed
 from nodes.sql.schema import Fragment, TableDef
 from nodes.sql.targets import returning, where
+from nodes.sql.typed import Typed, mismatch, quote
 
 
 class ChangePlan:
@@ -29,13 +30,11 @@ class ChangePlan:
         self.route = route
         self.constants: list[Value] = []
         self.tables = [(table.id, table.version)]
-        self.merge = Merge(boolean_positions(columns))
+        self.merge = Merge(given(columns))
         self.used_values = last_parameter(sql)
 
-    def bind(
-        self, statement_number: int, params: list[Value] | dict[str, Value], shards: int, expect_rows: int = -1
-    ) -> Bound:
-        values = self.arguments.values(params)
+    def bind(self, statement_number: int, params: Params, shards: int, expect_rows: int = -1, now: int = 0) -> Bound:
+        values = self.arguments.values(params, now)
         targets = self.route.targets(values + self.constants if self.constants else values, shards)
         if len(values) != self.used_values:
             values = values[: self.used_values]
@@ -77,7 +76,7 @@ def _change(
     parameters: Parameters,
     equalities: dict[int, list[Typed]],
 ) -> ChangePlan:
-    pool = Pool(parsed.parameters)
+    pool = Pool(parameters.total)
     way = route(table, equalities, pool, "X", "SIX")
     plan = ChangePlan(kind, table, sql, columns, arguments(parsed, parameters), way)
     plan.constants = pool.constants
@@ -87,7 +86,7 @@ def _change(
 def arguments(parsed: Parsed, parameters: Parameters) -> Arguments:
     """The parameters of a statement, when all of it is typed."""
     parameters.check()
-    return Arguments(parameters.types, parsed.names)
+    return Arguments(parameters.types, parsed.names, parameters.uses_now)
 
 
 def target_column(scope: Scope, node: exp.Expr) -> int:
@@ -124,7 +123,6 @@ def _assignments(scope: Scope, table: TableDef, nodes: list[exp.Expr]) -> list[s
             raise mismatch("42601", f'multiple assignments to same column "{column.name}"')
         if position in table.shard_by:
             raise NotSupported(f'UPDATE of the shard key column "{column.name}"')
-        default = constant(column.default, column.type)
-        assigned = default if value is None else scope.assign(value, column.type, column.name)
+        assigned = scope.default(column) if value is None else scope.assign(value, column.type, column.name)
         found[position] = f"{quote(column.name)} = {assigned.sql}"
     return list(found.values())

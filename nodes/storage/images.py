@@ -1,6 +1,6 @@
 """From the changes that a statement made to the row images that the log carries (DESIGN.md §3).
 
-A change is what the pre-update hook reports: (physical table, old row or None, new row or None), rows with `_ts` last,
+A change is what the pre-update hook reports: (physical table, old row or None, new row or None), rows with `_ts` first,
 in the order in which they were made. Many changes to one row become one image: the committed version that it came
 from, and what is left in the end.
 
@@ -32,16 +32,16 @@ def net_images(changes: Sequence[Change], layouts: Mapping[str, Layout]) -> list
         layout = layouts[name]
         if old is None:
             assert new is not None, "a change has an old row or a new one"
-            image = gone.pop((name, layout.key_of(new)), None)
+            image = gone.pop((name, layout.stored_key_of(new)), None)
         else:
-            image = live.pop((name, layout.key_of(old)), None)
+            image = live.pop((name, layout.stored_key_of(old)), None)
         if image is None:
             image = _image(layout, old, new)
             images.append(image)
         else:
-            image.row = None if new is None else list(new[:-1])
+            image.row = None if new is None else list(new[1:])
         if new is not None:
-            live[name, layout.key_of(new)] = image
+            live[name, layout.stored_key_of(new)] = image
         elif image.old_key is not None:
             gone[name, tuple(image.old_key)] = image
     return [image for image in images if image.old_key is not None or image.row is not None]
@@ -49,8 +49,8 @@ def net_images(changes: Sequence[Change], layouts: Mapping[str, Layout]) -> list
 
 def _image(layout: Layout, old: Row | None, new: Row | None) -> Image:
     """The image of one change to a row that nothing has touched before."""
-    row = None if new is None else list(new[:-1])
+    row = None if new is None else list(new[1:])
     if old is None:
         return Image(layout.table.id, None, 0, row)
-    assert old[-1] > 0, "a row written by this evaluation is no version"
-    return Image(layout.table.id, list(layout.key_of(old)), old[-1], row)
+    assert old[0] > 0, "a row written by this evaluation is no version"
+    return Image(layout.table.id, list(layout.stored_key_of(old)), old[0], row)

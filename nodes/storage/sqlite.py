@@ -4,7 +4,7 @@ One connection applies and evaluates, so that its page cache stays warm; snapsho
 connections of their own, one per calling thread.
 
 *Invariants*: see `nodes/core/engine.py` and `sqlite_store.py`. Every evaluation ends in ROLLBACK.
-*Left out*: drops and changes of tables, secondary indexes.
+*Left out*: secondary indexes.
 """
 
 from __future__ import annotations
@@ -15,23 +15,22 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import apsw
-import msgspec
 
 from nodes.core.engine import Evaluation, Marks
 from nodes.errors import ErrorInfo, ExpectationFailed, ReplicaStopped, SnapshotTooOld, StoreError, TooLarge
-from nodes.sql.schema import Fragment, Image, ShardRows, TableDef
+from nodes.sql.schema import Ddl, Fragment, Image, ShardRows, TableDef
+from nodes.storage import sqlite_tables
 from nodes.storage.images import Change, net_images
 from nodes.storage.sqlite_connection import SqliteConnection
 from nodes.storage.sqlite_errors import BROKEN, FAULTS, describe
 from nodes.storage.sqlite_install import install
-from nodes.storage.sqlite_layout import Layout
 from nodes.storage.sqlite_sandbox import NOTHING
 from nodes.storage.sqlite_store import SqliteStore
+from nodes.storage.sqlite_tables import SqliteTables
 
 IMAGES = 10_000
 
 _ENGINE_TABLES = """
-CREATE TABLE engine_tables (id INTEGER PRIMARY KEY, definition BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE engine_prepared (txn BLOB PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE engine_outcome (txn BLOB PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE engine_home_outcome (txn BLOB PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
@@ -55,60 +54,58 @@ class SqliteEngine(SqliteStore):
         self._readers_lock = threading.Lock()
         self._reader_here = threading.local()
         self._changes: list[Change] = []
-        super().__init__(path, _ENGINE_TABLES, clock)
+        super().__init__(path, sqlite_tables.DDL + _ENGINE_TABLES, clock)
 
     def _load(self) -> None:
         super()._load()
-        definitions = self._main.execute("SELECT definition FROM engine_tables ORDER BY id")
-        tables = [msgspec.msgpack.decode(definition, type=TableDef) for (definition,) in definitions]
-        self._set_layouts({table.id: Layout(table) for table in tables})
+        self._tables = SqliteTables(self._main)
         ((late, home, horizon, largest_ts),) = self._main.execute(
             "SELECT late, home, horizon, largest_ts FROM engine_marks"
         )
         self._marks = Marks(late, home, horizon, largest_ts)
-        self._committed = (self._layouts, self._marks)
-
-    def _set_layouts(self, layouts: dict[int, Layout]) -> None:
-        self._layouts = layouts
-        self._by_name = {layout.table.physical: layout for layout in layouts.values()}
+        self._committed = self._marks
 
     # -- what is known
+    @property
+    def catalog_version(self) -> int:
+        return self._tables.version
+
     def table(self, table: int) -> TableDef | None:
-        layout = self._layouts.get(table)
+        layout = self._tables.layouts.get(table)
         return layout.table if layout else None
 
     def tables(self) -> list[TableDef]:
-        return [layout.table for layout in self._layouts.values()]
+        return [layout.table for layout in self._tables.layouts.values()]
+
+    def check_version(self, table: int, version: int, ts: int) -> bool:
+        return self._tables.check_version(table, version, ts)
 
     # -- apply
     def commit(self) -> None:
         super().commit()
-        self._committed = (self._layouts, self._marks)
+        self._committed = self._marks
+        self._tables.keep()
 
     def rollback(self) -> None:
         super().rollback()
-        layouts, self._marks = self._committed
-        if self._layouts is not layouts:
-            self._set_layouts(layouts)
+        self._marks = self._committed
+        self._tables.restore()
 
     def install(self, images: Sequence[Image], commit_ts: int) -> None:
         assert self._applying, "images are installed between begin and commit"
         try:
-            install(self._main, self._layouts, images, commit_ts)
+            install(self._main, self._tables.layouts, images, commit_ts)
         except ReplicaStopped as stopped:
             self._failed = str(stopped)
             raise
 
-    def create_table(self, table: TableDef) -> None:
-        """ReplicaStopped if there is such an id or SQLite refuses the definition."""
-        assert self._applying, "tables are created between begin and commit"
-        if table.id in self._layouts:
-            raise self._fail(f"table {table.id} is there already")
-        layout = Layout(table)
-        self._apply(layout.create)
-        self._apply(layout.create_history)
-        self._apply("INSERT INTO engine_tables VALUES (?, ?)", (table.id, msgspec.msgpack.encode(table)))
-        self._set_layouts({**self._layouts, table.id: layout})
+    def define(self, ddl: Ddl, commit_ts: int) -> None:
+        """ReplicaStopped if it does not fit the tables that are there or SQLite refuses the definition."""
+        assert self._applying, "tables are defined between begin and commit"
+        try:
+            self._tables.define(ddl, commit_ts)
+        except (apsw.Error, ReplicaStopped) as error:
+            raise self._fail(str(error)) from error
 
     def put_prepared(self, txn: bytes, record: bytes) -> None:
         """Keep or replace the record."""
@@ -159,6 +156,8 @@ class SqliteEngine(SqliteStore):
                 if left > 0:
                     self._apply(sql, (bound, left))
                     left -= self._main.db.changes()
+            if left > 0:  # then nothing is left in the tables that were dropped
+                self._tables.remove_dropped(self._marks.horizon)
             self.commit()
         except BaseException:
             self.rollback()
@@ -172,8 +171,8 @@ class SqliteEngine(SqliteStore):
             oldest_kept = (marks.home if at_home else marks.late) + 1  # ids begin with their time
             chosen = f"SELECT txn FROM {table} WHERE txn < ? ORDER BY txn LIMIT ?"
             yield f"DELETE FROM {table} WHERE txn IN ({chosen})", oldest_kept.to_bytes(8, "big")
-        for layout in self._layouts.values():
-            yield layout.prune, marks.horizon
+        for sql in self._tables.forgotten(marks.horizon):
+            yield sql, marks.horizon
 
     # -- evaluate
     def evaluate(self, fragments: Sequence[Fragment], budget_ms: float) -> Evaluation:
@@ -188,11 +187,11 @@ class SqliteEngine(SqliteStore):
             for fragment in fragments:
                 statement = fragment.statement
                 rows.append(self._run(fragment))
-            return Evaluation(rows, net_images(changes, self._by_name))
+            return Evaluation(rows, net_images(changes, self._tables.by_name))
         except BROKEN as error:
             raise ReplicaStopped(f"SQLite failed in an evaluation: {error}") from error
         except FAULTS as error:
-            return Evaluation([], [], describe(error, self._by_name, statement))
+            return Evaluation([], [], describe(error, self._tables.by_name, statement))
         finally:
             main.db.preupdate_hook(None)
             changes.clear()
@@ -204,10 +203,10 @@ class SqliteEngine(SqliteStore):
 
     def _run(self, fragment: Fragment) -> ShardRows:
         """One fragment inside the evaluation; FAULTS for what it does wrong."""
-        if fragment.create is not None:
-            self._try_create(fragment.create)
-            if not fragment.sql:
-                return ShardRows([], 0)
+        if fragment.ddl is not None:
+            self._tables.attempt(fragment.ddl)
+        if not fragment.sql:
+            return ShardRows([], 0)
         if fragment.writes:
             rows = self._main.run(fragment.sql, fragment.params, fragment.tables)
             count = self._main.db.changes()
@@ -221,11 +220,6 @@ class SqliteEngine(SqliteStore):
         if self._main.sandbox.expired():
             raise TooLarge("canceling statement due to the evaluation budget", sqlstate="57014")
         return ShardRows(rows, count)
-
-    def _try_create(self, table: TableDef) -> None:
-        layout = Layout(table)
-        self._main.execute(layout.create)
-        self._main.execute(layout.create_history)
 
     # -- read
     def read(self, fragment: Fragment, ts: int) -> ShardRows:
@@ -253,7 +247,7 @@ class SqliteEngine(SqliteStore):
             raise SnapshotTooOld(words, statement=fragment.statement)
 
     def _told(self, error: Exception, statement: int) -> ErrorInfo:
-        return describe(error, self._by_name, statement)
+        return describe(error, self._tables.by_name, statement)
 
     def _reader(self) -> SqliteConnection:
         """This thread's connection, opened when it is first needed."""

@@ -13,7 +13,7 @@ from typing import Any
 import apsw
 
 from nodes.errors import Corrupt, TooLarge
-from nodes.storage import functions
+from nodes.sql import functions
 from nodes.storage.sqlite_sandbox import USER_TEXT, Sandbox
 
 RESULT_ROWS, RESULT_BYTES = 10_000, 8 << 20
@@ -85,7 +85,8 @@ class SqliteConnection:
         for row in cursor:
             rows.append(list(row))
             for value in row:
-                size += _size(value) if value.__class__ is str else 8
+                kind = value.__class__
+                size += _size(value) if kind is str else len(value) if kind is bytes else 8
             if len(rows) > RESULT_ROWS or size > RESULT_BYTES:
                 raise TooLarge(f"the result is over {RESULT_ROWS} rows or {RESULT_BYTES} bytes")
         return rows

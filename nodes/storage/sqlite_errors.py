@@ -11,8 +11,9 @@ from collections.abc import Mapping
 import apsw
 
 from nodes.errors import BadRequest, ConstraintViolation, ErrorInfo, StoreError, TooLarge
-from nodes.sql.schema import BOOLEAN, TableDef
-from nodes.storage.sqlite_layout import BOOL, CHECK, Layout
+from nodes.sql.schema import BIGINT, INT, TableDef
+from nodes.sql.types import WORDS
+from nodes.storage.sqlite_layout import BOOL, CHECK, REAL, Layout
 
 # SQL that a client sent can raise these: SQLite's errors, our functions' StoreErrors, and values that do not bind.
 FAULTS = (apsw.Error, StoreError, ValueError, TypeError, OverflowError)
@@ -24,7 +25,6 @@ BROKEN = (
     apsw.ConnectionClosedError,
 )  # fmt: skip
 
-_TYPE_NAMES = {"INT": "integer", "BIGINT": "bigint", "TEXT": "text", "BOOLEAN": "boolean"}
 _IDENTIFIER_BYTES = 63
 
 
@@ -87,15 +87,15 @@ def _check(layout: Layout, physical: str) -> StoreError:
     if kind == CHECK:
         message = f'new row for relation "{table.name}" violates check constraint "{name}"'
         return _violation(table, "23514", message, constraint=name)
-    if kind == BOOL:
+    if kind in (BOOL, REAL):
         return _wrong_type(table, name, "INTEGER")
     return BadRequest("integer out of range", sqlstate="22003")
 
 
 def _wrong_type(table: TableDef, column: str, stored: str) -> BadRequest:
     """SQLite turns integers that outgrow 64 bits into REAL: no other REAL reaches an integer column."""
-    expected = next((_TYPE_NAMES[each.type] for each in table.columns if each.name == column), "")
-    if stored == "REAL" and expected != _TYPE_NAMES[BOOLEAN]:
+    expected = next((WORDS[each.type] for each in table.columns if each.name == column), "")
+    if stored == "REAL" and expected in (WORDS[INT], WORDS[BIGINT]):
         return BadRequest(f"{expected} out of range", sqlstate="22003")
     given = {"INTEGER": "integer", "TEXT": "text", "REAL": "double precision", "BLOB": "bytea"}.get(stored, stored)
     message = f'column "{column}" is of type {expected} but expression is of type {given}'

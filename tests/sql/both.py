@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import psycopg
 from psycopg import RawCursor
@@ -12,7 +15,11 @@ from psycopg import RawCursor
 from nodes.errors import StoreError
 from tests.sql.store import Store
 
-_TYPES = {23: "INT", 20: "BIGINT", 25: "TEXT", 16: "BOOLEAN", 1700: "NUMERIC"}
+_TYPES = {
+    23: "INT", 20: "BIGINT", 25: "TEXT", 16: "BOOLEAN", 1700: "NUMERIC", 701: "DOUBLE PRECISION", 17: "BYTEA",
+    2950: "UUID", 1184: "TIMESTAMPTZ",
+}  # fmt: skip
+LAST_DIGITS = 1e-12  # in which two orders of adding may differ
 
 
 class Answer(NamedTuple):
@@ -30,10 +37,11 @@ class Postgres:
 
     def __init__(self, address: str) -> None:
         self.connection = psycopg.connect(address, autocommit=True, cursor_factory=RawCursor, prepare_threshold=None)
+        self.connection.execute("SET TimeZone = 'UTC'")
 
     def ask(self, sql: str, params: Sequence[Any] = (), keep: bool = False) -> Answer:
         """Parameters go as text of unknown type, so that PostgreSQL infers their types as the store does."""
-        given = [value if value is None else str(value) for value in params]
+        given = [_as_text(value) for value in params]
         with self.connection.cursor() as cursor:
             cursor.execute("BEGIN")
             try:
@@ -47,8 +55,19 @@ class Postgres:
                 self.connection.execute("COMMIT" if keep else "ROLLBACK")
 
 
+def _as_text(value: Any) -> str | None:
+    if value is None:
+        return None
+    return "\\x" + value.hex() if isinstance(value, bytes) else str(value)
+
+
 def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Decimal) else value
+    """In a form that compares: NaN equals itself, -0 is not 0, the scale of a NUMERIC counts."""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return repr(value) if isinstance(value, float) else str(value) if isinstance(value, UUID) else value
 
 
 def ask_store(
@@ -58,7 +77,8 @@ def ask_store(
         result = store.execute(sql, params, pushdown=pushdown, keep=keep)
     except StoreError as error:
         return Answer(error.info.sqlstate, [], [], 0, str(error))
-    return Answer("", [(column.name, column.type) for column in result.columns], result.rows, result.row_count)
+    rows = [list(map(_plain, row)) for row in result.rows]
+    return Answer("", [(column.name, column.type) for column in result.columns], rows, result.row_count)
 
 
 def difference(sql: str, theirs: Answer, ours: Answer) -> str:
@@ -69,9 +89,25 @@ def difference(sql: str, theirs: Answer, ours: Answer) -> str:
         return "" if _excused(sql, theirs.error, ours.error) else f"PostgreSQL: {theirs}; store: {ours}"
     ordered = ("ORDER BY" in sql and "DISTINCT" not in sql) or "VALUES" in sql
     mine, yours = (ours.rows, theirs.rows) if ordered else (sorted(ours.rows, key=repr), sorted(theirs.rows, key=repr))
-    if (ours.columns, mine, ours.row_count) == (theirs.columns, yours, theirs.row_count):
+    adds = "sum(" in sql or "avg(" in sql
+    same_form = (ours.columns, ours.row_count) == (theirs.columns, theirs.row_count)
+    if same_form and (mine == yours or (adds and _same_rows(ours.columns, mine, yours))):
         return ""
     return f"PostgreSQL: {theirs}; store: {ours}"
+
+
+def _same_rows(columns: list[tuple[str, str]], mine: list[list[Any]], yours: list[list[Any]]) -> bool:
+    """A DOUBLE PRECISION may be the sum of others, whose last digits depend in PostgreSQL on the order of the rows."""
+    inexact = [type == "DOUBLE PRECISION" for _, type in columns]
+    return all(
+        one == other or (near and _nearly(one, other))
+        for row, another in zip(mine, yours, strict=True)
+        for one, other, near in zip(row, another, inexact, strict=True)
+    )
+
+
+def _nearly(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and math.isclose(float(one), float(other), rel_tol=LAST_DIGITS)
 
 
 def _excused(sql: str, theirs: str, ours: str) -> bool:

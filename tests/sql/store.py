@@ -6,6 +6,7 @@ when asked, and must give the same rows.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import apsw
@@ -14,12 +15,14 @@ from nodes.errors import ExpectationFailed, StoreError
 from nodes.requests import Result
 from nodes.runtime.merge import merge
 from nodes.sql.plan import SYSTEM_TABLES, Bound, plan
-from nodes.sql.schema import Fragment, ShardRows, TableDef
-from nodes.storage.functions import register
+from nodes.sql.schema import CreateTable, Fragment, ShardRows, TableDef
+from nodes.storage import sqlite_tables
+from nodes.storage.sqlite_connection import SqliteConnection
 from nodes.storage.sqlite_errors import describe
-from nodes.storage.sqlite_layout import Layout
+from nodes.storage.sqlite_tables import SqliteTables
 
 SNAPSHOT_TS = 5
+NOW = 1_900_000_000_123_456
 
 
 class Store:
@@ -27,32 +30,26 @@ class Store:
 
     def __init__(self, shards: int = 3) -> None:
         self.shards = shards
-        self.version = 1
-        self.tables: dict[str, TableDef] = {}
-        self.layouts: dict[str, Layout] = {}
-        self.databases = [self._database() for _ in range(shards + 1)]
+        self.databases = [SqliteConnection(None, time.monotonic) for _ in range(shards + 1)]
+        for database in self.databases:
+            database.execute(sqlite_tables.DDL)
+        self.held = [SqliteTables(database) for database in self.databases]
         for table in SYSTEM_TABLES:
-            self._create(0, table)
-
-    def _database(self) -> apsw.Connection:
-        database = apsw.Connection(":memory:")
-        database.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
-        database.config(apsw.SQLITE_DBCONFIG_DQS_DDL, 0)
-        register(database)
-        return database
-
-    def _create(self, shard: int, table: TableDef) -> None:
-        layout = self.layouts[table.physical] = Layout(table)
-        self.databases[shard].execute(layout.create)
-        self.databases[shard].execute(layout.create_history)
+            self.held[0].define(CreateTable(table), 0)
+        self.held[0].keep()
 
     # -- the catalog
 
+    @property
+    def version(self) -> int:
+        return self.held[0].version
+
+    @property
+    def tables(self) -> dict[str, TableDef]:
+        return {layout.table.name: layout.table for layout in self.held[0].layouts.values()}
+
     def table(self, name: str) -> TableDef | None:
         return self.tables.get(name)
-
-    def next_table_id(self) -> int:
-        return max((table.id for table in self.tables.values()), default=1) + 1
 
     # -- statements
 
@@ -60,7 +57,7 @@ class Store:
         self, sql: str, params: Any = (), *, expect_rows: int = -1, pushdown: bool = True, keep: bool = True
     ) -> Result:
         made = plan(sql, self, pushdown)
-        bound = made.bind(0, params if isinstance(params, dict) else list(params), self.shards, expect_rows)
+        bound = made.bind(0, params if isinstance(params, dict) else list(params), self.shards, expect_rows, NOW)
         for database in self.databases:
             database.execute("BEGIN")
         ended = False
@@ -71,29 +68,37 @@ class Store:
             self._check_snapshot(bound, result)
             ended = keep
         finally:
-            for database in self.databases:
+            for database, held in zip(self.databases, self.held, strict=True):
                 database.execute("COMMIT" if ended else "ROLLBACK")
-        if made.kind == "create_table" and made.table is not None and keep:
-            self.version += 1
-            self.tables[made.table.name] = made.table
+                held.keep() if ended else held.restore()
         return result
 
     def _run(self, shard: int, fragment: Fragment) -> ShardRows:
-        if fragment.create is not None and shard:
-            self._create(shard, fragment.create)
+        if fragment.ddl is not None:
+            self._define(shard, fragment)
         if not fragment.sql:
             return ShardRows([], 0)
         rows = self._rows(shard, fragment.sql, fragment.params)
-        count = self.databases[shard].changes() if fragment.writes else len(rows)
+        count = self.databases[shard].db.changes() if fragment.writes else len(rows)
         if 0 <= fragment.expect_rows != count:
             raise ExpectationFailed(f"{count} rows")
         return ShardRows(rows, count)
 
+    def _define(self, shard: int, fragment: Fragment) -> None:
+        """Tried, undone and then carried out, as a shard does between its vote and the outcome."""
+        assert fragment.ddl is not None, "a DDL statement"
+        self.databases[shard].execute("SAVEPOINT tried")
+        try:
+            self.held[shard].attempt(fragment.ddl)
+        finally:
+            self.databases[shard].execute("ROLLBACK TO tried")
+        self.held[shard].define(fragment.ddl, 0)
+
     def _rows(self, shard: int, sql: str, params: list[Any]) -> list[list[Any]]:
         try:
-            return [list(row) for row in self.databases[shard].execute(sql, tuple(params))]
+            return self.databases[shard].run(sql, tuple(params), _EVERY_TABLE)
         except apsw.Error as error:
-            raise StoreError.of(describe(error, self.layouts, 0)) from error
+            raise StoreError.of(describe(error, self.held[shard].by_name, 0)) from error
 
     def _check_snapshot(self, bound: Bound, result: Result) -> None:
         if bound.kind != "select":
@@ -105,3 +110,6 @@ class Store:
             rows[shard] = ShardRows(found, len(found))
         snapshot = merge(bound, rows)
         assert len(snapshot.rows) == len(result.rows), "a snapshot of unchanged rows shows the same rows"
+
+
+_EVERY_TABLE = [(table, 0) for table in range(1, 1_000)]

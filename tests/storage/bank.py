@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nodes.sql.schema import CheckDef, ColumnDef, Fragment, Image, TableDef
+from nodes.sql.schema import CheckDef, ColumnDef, CreateTable, Fragment, Image, TableDef
 from nodes.storage.sqlite import SqliteEngine
 
 ACCOUNTS = TableDef(
@@ -38,7 +38,7 @@ def writes(sql: str, *params: Any, statement: int = 0, expect_rows: int = -1, ta
 
 
 def creates(table: TableDef) -> Fragment:
-    return Fragment(0, "", [], [], [], True, create=table)
+    return Fragment(0, "", [], [], [], True, ddl=CreateTable(table))
 
 
 def apply(engine: SqliteEngine, images: list[Image], commit_ts: int) -> None:
@@ -60,7 +60,7 @@ def commits(engine: SqliteEngine, commit_ts: int, *fragments: Fragment) -> list[
 def opened(engine: SqliteEngine, *accounts: tuple[int, int], at: int = 10) -> SqliteEngine:
     """Slot 1 creates the accounts, slot 2 fills them."""
     engine.begin()
-    engine.create_table(ACCOUNTS)
+    engine.define(CreateTable(ACCOUNTS), 0)
     engine.advance(1, 1)
     engine.install([Image(2, None, 0, [account, balance, None]) for account, balance in accounts], at)
     engine.advance(2, 1)

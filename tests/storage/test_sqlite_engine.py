@@ -10,7 +10,7 @@ from typing import Any
 import apsw
 import pytest
 
-from nodes.sql.schema import CheckDef, ColumnDef, Fragment, Image, TableDef
+from nodes.sql.schema import CheckDef, ColumnDef, CreateTable, Fragment, Image, TableDef
 from nodes.storage import sqlite, sqlite_connection
 from nodes.storage.sqlite import SqliteEngine
 from tests.storage.bank import commits, creates, history, opened, reads, rows_at, rows_now, writes
@@ -116,7 +116,7 @@ def test_rows_copied_whole_from_another_table_do_not_escape_the_hook(engine: Sql
     twin = TableDef(3, "twin", 2, 1, (ColumnDef("id", "BIGINT"), ColumnDef("v", "BIGINT"), ColumnDef("n", "TEXT")),
                     (0,), (0,))  # fmt: skip
     engine.begin()
-    engine.create_table(twin)
+    engine.define(CreateTable(twin), 0)
     engine.commit()
     images = images_of(engine, writes("INSERT INTO t3_1 SELECT * FROM t2_1", table=3))
     assert [image.row for image in images] == [[1, 100, None], [2, 200, None], [3, 300, None]]
@@ -170,7 +170,7 @@ def test_violations_are_told_as_postgresql_tells_them(
 def test_a_check_that_is_neither_true_nor_false_holds(engine: SqliteEngine) -> None:
     checked = TableDef(4, "notes", 1, 1, (ColumnDef("id", "TEXT"), ColumnDef("flag", "BOOLEAN")), (0,), (0,))
     engine.begin()
-    engine.create_table(checked)
+    engine.define(CreateTable(checked), 0)
     engine.commit()
     assert error_of(engine, writes("INSERT INTO t4_1 (id, flag) VALUES ('a', 2)", table=4))[1] == "42804"
     assert images_of(engine, writes("INSERT INTO t4_1 (id, flag) VALUES ('a', NULL)", table=4)) != []
@@ -179,7 +179,7 @@ def test_a_check_that_is_neither_true_nor_false_holds(engine: SqliteEngine) -> N
 def test_of_several_checks_the_first_by_name_is_told(engine: SqliteEngine) -> None:
     checks = tuple(CheckDef(name, "id > 0") for name in ("b", "a", "c"))
     engine.begin()
-    engine.create_table(TableDef(4, "notes", 1, 1, (ColumnDef("id", "BIGINT"),), (0,), (0,), checks))
+    engine.define(CreateTable(TableDef(4, "notes", 1, 1, (ColumnDef("id", "BIGINT"),), (0,), (0,), checks)), 0)
     engine.commit()
     message = 'new row for relation "notes" violates check constraint "a"'
     assert error_of(engine, writes("INSERT INTO t4_1 (id) VALUES (0)", table=4))[2] == message
@@ -361,7 +361,7 @@ def test_evaluating_a_create_table_leaves_nothing_and_finds_its_errors(engine: S
         assert (evaluation.error, evaluation.images, evaluation.rows[0].row_count) == (None, [], 0)
     assert engine.table(3) is None
     engine.begin()
-    engine.create_table(table)
+    engine.define(CreateTable(table), 0)
     engine.commit()
     assert error_of(engine, creates(table))[1] == "42P07"
 
@@ -370,7 +370,7 @@ def test_keys_of_several_columns_and_odd_names_work(engine: SqliteEngine) -> Non
     columns = (ColumnDef('a "b"', "TEXT"), ColumnDef("x.y/z column w", "INT", not_null=True), ColumnDef("order", "INT"))
     odd = TableDef(5, "odd", 2, 1, columns, (2, 0), (2,))
     engine.begin()
-    engine.create_table(odd)
+    engine.define(CreateTable(odd), 0)
     engine.advance(3, 1)
     engine.commit()
     insert = 'INSERT INTO t5_1 ("a ""b""", "x.y/z column w", "order") VALUES (?1, ?2, ?3)'

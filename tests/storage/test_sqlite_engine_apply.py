@@ -13,7 +13,7 @@ import apsw
 import pytest
 
 from nodes.errors import Corrupt, ReplicaStopped, StoreError
-from nodes.sql.schema import ColumnDef, Fragment, Image, TableDef
+from nodes.sql.schema import ColumnDef, CreateTable, Fragment, Image, TableDef
 from nodes.storage.sqlite import SqliteEngine
 from tests.storage.bank import ACCOUNTS, ROWS_AT, apply, commits, history, opened, reads, rows_at, rows_now, writes
 
@@ -125,7 +125,7 @@ def test_slots_come_one_by_one(engine: SqliteEngine) -> None:
 
 def test_a_rollback_restores_rows_records_slot_and_tables(engine: SqliteEngine) -> None:
     engine.begin()
-    engine.create_table(NOTES)
+    engine.define(CreateTable(NOTES), 0)
     engine.install([Image(2, [1], 10, None), Image(3, None, 0, [1])], 20)
     engine.put_prepared(b"p", b"1")
     engine.put_outcome(b"o", b"1", False)
@@ -136,7 +136,7 @@ def test_a_rollback_restores_rows_records_slot_and_tables(engine: SqliteEngine) 
     assert (list(engine.prepared()), engine.outcome(b"o", False)) == ([], None)
     assert rows_now(engine) == [[1, 100, None, 10], [2, 200, None, 10]]
     engine.begin()
-    engine.create_table(NOTES)
+    engine.define(CreateTable(NOTES), 0)
     engine.advance(3, 1)
     engine.commit()
     assert engine.tables() == [ACCOUNTS, NOTES]
@@ -145,7 +145,7 @@ def test_a_rollback_restores_rows_records_slot_and_tables(engine: SqliteEngine) 
 def test_a_table_that_is_there_stops_the_replica(engine: SqliteEngine) -> None:
     engine.begin()
     with pytest.raises(ReplicaStopped, match="table 2 is there already"):
-        engine.create_table(ACCOUNTS)
+        engine.define(CreateTable(ACCOUNTS), 0)
     engine.rollback()
 
 

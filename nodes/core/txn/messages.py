@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from nodes.errors import ErrorInfo
-from nodes.sql.schema import Fragment, Image, ShardRows, TableDef
+from nodes.sql.schema import Ddl, Fragment, Image, ShardRows
 
 # How an Execute ends at the shard.
 COMMIT, PREPARE = 1, 2
@@ -237,7 +237,7 @@ class PrepareTxn(msgspec.Struct, array_like=True, tag=40):
     locks: list[tuple[int, bytes, int]]
     rows: list[ShardRows]
     floor: int
-    create: TableDef | None = None
+    ddl: Ddl | None = None
 
 
 class CommitTxn(msgspec.Struct, array_like=True, tag=41):

@@ -43,7 +43,7 @@ from nodes.core.txn.shard_state import ShardState
 from nodes.core.txn.states import APPENDED, ASKING, CONFIRMING, ENDING, GONE, LOCKING, Active, LockNeed
 from nodes.errors import ErrorInfo
 from nodes.sql import keys
-from nodes.sql.schema import Image, TableDef
+from nodes.sql.schema import Image
 
 EVALUATION_BUDGET_MS = 50.0
 MAX_ACTIVE = 4_096
@@ -188,26 +188,18 @@ class Participant:
     def _stale_version(self, active: Active) -> int:
         """-1: planned with what this shard has. Compared after the locks are granted, so it cannot change under us."""
         engine = self.state.engine
-        active.create = None
+        active.ddl = None
         for fragment in active.fragments:
             for table, version in fragment.tables:
                 known = engine.table(table)
                 if known is None or known.version != version:
                     return 0 if known is None else known.version
-            if fragment.create is not None:
-                if not self._may_create(fragment.create):
-                    return self.catalog_version()
-                active.create = fragment.create
+            # `s0` orders the DDL statements; on another shard one may end before an older one of another table.
+            is_taken = fragment.ddl is not None and fragment.ddl.version <= engine.catalog_version
+            if is_taken or fragment.catalog not in (-1, engine.catalog_version):
+                return engine.catalog_version
+            active.ddl = fragment.ddl or active.ddl
         return -1
-
-    def _may_create(self, table: TableDef) -> bool:
-        known = self.state.engine.tables()
-        if self.host.group != "s0":
-            return all(t.id != table.id for t in known)
-        return table.version == self.catalog_version() + 1 and all(t.id < table.id for t in known)
-
-    def catalog_version(self) -> int:
-        return max((t.version for t in self.state.engine.tables()), default=0)
 
     def _image_locks(self, active: Active) -> LockNeed:
         """X on old and new key of every image, IX above; without what is held already."""
@@ -232,7 +224,7 @@ class Participant:
         active.floor = self.seen
         if active.finish != COMMIT:
             self._append(active, encode(self._prepare_record(active)))
-        elif active.images or active.create is not None:
+        elif active.images or active.ddl is not None:
             active.move(ASKING)
             self.host.timestamp(lambda ts: self._on_timestamp(active, ts))
         elif any(fragment.writes for fragment in active.fragments):
@@ -245,7 +237,7 @@ class Participant:
         held = self.locks.held_by(active.txn)
         locks = [(node[0], node[1], mode) for node, mode in held.items()]
         return PrepareTxn(
-            active.txn, active.age, active.gateway, active.images, locks, active.rows, active.floor, active.create
+            active.txn, active.age, active.gateway, active.images, locks, active.rows, active.floor, active.ddl
         )
 
     def _on_timestamp(self, active: Active, ts: int) -> None:
@@ -311,7 +303,7 @@ class Participant:
             del self._refused[next(iter(self._refused))]
 
     def _vote(self, record: PrepareTxn) -> Voted:
-        wrote = bool(record.images) or record.create is not None
+        wrote = bool(record.images) or record.ddl is not None
         return Voted(record.txn, self.host.group, record.rows, wrote)
 
     def _send(self, node: int, message: object) -> None:

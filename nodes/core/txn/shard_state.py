@@ -159,8 +159,8 @@ class ShardState:
             self.engine.set_marks(msgspec.structs.replace(marks, largest_ts=self._newest_ts))
 
     def _install(self, prepared: PrepareTxn, commit_ts: int) -> None:
-        if prepared.create is not None:
-            self.engine.create_table(prepared.create)
+        if prepared.ddl is not None:
+            self.engine.define(prepared.ddl, commit_ts)
         if prepared.images:
             self.engine.install(prepared.images, commit_ts)
         self._newest_ts = max(self._newest_ts, commit_ts)

@@ -29,7 +29,7 @@ from nodes.core.txn.messages import (
 )
 from nodes.core.txn.participant import Participant
 from nodes.core.txn.states import APPENDED, ASKING, LockNeed
-from nodes.errors import ErrorInfo, StoreError
+from nodes.errors import ErrorInfo, SnapshotTooOld, StoreError
 from nodes.sql.schema import CATALOG_TABLE, ShardRows
 
 NO_TIMESTAMP = 1 << 63  # above every timestamp: all in flight are waited for
@@ -76,7 +76,7 @@ class Snapshots:
         """A DDL that is committed, but not yet here, is in flight here: the answer waits for it as a snapshot does."""
 
         def run() -> None:
-            answer = CatalogIs(message.number, self.participant.catalog_version())
+            answer = CatalogIs(message.number, self.participant.state.engine.catalog_version)
             self.host.send(message.gateway, GATEWAY, answer)
 
         waits = self._in_flight_below([((CATALOG_TABLE, b""), S)], NO_TIMESTAMP)
@@ -131,8 +131,13 @@ class Snapshots:
         engine = self.participant.state.engine
         for fragment in message.fragments:
             for table, version in fragment.tables:
-                known = engine.table(table)
-                if known is None or known.version != version:
+                try:
+                    is_right = engine.check_version(table, version, message.ts)
+                except SnapshotTooOld as error:
+                    self._answer(message, None, error)
+                    return
+                if not is_right:
+                    known = engine.table(table)
                     self._refuse(message, STALE, version=0 if known is None else known.version)
                     return
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from nodes.core.locks import Node
 from nodes.core.txn.messages import Execute, Refused
-from nodes.sql.schema import Image, ShardRows, TableDef
+from nodes.sql.schema import Ddl, Image, ShardRows
 
 LOCKING, ASKING, APPENDED, CONFIRMING, ENDING, GONE = range(6)
 STATE_NAMES = ("locking", "asking", "appended", "confirming", "ending", "gone")
@@ -34,7 +34,7 @@ class Active:
     client named; `floor` is the largest oracle value seen when it went in flight."""
 
     __slots__ = (
-        "age", "create", "deadline", "finish", "floor", "fragments", "gateway", "images", "refusal", "rows", "since",
+        "age", "ddl", "deadline", "finish", "floor", "fragments", "gateway", "images", "refusal", "rows", "since",
         "state", "told", "txn",
     )  # fmt: skip
 
@@ -49,7 +49,7 @@ class Active:
         self.state = LOCKING
         self.rows: list[ShardRows] = []
         self.images: list[Image] = []
-        self.create: TableDef | None = None
+        self.ddl: Ddl | None = None
         self.floor = 0
         self.told: bool | None = None
         self.refusal: Refused | None = None

@@ -1,99 +1,45 @@
-"""CREATE TABLE: what a definition means, what PostgreSQL would call its constraints, and the plan that makes it.
+"""What a definition of columns means, and what PostgreSQL would call its constraints.
 
-`s0` gets the definition and, in the same fragment, the new row of its catalog table under that table's X lock: so
-definitions are made one after the other, and one that was planned beside another finds its version taken.
-*Left out*: UNIQUE, FOREIGN KEY, defaults that are not constants, tables without primary key.
+*Left out*: UNIQUE, FOREIGN KEY, columns of type NUMERIC, defaults that are neither constants nor `now()`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from sqlglot import exp
 
-from nodes.errors import BadRequest, NotSupported
-from nodes.requests import Column, Value
-from nodes.sql.binding import Arguments, Bound, Merge
+from nodes.errors import NotSupported
+from nodes.requests import Value
 from nodes.sql.casts import type_of
-from nodes.sql.expressions import NOTHING, Parameters, Scope, mismatch, only, translate
+from nodes.sql.expressions import Parameters, Scope, only, translate
 from nodes.sql.parse import Parsed
-from nodes.sql.schema import BIGINT, BOOLEAN, CATALOG_TABLE, TEXT, CheckDef, ColumnDef, Fragment, Lock, TableDef
-from nodes.sql.types import UNKNOWN, WORDS
+from nodes.sql.schema import BOOLEAN, TIMESTAMPTZ, CheckDef, ColumnDef, TableDef
+from nodes.sql.typed import NOTHING, mismatch
+from nodes.sql.types import NUMERIC, UNKNOWN, WORDS
 from nodes.sql.words import SYSTEM_COLUMNS
-
-SYSTEM_TABLE = TableDef(
-    id=CATALOG_TABLE,
-    name="txstore_tables",
-    version=1,
-    shape=1,
-    columns=(
-        ColumnDef("name", TEXT, not_null=True),
-        ColumnDef("id", BIGINT, not_null=True),
-        ColumnDef("version", BIGINT, not_null=True),
-        ColumnDef("definition", TEXT, not_null=True),
-    ),
-    primary_key=(0,),
-    shard_by=(0,),
-)
 
 MAX_COLUMNS = 1_000
 
 
-class CreateTablePlan:
-    """The catalog row on `s0`, the tables on every user shard."""
+class Definition:
+    """Columns and constraints of one statement while they are read. `names` are those of constraints, taken so far."""
 
-    kind = "create_table"
-    reads_only = False
-    columns: tuple[Column, ...] = ()
-
-    def __init__(self, table: TableDef) -> None:
-        self.table: TableDef | None = table
-        self.definition = table
-        self.arguments = Arguments([], None)
-
-    def bind(
-        self, statement_number: int, params: list[Value] | dict[str, Value], shards: int, expect_rows: int = -1
-    ) -> Bound:
-        self.arguments.values(params)
-        table = self.definition
-        lock = Lock(table.id, b"", "X")
-        fragments = {0: _catalog_row(statement_number, table)}
-        for shard in range(1, shards + 1):
-            fragments[shard] = Fragment(statement_number, "", [], [], [lock], True, create=table)
-        return Bound("create_table", fragments, Merge(), (), -1)
-
-
-def _catalog_row(statement_number: int, table: TableDef) -> Fragment:
-    system = SYSTEM_TABLE
-    sql = f"INSERT INTO {system.physical} (name, id, version, definition) VALUES (?1, ?2, ?3, ?4)"
-    values = [table.name, table.id, table.version, msgspec.json.encode(table).decode()]
-    locks = [Lock(system.id, b"", "X")]
-    return Fragment(statement_number, sql, values, [(system.id, system.version)], locks, True, create=table)
-
-
-class _Definition:
-    """One CREATE TABLE while it is read."""
-
-    def __init__(self, parsed: Parsed, name: str, nodes: list[exp.Expr]) -> None:
+    def __init__(self, parsed: Parsed, name: str, columns: Sequence[ColumnDef] = (), names: Sequence[str] = ()) -> None:
         self.parsed, self.name = parsed, name
-        self.columns: list[ColumnDef] = []
+        self.columns = list(columns)
         self.primary_key: list[str] = []
         self.checks: list[tuple[str, str, exp.Expr]] = []  # (own name, column, condition)
-        self.names: set[str] = set()
+        self.names = set(names)
         self.scope = Scope(parsed.text, None, name, Parameters(parsed.parameters))
-        for node in nodes:
-            if isinstance(node, exp.ColumnDef):
-                self._column(node)
-            else:
-                self._constraint(node, "")
-        if not self.primary_key:
-            raise NotSupported("a table without PRIMARY KEY")
-        if len(self.columns) > MAX_COLUMNS:
-            raise NotSupported(f"more than {MAX_COLUMNS} columns")
 
-    def _column(self, node: exp.ColumnDef) -> None:
-        only(node, "this", "kind", "constraints")
+    def column(self, node: exp.ColumnDef) -> None:
+        only(node, "this", "kind", "constraints", "exists")
         name = column_name(self.scope.fold(node.this), self.columns)
         type = type_of(node.args["kind"])
+        if type == NUMERIC:
+            raise NotSupported("a column of type NUMERIC")
         self.columns.append(ColumnDef(name, type))
         nulls: set[bool] = set()
         for constraint in node.args.get("constraints") or []:
@@ -104,6 +50,8 @@ class _Definition:
             raise mismatch("42601", f'conflicting NULL/NOT NULL declarations for column "{name}"')
         if True in nulls:
             self._change(name, not_null=True)
+        if len(self.columns) > MAX_COLUMNS:
+            raise NotSupported(f"more than {MAX_COLUMNS} columns")
 
     def _column_constraint(self, column: str, own: str, kind: exp.Expr, nulls: set[bool]) -> None:
         if isinstance(kind, exp.NotNullColumnConstraint):
@@ -118,12 +66,12 @@ class _Definition:
         else:
             raise NotSupported(_constraint_word(kind))
 
-    def _constraint(self, node: exp.Expr, own: str) -> None:
+    def constraint(self, node: exp.Expr, own: str) -> None:
         if isinstance(node, exp.Constraint):
             only(node, "this", "expressions")
             if len(node.expressions) != 1:
                 raise NotSupported("attributes of constraints")
-            self._constraint(node.expressions[0], self._own_name(node.this))
+            self.constraint(node.expressions[0], self._own_name(node.this))
         elif isinstance(node, exp.PrimaryKey):
             self._key(node, [self._key_column(part) for part in node.expressions], own)
         elif isinstance(node, exp.CheckColumnConstraint):
@@ -165,6 +113,10 @@ class _Definition:
         self.scope.clause = "DEFAULT"
         if any(node.find_all(exp.Column)):
             raise mismatch("0A000", "cannot use column reference in DEFAULT expression")
+        if isinstance(node, exp.CurrentTimestamp) and definition.type == TIMESTAMPTZ:
+            only(node)
+            self._change(column, has_default=True, default_is_now=True)
+            return
         item = self.scope.assign(translate(self.scope, node), definition.type, column)
         if item.constant is NOTHING:
             raise NotSupported("DEFAULT that is not a constant")
@@ -246,23 +198,3 @@ def column_name(name: str, others: list[ColumnDef]) -> str:
         if other.name.lower() == name.lower():
             raise NotSupported("column names that differ in case only")
     return name
-
-
-def table_def(parsed: Parsed, node: exp.Create, name: str, table_id: int, version: int) -> TableDef:
-    """The definition that a CREATE TABLE states; `node.this` is the list of columns and constraints."""
-    only(node, "this", "kind")
-    if not isinstance(node.this, exp.Schema):
-        raise NotSupported("CREATE TABLE without a list of columns")
-    only(node.this, "this", "expressions")
-    definition = _Definition(parsed, name, node.this.expressions)
-    key = definition.key_positions(definition.primary_key, "primary key")
-    for position in key:
-        column = definition.columns[position]
-        definition.columns[position] = msgspec.structs.replace(column, not_null=True)
-    shard_by = key[:1]
-    if parsed.shard_by is not None:
-        shard_by = definition.key_positions(parsed.shard_by, "SHARD BY")
-        if not set(shard_by) <= set(key):
-            raise BadRequest("SHARD BY takes columns of the primary key", sqlstate="42P16")
-    table = TableDef(table_id, name, version, 1, tuple(definition.columns), key, shard_by)
-    return msgspec.structs.replace(table, checks=definition.check_definitions(table))
