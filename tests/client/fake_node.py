@@ -218,6 +218,11 @@ def silent(talk: Talk, call: Call) -> None:
     """Neither an answer nor an end."""
 
 
+def stopped(talk: Talk, call: Call) -> None:
+    """As a process that is stopped: it reads nothing more, on any connection."""
+    talk.node.running.clear()
+
+
 def silent_after_named(talk: Talk, call: Call) -> None:
     named(talk, call)
 
