@@ -75,7 +75,7 @@ class Exchange:
         closes the connection."""
         payload = _encoded(self._question)
         try:
-            await self._connection.send(payload, until.left())
+            await self._connection.send(payload, until.left() / 2)  # time is left for another node
         except OSError as error:
             raise NotSent(str(error)) from error
         while True:

@@ -9,7 +9,6 @@ take in time is thrown away whole with it, and was certainly not sent whole.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import select
 import socket
@@ -93,19 +92,20 @@ class Stream(asyncio.Protocol):
         self._transport.abort()
 
     def abandon(self) -> None:
-        """Its descriptor is made to lead nowhere: the transport, which cannot be closed any more, still has it."""
-        descriptor = self._transport.get_extra_info("socket")
-        if descriptor is not None and descriptor.fileno() >= 0:
-            with contextlib.suppress(OSError), open(os.devnull, "rb") as nowhere:
-                os.dup2(nowhere.fileno(), descriptor.fileno(), inheritable=False)
+        """In a forked child the transport cannot be closed: its loop's selector is the parent's too. Its descriptor is
+        made to lead nowhere instead. A loop that was closed has no use for its transports, and drops them."""
+        if not self._loop.is_closed() and not self._transport.is_closing():
+            with open(os.devnull, "rb") as nowhere:
+                os.dup2(nowhere.fileno(), self._descriptor, inheritable=False)
 
     # -- for the loop
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         connected = transport.get_extra_info("socket")
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._descriptor: int = connected.fileno()
         self._readable = select.poll()
-        self._readable.register(connected.fileno(), select.POLLIN)
+        self._readable.register(self._descriptor, select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         self._pieces.append(data)
