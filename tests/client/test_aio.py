@@ -149,6 +149,19 @@ def test_a_time_limit_around_a_call_cancels_it(node: MakeNode, play: Play) -> No
     play(scene)
 
 
+def test_a_connection_that_ended_while_the_loop_was_busy_is_not_used(node: MakeNode, play: Play) -> None:
+    n1 = node(1)
+
+    async def scene() -> None:
+        async with connect(n1) as cluster:
+            await cluster.execute("UPDATE")
+            n1.drop_connections()  # and the loop has no turn before the next call
+            assert (await cluster.execute("UPDATE")).row_count == 1
+
+    play(scene)
+    assert n1.questions == []
+
+
 def test_many_tasks_share_few_connections(node: MakeNode, play: Play) -> None:
     n1, n2 = node(1), node(2)
 
