@@ -9,10 +9,11 @@ ARGS ?=
 # reached the disk, patch to plant faults.
 TEST_PACKAGES := postgresql-15 redis-server strace patch
 
-.PHONY: help up test check sim kill soak bench reset fresh venv packages
+.PHONY: help up demo test check sim kill soak bench reset fresh venv packages
 
 help:
 	@echo "make up       start the cluster, the web server, a Celery worker and beat; Ctrl-C ends them"
+	@echo "make demo     a bank on the running cluster, a node killed, and a proof (ARGS=\"--seconds 60\")"
 	@echo "make test     every test that CI runs; installs what it needs"
 	@echo "make check    linters, types, house rules"
 	@echo "make sim      the deterministic simulator (SEEDS=200)"
@@ -25,6 +26,10 @@ help:
 # Kept apart from `venv`, so that `manage.py` is a child of make itself and gets its signals.
 up: venv
 	@$(PYTHON) manage.py up --with-parent
+
+# Against the cluster that `make up` started on the same home.
+demo: venv
+	@$(PYTHON) manage.py demo $(ARGS)
 
 test: packages venv
 	@$(MAKE) --no-print-directory check

@@ -17,6 +17,7 @@ import msgspec
 
 from nodes.client import Cluster
 from nodes.client.connection import Connection
+from nodes.client.threads import Threads, run
 from nodes.requests import Request, Statement
 from nodes.sql.keys import shard_of_slot, shard_slot
 from nodes.wire.protocol import Call, Failed, ToClient
@@ -117,7 +118,7 @@ class Multiplexed:
 
     def __init__(self, endpoint: str, secret: bytes, clients: int, rows: int, rng: Random) -> None:
         host, _, port = endpoint.rpartition(":")
-        self.connection = Connection((host, int(port)), secret)
+        self.connection = run(Connection.open(Threads(), (host, int(port)), secret, self.PATIENCE_S))
         self.clients, self.rows, self.rng = clients, rows, rng
         self.encoder, self.decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(ToClient)
         self.numbers, self.begun = count(1), dict[int, float]()
@@ -127,7 +128,7 @@ class Multiplexed:
         for _ in range(self.clients):
             self._send()
         while self.begun:
-            answer = self.decoder.decode(self.connection.receive(self.PATIENCE_S))
+            answer = self.decoder.decode(run(self.connection.receive(self.PATIENCE_S)))
             ended, begun = time.monotonic(), self.begun.pop(answer.number)
             if isinstance(answer, Failed):
                 tally.failures.append((ended, answer.error.code))
@@ -139,7 +140,8 @@ class Multiplexed:
     def _send(self) -> None:
         number = next(self.numbers)
         self.begun[number] = time.monotonic()
-        self.connection.send(self.encoder.encode(Call(number, draw_transfer(self.rows, self.rng))))
+        call = Call(number, draw_transfer(self.rows, self.rng))
+        run(self.connection.send(self.encoder.encode(call), self.PATIENCE_S))
 
     def close(self) -> None:
         self.connection.close()

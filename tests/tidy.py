@@ -31,6 +31,7 @@ FLOORS = {
     "txstore": 5,
     "tests": 6,
     "benchmarks": 6,
+    "docs": 6,
     "manage": 6,
 }
 # (who, what): who never imports what, whatever the floors say.
@@ -45,7 +46,7 @@ FORBIDDEN = [
 ]
 # (what, the only ones who may): asyncio is the shell's.
 RESERVED = [
-    ("asyncio", ("nodes.runtime", "nodes.client.aio", "tests", "benchmarks")),
+    ("asyncio", ("nodes.runtime", "nodes.client.aio", "tests", "benchmarks", "docs")),
     ("uvloop", ("nodes.runtime", "nodes.client.aio", "tests", "benchmarks")),
     ("pickle", ()),
 ]
@@ -57,7 +58,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 def source_files() -> list[Path]:
     """Every Python file of the project."""
-    folders = ("nodes", "txstore", "monitoring", "tests", "benchmarks")
+    folders = ("nodes", "txstore", "monitoring", "tests", "benchmarks", "docs")
     return [ROOT / "manage.py", *sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))]
 
 

@@ -1,4 +1,4 @@
-"""One blocking connection from a client to one node: connect, prove the secret, then whole messages out and in.
+"""One connection from a client to one node: connect, prove the secret, then whole messages out and in.
 
 Opening one fails with `Unreachable` or AuthenticationFailed: certainly nothing was asked. Afterwards the clean end of
 the stream is `Ended` (all that the node wrote was received), any other failure, a reset for one, a plain
@@ -8,21 +8,18 @@ sent happened, only who sent it can judge.
 *Invariants*: nothing but the handshake is sent before the node has proved the secret too; after a ConnectionError the
 connection is closed; a TimeoutError of `receive` leaves it whole, and the message may still be received.
 
-*Left out*: which node to turn to, reconnecting, and several threads on one connection.
+*Left out*: which node to turn to, reconnecting, and several calls on one connection.
 """
 
 from __future__ import annotations
 
 import os
-import socket
-import time
 from collections import deque
 
+from nodes.client.surroundings import Address, Deadline, Socket, Surroundings
 from nodes.errors import AuthenticationFailed, Unavailable
 from nodes.wire.frames import FORMAT, MAX_HANDSHAKE_BYTES, MAX_NODE_BYTES, FrameError, Splitter, encode_frame
 from nodes.wire.handshake import CLIENT, NONCE_BYTES, Handshake, Hello
-
-_PIECE_BYTES = 256 << 10
 
 
 class Unreachable(Unavailable, ConnectionError):
@@ -34,101 +31,106 @@ class Ended(ConnectionError):
 
 
 class Connection:
-    """To the node at `address` (host, port). `timeout` is in seconds, for connecting and handshake together, and later
-    for each `send`. Raises Unreachable or AuthenticationFailed."""
+    """Made by `open`. `bytes_received` rises with all that comes, so that a caller sees a long message grow."""
 
-    def __init__(self, address: tuple[str, int], secret: bytes, timeout: float = 10.0) -> None:
-        self.address = address
-        self._timeout = timeout
+    __slots__ = ("__weakref__", "_bodies", "_name", "_socket", "_splitter", "_surroundings", "bytes_received")
+
+    def __init__(self, surroundings: Surroundings, name: str, connected: Socket) -> None:
+        self.bytes_received = 0
+        self._surroundings = surroundings
+        self._name = name
+        self._socket = connected
         self._splitter = Splitter(MAX_HANDSHAKE_BYTES)
         self._bodies: deque[bytes] = deque()  # came whole, not yet asked for
-        deadline = time.monotonic() + timeout
-        try:
-            self._socket = socket.create_connection(address, timeout)
-        except OSError as error:
-            raise Unreachable(f"{self._name()} cannot be reached: {error}") from error
-        try:
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._shake_hands(secret, deadline)
-        except OSError as error:
-            self.close()
-            raise Unreachable(f"{self._name()} did not finish the handshake: {error}") from error
-        except BaseException:
-            self.close()
-            raise
 
-    def send(self, body: bytes) -> None:
+    @classmethod
+    async def open(cls, surroundings: Surroundings, address: Address, secret: bytes, seconds: float) -> Connection:
+        """To the node at `address`, handshake included, within the seconds; Unreachable or AuthenticationFailed."""
+        deadline, name = Deadline(surroundings, seconds), "{}:{}".format(*address)
+        try:
+            connected = await surroundings.dial(address, seconds)
+        except OSError as error:
+            raise Unreachable(f"{name} cannot be reached: {error}") from error
+        connection = cls(surroundings, name, connected)
+        try:
+            await connection._shake_hands(secret, deadline)
+        except OSError as error:
+            connection.close()
+            raise Unreachable(f"{name} did not finish the handshake: {error}") from error
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    async def send(self, body: bytes, seconds: float) -> None:
         """All of it, as one frame; ConnectionError if not all of it could be handed over."""
         try:
-            self._socket.settimeout(self._timeout)
-            self._socket.sendall(encode_frame(body))
+            await self._socket.send(encode_frame(body), seconds)
         except OSError as error:
             raise self._lost(str(error)) from error
 
-    def receive(self, timeout: float) -> bytes:
-        """The next message; TimeoutError if none came within `timeout` seconds, Ended at the end of the stream."""
-        deadline = time.monotonic() + timeout
-        while not self._bodies:
-            piece = self._receive_piece(deadline)
-            try:
-                self._bodies.extend(self._splitter.feed(piece))
-            except FrameError as error:
-                raise self._lost(str(error)) from error
+    async def receive(self, seconds: float) -> bytes:
+        """The next message; TimeoutError if none was whole within the seconds, Ended at the end of the stream."""
+        if not self._bodies:
+            deadline = Deadline(self._surroundings, seconds)
+            self._take(await self._receive_piece(seconds))
+            while not self._bodies:
+                self._take(await self._receive_piece(deadline.left()))
         return self._bodies.popleft()
 
     def is_idle(self) -> bool:
         """Nothing has come that was not asked for, no end and no reset: as far as is known here, the node listens."""
-        if self._bodies or self._splitter.is_within_frame:
-            return False
-        try:
-            self._socket.settimeout(0)
-            self._socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        return not self._bodies and not self._splitter.is_within_frame and self._socket.is_quiet()
 
     def close(self) -> None:
         """May be called twice."""
         self._socket.close()
 
-    def _shake_hands(self, secret: bytes, deadline: float) -> None:
+    def abandon(self) -> None:
+        """Let go of it without a word to the node."""
+        self._socket.abandon()
+
+    async def _shake_hands(self, secret: bytes, deadline: Deadline) -> None:
         mine = Hello(FORMAT, CLIENT, 0, b"", b"", os.urandom(NONCE_BYTES))
         handshake = Handshake(secret, mine, is_dialler=True)
         answers = handshake.begin()
         while not handshake.is_done:
             for answer in answers:
-                self.send(answer)
+                await self.send(answer, deadline.left())
             try:
-                answers = handshake.receive(self.receive(deadline - time.monotonic()))
+                answers = handshake.receive(await self.receive(deadline.left()))
             except FrameError as error:
                 raise self._lost(f"it is no node of this protocol: {error}") from error
             except AuthenticationFailed as error:
-                raise AuthenticationFailed(f"{self._name()}: {error}") from error
+                raise AuthenticationFailed(f"{self._name}: {error}") from error
         self._splitter.limit = MAX_NODE_BYTES
 
-    def _receive_piece(self, deadline: float) -> bytes:
+    async def _receive_piece(self, seconds: float) -> bytes:
         try:
-            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
-            piece = self._socket.recv(_PIECE_BYTES)
+            if seconds <= 0:
+                raise TimeoutError
+            piece = await self._socket.receive(seconds)
         except TimeoutError as error:
-            raise TimeoutError(f"{self._name()} gave no answer in time") from error
+            raise TimeoutError(f"{self._name} gave no answer in time") from error
         except OSError as error:
             raise self._lost(str(error)) from error
         if not piece:
             raise self._ended()
+        self.bytes_received += len(piece)
         return piece
+
+    def _take(self, piece: bytes) -> None:
+        try:
+            self._bodies.extend(self._splitter.feed(piece))
+        except FrameError as error:
+            raise self._lost(str(error)) from error
 
     def _ended(self) -> ConnectionError:
         if self._splitter.is_within_frame:
             return self._lost("closed by the other end within a message")
         self.close()
-        return Ended(f"the connection to {self._name()} is lost: closed by the other end")
+        return Ended(f"the connection to {self._name} is lost: closed by the other end")
 
     def _lost(self, why: str) -> ConnectionError:
         self.close()
-        return ConnectionError(f"the connection to {self._name()} is lost: {why}")
-
-    def _name(self) -> str:
-        return "{}:{}".format(*self.address)
+        return ConnectionError(f"the connection to {self._name} is lost: {why}")

@@ -6,42 +6,34 @@ Before it, at a clean end of the stream: a node writes `Named` before it begins,
 attempt began. Before it, in every other case, nothing is known: a reset throws away what the node wrote last, and one
 that is silent until the time is up may still read the question later and begin.
 
-*Invariant*: an answer is only taken if it carries the number of the question; a connection that failed here is never
-used again.
+A node that says nothing for SILENCE_S is asked for its status over the same connection, which it answers at once
+whatever else it does: so a long answer is told from a node that stopped. Each further SILENCE_S without a byte is
+reported, and who asked may give up.
+
+*Invariant*: an answer is only taken if it carries the number of the question; a connection that failed here, or still
+owes an answer, is never used again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TypeVar
 
-from nodes.client.connection import Ended
+from nodes.client.connection import Connection, Ended
+from nodes.client.surroundings import Deadline
 from nodes.errors import BadRequest, TooLarge
 from nodes.wire.codec import Codec
 from nodes.wire.frames import MAX_CLIENT_BYTES, FrameError
-from nodes.wire.protocol import AskFate, AskStatus, Call, Done, Failed, FateIs, FromClient, Named, StatusIs, ToClient
+from nodes.wire.protocol import AskStatus, Failed, FromClient, Named, ToClient
 
-Answer = Done | Failed | FateIs | StatusIs
+SILENCE_S = 1.0
+ARE_YOU_THERE = 0  # the number of such a question; calls are numbered from 1
 
-Waits = Callable[[str], float | None]
-"""Given the named id so far (or ""): the seconds of the next wait, None for no more."""
+Answer = TypeVar("Answer")
+GivesUp = Callable[[str], bool]
+"""Told of a silent node, with the named id so far (or ""): is there something better to do than to wait on?"""
 
-_EXPECTED: dict[type, type] = {Call: Done, AskFate: FateIs, AskStatus: StatusIs}
 _codec: Codec[ToClient] = Codec(ToClient)
-
-
-class Channel(Protocol):
-    """What is needed of a connection. `receive` raises TimeoutError when nothing came in time (and may be called
-    again), Ended when all that the other side wrote was received and it closed, any other OSError when the connection
-    is gone. `is_idle`: nothing came that was not asked for, not even an end."""
-
-    def send(self, payload: bytes) -> None: ...
-
-    def receive(self, timeout: float) -> bytes: ...
-
-    def is_idle(self) -> bool: ...
-
-    def close(self) -> None: ...
 
 
 class NotSent(Exception):
@@ -59,30 +51,73 @@ class Lost(Exception):
         self.silent = silent
 
 
-def exchange(channel: Channel, question: FromClient, waits: Waits) -> tuple[Answer, str]:
-    """Ask and wait: (the answer, the named id or ""). `waits` is asked again after each message and
-    after each wait that brought none.
+class Exchange:
+    """One question on its way over one connection; used once. `named` is the id of the attempt, as soon as it is heard.
+    `is_even`: the other side has answered all that it was asked, so that the connection may be used again."""
 
-    BadRequest or TooLarge: it cannot be sent, and the channel is as before. NotSent or Lost: the caller then closes
-    the channel."""
-    payload = _encoded(question)
-    try:
-        channel.send(payload)
-    except OSError as error:
-        raise NotSent(str(error)) from error
-    named = ""
-    while True:
+    __slots__ = ("_connection", "_is_doubted", "_owed", "_question", "named")
+
+    def __init__(self, connection: Connection, question: FromClient) -> None:
+        self.named = ""
+        self._connection = connection
+        self._question = question
+        self._is_doubted = False
+        self._owed = 0
+
+    @property
+    def is_even(self) -> bool:
+        return self._owed == 0
+
+    async def run(self, answer: type[Answer], until: Deadline, gives_up: GivesUp) -> Answer | Failed:
+        """Ask, and wait for an answer of that type or Failed.
+
+        BadRequest or TooLarge: it cannot be sent, and the connection is as before. NotSent or Lost: the caller then
+        closes the connection."""
+        payload = _encoded(self._question)
         try:
-            message = _next(channel, waits, named)
-        except TimeoutError as error:
-            raise Lost(named, "the node gave no answer in time", silent=True) from error
-        except (OSError, FrameError) as error:
-            raise Lost(named, str(error) or type(error).__name__, ended=isinstance(error, Ended)) from error
-        if message.number != question.number:
-            continue
-        if not isinstance(message, Named):
-            return _checked(message, question, named), named
-        named = message.id
+            await self._connection.send(payload, until.left() / 2)  # time is left for another node
+        except OSError as error:
+            raise NotSent(str(error)) from error
+        while True:
+            message = await self._next(until, gives_up)
+            if message.number != self._question.number:
+                self._owed -= message.number == ARE_YOU_THERE
+            elif isinstance(message, Named):
+                self.named = message.id
+            elif isinstance(message, (answer, Failed)):
+                return message
+            else:  # a fault of the other side: as good as no answer
+                kinds = f"{type(message).__name__} does not answer {type(self._question).__name__}"
+                raise Lost(self.named, kinds)
+
+    async def _next(self, until: Deadline, gives_up: GivesUp) -> ToClient:
+        while True:
+            before = self._connection.bytes_received
+            left = until.left()
+            if left <= 0:
+                raise Lost(self.named, "the node gave no answer in time", silent=True)
+            try:
+                message = _codec.decode(await self._connection.receive(min(left, SILENCE_S)))
+                self._is_doubted = False
+                return message
+            except TimeoutError:
+                if self._connection.bytes_received == before and until.left() > 0:
+                    await self._doubt(until, gives_up)
+            except (OSError, FrameError) as error:
+                raise Lost(self.named, str(error) or type(error).__name__, ended=isinstance(error, Ended)) from error
+
+    async def _doubt(self, until: Deadline, gives_up: GivesUp) -> None:
+        """SILENCE_S without a byte: the first time the node is asked whether it is there."""
+        if self._is_doubted:
+            if gives_up(self.named):
+                raise Lost(self.named, "the node fell silent", silent=True)
+            return
+        self._is_doubted = True
+        self._owed += 1
+        try:
+            await self._connection.send(_codec.encode(AskStatus(ARE_YOU_THERE)), min(SILENCE_S, until.left()))
+        except OSError as error:
+            raise Lost(self.named, str(error)) from error
 
 
 def _encoded(question: FromClient) -> bytes:
@@ -93,28 +128,3 @@ def _encoded(question: FromClient) -> bytes:
     if len(payload) > MAX_CLIENT_BYTES:
         raise TooLarge(f"the request has {len(payload)} bytes; at most {MAX_CLIENT_BYTES} are taken")
     return payload
-
-
-def _next(channel: Channel, waits: Waits, named: str) -> ToClient:
-    """The next message of the other side; TimeoutError when `waits` allows no more."""
-    while True:
-        seconds = waits(named)
-        if seconds is None:
-            raise TimeoutError
-        try:
-            return _codec.decode(channel.receive(seconds))
-        except TimeoutError:
-            continue
-
-
-def _checked(message: Done | Failed | FateIs | StatusIs, question: FromClient, named: str) -> Answer:
-    """An answer of another kind than the question's is a fault of the other side: as good as none."""
-    if not isinstance(message, Failed | _EXPECTED[type(question)]):
-        raise Lost(named, f"{type(message).__name__} does not answer {type(question).__name__}")
-    return message
-
-
-def once(seconds: float) -> Waits:
-    """One wait and no second."""
-    waits = iter([seconds])
-    return lambda _: next(waits, None)

@@ -1,36 +1,85 @@
-"""Fake nodes and clients of them, ended with the test."""
+"""Fake nodes, and clients of them in both forms, ended with the test."""
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from nodes.client import Cluster
-from nodes.client.pool import Surroundings
+from nodes.client import Cluster, aio
+from nodes.client.aio.streams import Loop
+from nodes.client.surroundings import Surroundings
+from nodes.client.threads import Threads
 from tests.client.fake_node import SECRET, FakeNode
 
 
-class StillSurroundings(Surroundings):
+class Still(Surroundings):
     """The real clock; no chance; sleeps are kept, and passed over by advancing the clock."""
 
-    def __init__(self) -> None:
-        self.sleeps: list[float] = []
+    def __init__(self, sleeps: list[float]) -> None:
+        super().__init__()
+        self.sleeps = sleeps
 
     def now(self) -> float:
         return time.monotonic() + sum(self.sleeps)
 
-    def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)
 
     def chance(self) -> float:
         return 0.0
 
 
+class StillThreads(Still, Threads):
+    """For the blocking form."""
+
+
+class StillLoop(Still, Loop):
+    """For the awaited one."""
+
+
+class Awaited:
+    """An awaited client, driven on a loop in a thread of its own: each of its calls as a blocking one."""
+
+    def __init__(self, addresses: str, options: dict[str, Any]) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.cluster = aio.Cluster.connect(addresses, **options)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            coroutine = getattr(self.cluster, name)(*args, **kwargs)
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
+
+        return call
+
+    def __enter__(self) -> Awaited:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def end(self) -> None:
+        self.close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@pytest.fixture(params=["blocking", "awaited"])
+def form(request: pytest.FixtureRequest) -> str:
+    """Every test of a client runs with both forms."""
+    return str(request.param)
+
+
 @pytest.fixture
-def surroundings() -> StillSurroundings:
-    return StillSurroundings()
+def surroundings(form: str) -> Still:
+    return (StillThreads if form == "blocking" else StillLoop)([])
 
 
 @pytest.fixture
@@ -48,15 +97,20 @@ def node() -> Iterator[Callable[..., FakeNode]]:
 
 
 @pytest.fixture
-def client(surroundings: StillSurroundings) -> Iterator[Callable[..., Cluster]]:
+def client(form: str, surroundings: Still) -> Iterator[Callable[..., Any]]:
     """Makes a client of the nodes that it is given; it turns to the first one first."""
-    clients: list[Cluster] = []
+    clients: list[Cluster | Awaited] = []
 
-    def make(*nodes: FakeNode, timeout: float = 5.0, secret: bytes = SECRET) -> Cluster:
+    def make(*nodes: FakeNode, **options: Any) -> Cluster | Awaited:
         addresses = ",".join(f"{host}:{port}" for host, port in (each.address for each in nodes))
-        clients.append(Cluster.connect(addresses, secret=secret, timeout=timeout, surroundings=surroundings))
+        own = type(surroundings)(surroundings.sleeps)
+        options = {"timeout": 5.0, "secret": SECRET, "surroundings": own, **options}
+        if form == "blocking":
+            clients.append(Cluster.connect(addresses, **options))
+        else:
+            clients.append(Awaited(addresses, options))
         return clients[-1]
 
     yield make
     for each in clients:
-        each.close()
+        each.end() if isinstance(each, Awaited) else each.close()

@@ -1,7 +1,7 @@
 """A node on a real socket that does what a test scripts: answers, dies before or after `Named`, falls silent.
 
 Each `Call` takes the next step of `script` (the last one stays); `AskFate` is answered by `fate`, `AskStatus` always.
-A step is a function of the talk (one connection) and the call.
+A step is a function of the talk (one connection) and the call. `greet` takes the place of the handshake.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +45,9 @@ class Talk:
     def send_bytes(self, body: bytes) -> None:
         self._socket.sendall(encode_frame(body))
 
+    def send_raw(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
     def close(self) -> None:
         """As a process that is killed: what was written before is still delivered."""
         self._socket.shutdown(socket.SHUT_RDWR)
@@ -61,15 +65,19 @@ class Talk:
     def serve(self) -> None:
         try:
             with self._socket:
+                if self.node.greet is not None:
+                    self.node.greet(self)
                 self._listen(self._shake_hands())
         except OSError:
             return
+        finally:
+            self.node.ended.append(self)
 
     def _shake_hands(self) -> Splitter:
         mine = Hello(FORMAT, NODE, self.node.number, b"", b"i", os.urandom(NONCE_BYTES))
         handshake, splitter = Handshake(self.node.secret, mine, False), Splitter(MAX_HANDSHAKE_BYTES)
         while not handshake.is_done:
-            for body in splitter.feed(self._read()):
+            for body in splitter.feed(self.read()):
                 try:
                     answers = handshake.receive(body)
                 except StoreError as error:
@@ -82,10 +90,10 @@ class Talk:
 
     def _listen(self, splitter: Splitter) -> None:
         while True:
-            for body in splitter.feed(self._read()):
+            for body in splitter.feed(self.read()):
                 self.node.on_message(self, self.node.codec.decode(body))
 
-    def _read(self) -> bytes:
+    def read(self) -> bytes:
         data = self._socket.recv(65_536)
         self.node.running.wait()
         if not data:
@@ -99,12 +107,22 @@ Step = Callable[[Talk, Call], None]
 class FakeNode:
     """Listens until `kill`; `received` holds every message in order of arrival."""
 
-    def __init__(self, number: int, *script: Step, fate: Any = None, secret: bytes = SECRET) -> None:
+    def __init__(
+        self,
+        number: int,
+        *script: Step,
+        fate: Any = None,
+        secret: bytes = SECRET,
+        greet: Callable[[Talk], None] | None = None,
+    ) -> None:
         self.number = number
         self.secret = secret
         self.script = list(script) or [answered]
         self.fate: Any = fate or committed_fate
+        self.greet = greet
         self.received: list[Any] = []
+        self.ended: list[Talk] = []
+        self.on_status: Callable[[], object] = lambda: None
         self.codec: Codec[FromClient] = Codec(FromClient)
         self.running = threading.Event()
         self.running.set()
@@ -123,7 +141,20 @@ class FakeNode:
 
     @property
     def connections(self) -> int:
+        """All that were ever made."""
         return len(self._sockets)
+
+    @property
+    def open_connections(self) -> int:
+        """Those that the client has not ended."""
+        return len(self._sockets) - len(self.ended)
+
+    def until(self, condition: Callable[[FakeNode], bool]) -> None:
+        """Waits until it holds."""
+        deadline = time.monotonic() + 30
+        while not condition(self):
+            assert time.monotonic() < deadline, "it did not come to that"
+            threading.Event().wait(0.002)
 
     def on_message(self, talk: Talk, message: Any) -> None:
         self.received.append(message)
@@ -133,6 +164,7 @@ class FakeNode:
         elif isinstance(message, AskFate):
             self._answer_fate(talk, message)
         elif isinstance(message, AskStatus):
+            self.on_status()
             talk.send(StatusIs(message.number, {"node": self.number, "wide": message.wide}))
 
     def drop_connections(self) -> None:
@@ -166,6 +198,29 @@ class FakeNode:
                 return
             self._sockets.append(connection)
             threading.Thread(target=Talk(self, connection).serve, daemon=True).start()
+
+
+def hangs(talk: Talk) -> None:
+    """A greeting that never comes: until the node is killed or the client goes."""
+    while talk.read():
+        continue
+
+
+def half_a_hello(talk: Talk) -> None:
+    talk.send_raw(b"\0\0\0\x40\x97\x01")
+    hangs(talk)
+
+
+def closes(talk: Talk) -> None:
+    talk.close()
+
+
+def trickles(talk: Talk) -> None:
+    """Bytes of a Hello that takes longer than anybody waits."""
+    talk.send_raw(b"\0\0\x03\xff")
+    for _ in range(1_000):
+        talk.send_raw(b"\x97")
+        threading.Event().wait(0.05)
 
 
 def named(talk: Talk, call: Call) -> str:
@@ -218,8 +273,25 @@ def silent(talk: Talk, call: Call) -> None:
     """Neither an answer nor an end."""
 
 
+def stopped(talk: Talk, call: Call) -> None:
+    """As a process that is stopped: it reads nothing more, on any connection."""
+    talk.node.running.clear()
+
+
 def silent_after_named(talk: Talk, call: Call) -> None:
     named(talk, call)
+
+
+def half_done(talk: Talk, call: Call) -> None:
+    txn = named(talk, call)
+    talk.send_half(Done(call.number, Reply(txn, COMMITTED, 77, 1, ["s1"], [Result()])))
+
+
+def strays(talk: Talk, call: Call) -> None:
+    """Answers to questions that nobody asked, without an end."""
+    for number in range(100_000, 200_000):
+        talk.send(StatusIs(number, {}))
+        threading.Event().wait(0.01)
 
 
 def committed_fate(question: AskFate) -> Fate:

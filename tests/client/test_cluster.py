@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nodes import ids
-from nodes.client import Cluster, pool, submission
+from nodes.client import Cluster, exchange, pool, submission
 from nodes.errors import (
     AuthenticationFailed,
     BadRequest,
@@ -25,7 +25,7 @@ from nodes.errors import (
 )
 from nodes.requests import EXPIRED, Fate, Request, Statement
 from nodes.wire.protocol import AskFate, Call, Done, StatusIs
-from tests.client.conftest import StillSurroundings
+from tests.client.conftest import Still
 from tests.client.fake_node import (
     FakeNode,
     Talk,
@@ -40,6 +40,7 @@ from tests.client.fake_node import (
     reset_before_named,
     silent,
     silent_after_named,
+    stopped,
     txn_id,
 )
 
@@ -108,7 +109,7 @@ def test_threads_get_their_own_answers(node: MakeNode, client: MakeClient) -> No
     assert wrong == []
 
 
-def test_a_dead_node_is_passed_over(node: MakeNode, client: MakeClient, surroundings: StillSurroundings) -> None:
+def test_a_dead_node_is_passed_over(node: MakeNode, client: MakeClient, surroundings: Still) -> None:
     n1, n2 = node(1), node(2)
     n1.kill()
     assert client(n1, n2).execute("SELECT 1").rows[0][0] == 2
@@ -129,10 +130,9 @@ def test_no_call_is_sent_to_a_node_that_stopped_while_idle(
 ) -> None:
     monkeypatch.setattr(pool, "PROBE_AFTER_S", -1.0)
     n1, n2 = node(1), node(2)
-    cluster = client(n1, n2)
+    cluster = client(n1, n2, connect_timeout=0.3)
     assert [cluster.execute("SELECT 1").rows[0][0] for _ in range(2)] == [1, 2]
     n1.running.clear()
-    monkeypatch.setattr(pool, "CONNECT_S", 0.3)
     assert cluster.execute("SELECT 2").rows[0][0] == 2
     assert len(n1.calls) == 1
 
@@ -224,8 +224,8 @@ def test_a_node_that_says_nothing_at_all_leaves_the_outcome_unknown(node: MakeNo
 def test_a_read_does_not_wait_for_a_silent_node(
     node: MakeNode, client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submission, "SILENCE_S", 0.05)
-    n1, n2 = node(1, silent), node(2)
+    monkeypatch.setattr(exchange, "SILENCE_S", 0.05)
+    n1, n2 = node(1, stopped), node(2)
     assert client(n1, n2).submit(SELECT).results[0].rows[0][0] == 2
 
 
@@ -245,9 +245,7 @@ def test_selects_alone_read_only_unless_the_request_says_otherwise(node: MakeNod
     assert [call.request.read_only for call in n2.calls] == [True, None, False]
 
 
-def test_a_conflict_is_retried_with_the_age_it_names(
-    node: MakeNode, client: MakeClient, surroundings: StillSurroundings
-) -> None:
+def test_a_conflict_is_retried_with_the_age_it_names(node: MakeNode, client: MakeClient, surroundings: Still) -> None:
     n1 = node(1, failed(Conflict("wounded", detail={"age": "00ff"})), failed(Conflict("wounded")), answered)
     reply = client(n1).execute_many([("UPDATE", [])])
     assert [call.age for call in n1.calls] == ["", "00ff", "00ff"]
@@ -294,7 +292,7 @@ def test_with_all_nodes_dead_it_is_unavailable_and_did_not_happen(node: MakeNode
         cluster.status()
 
 
-def test_another_secret_is_told_at_once(node: MakeNode, client: MakeClient, surroundings: StillSurroundings) -> None:
+def test_another_secret_is_told_at_once(node: MakeNode, client: MakeClient, surroundings: Still) -> None:
     with pytest.raises(AuthenticationFailed):
         client(node(1), secret=b"another").execute("SELECT 1")
     assert surroundings.sleeps == []

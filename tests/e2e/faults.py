@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from nodes.client.connection import Connection
+from nodes.client.threads import Threads, run
 from nodes.errors import StoreError
 from nodes.requests import Reply
 from nodes.wire.protocol import Call, Done, ToClient
@@ -109,18 +110,18 @@ class ReadyRead:
         host, _, port = cluster.addresses[node].rpartition(":")
         self.node, self.board = node, board
         self.freshness = Freshness(cluster.shards, board)
-        self.connection = Connection((host, int(port)), cluster.secret, 2.0)
+        self.connection = run(Connection.open(Threads(), (host, int(port)), cluster.secret, 2.0))
 
     def send(self) -> None:
         """Ask now, judge in a thread when the answer comes (an error or silence shows nothing old)."""
         judge = self.freshness.note()
         call = Call(1, bank.read_request(*Freshness.QUERIES, timeout_ms=5000))
-        self.connection.send(msgspec.msgpack.encode(call))
+        run(self.connection.send(msgspec.msgpack.encode(call), 2.0))
         threading.Thread(target=self._await, args=(judge,), daemon=True).start()
 
     def _await(self, judge: Callable[[Reply], list[str]]) -> None:
         try:
-            answer = msgspec.msgpack.decode(self.connection.receive(8.0), type=ToClient)
+            answer = msgspec.msgpack.decode(run(self.connection.receive(8.0)), type=ToClient)
         except (StoreError, OSError):
             return
         finally:

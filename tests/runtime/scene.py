@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nodes.client.connection import Connection as ClientConnection
+from nodes.client.threads import Threads, run
 from nodes.runtime.transport import Connection, Limits, Transport
 from nodes.wire.codec import Codec
 from nodes.wire.frames import FORMAT, Splitter, encode_frame
@@ -133,14 +134,14 @@ async def enter(node: Node, number: int = 0, secret: bytes = SECRET, **changes: 
 async def ask(node: Node, request: str) -> str:
     """Request and answer by the blocking client, in a thread."""
 
-    def run() -> str:
-        client = ClientConnection(("127.0.0.1", node.transport.port), SECRET, WAIT_S)
-        client.send(requests.encode(request))
-        answer = client.receive(WAIT_S).decode()
+    def ask() -> str:
+        client = run(ClientConnection.open(Threads(), ("127.0.0.1", node.transport.port), SECRET, WAIT_S))
+        run(client.send(requests.encode(request), WAIT_S))
+        answer = run(client.receive(WAIT_S)).decode()
         client.close()
         return answer
 
-    return await asyncio.to_thread(run)
+    return await asyncio.to_thread(ask)
 
 
 async def must_be_closed(reader: asyncio.StreamReader) -> None:

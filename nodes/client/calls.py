@@ -1,0 +1,176 @@
+"""Everything that a program can ask of the store, written once, as coroutines.
+
+`nodes.client.aio.Cluster` is this class; `nodes.client.Cluster` has each of its methods as a blocking one. Every call
+answers within its time-out or raises a class of `nodes.errors`, whose `info.outcome` says whether it happened.
+
+It decides nothing itself: requests go to `submission`, questions to `questions`, connections to `pool`.
+
+*Left out*: interactive transactions and functions of them, reads of the past.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Self, overload
+
+from nodes import ids
+from nodes.client.exchange import Answer
+from nodes.client.pool import Limits, Pool
+from nodes.client.questions import Question, ask, ask_fate
+from nodes.client.submission import Submission
+from nodes.client.surroundings import Address, Surroundings
+from nodes.errors import BadRequest, NotFound, ResultsLost
+from nodes.requests import Fate, Reply, Request, Result, Statement, Value
+from nodes.wire.protocol import AskStatus, StatusIs
+
+Params = Sequence[Value] | dict[str, Value]
+
+
+class Calls:
+    """A client of one cluster; `timeout` in seconds, for each call that is given none itself."""
+
+    surroundings: type[Surroundings]
+
+    def __init__(self, pool: Pool, timeout: float) -> None:
+        if timeout <= 0:
+            raise ValueError(f"a timeout of {timeout} seconds leaves no time for an answer")
+        self._pool = pool
+        self._timeout = timeout
+
+    @classmethod
+    def connect(
+        cls,
+        addresses: str,
+        *,
+        secret: bytes | str,
+        timeout: float = 10.0,
+        max_connections: int = 64,
+        idle_timeout: float = 60.0,
+        connect_timeout: float = 1.0,
+        surroundings: Surroundings | None = None,
+    ) -> Self:
+        """A client of the nodes at `"host:port,host:port"`; no connection is opened yet. ValueError for addresses of
+        another form, an empty secret, and bounds that are not above 0.
+
+        `timeout`: seconds for each call that is given none itself. Of each node at most `max_connections` connections
+        are open; a call that finds none free waits for one. An idle connection is kept for `idle_timeout` seconds. A
+        node that does not answer within `connect_timeout` seconds is passed over."""
+        key = secret.encode() if isinstance(secret, str) else secret
+        if not key:
+            raise ValueError("the cluster secret must not be empty")
+        nodes = [_address(part.strip()) for part in addresses.split(",")]
+        limits = Limits(max_connections, idle_timeout, connect_timeout)
+        return cls(Pool(nodes, key, surroundings or cls.surroundings(), limits), timeout)
+
+    async def close(self) -> None:
+        """Close the idle connections; later calls are Unavailable."""
+        self._pool.close()
+
+    async def submit(self, request: Request) -> Reply:
+        """Run a one-shot request within its own `timeout_ms`. OutcomeUnknown only if its fate could not be learnt."""
+        return await Submission(self._pool, request).run()
+
+    async def execute(
+        self, sql: str, params: Params = (), expect_rows: int = -1, timeout: float | None = None
+    ) -> Result:
+        """One statement, one transaction. ResultsLost if it is committed and its answer was lost."""
+        return _only_result(await self.submit(self._request([_statement(sql, params, expect_rows)], timeout)))
+
+    async def execute_many(
+        self,
+        statements: Sequence[tuple[str, Params] | tuple[str, Params, int]],
+        expect_rows: int = -1,
+        timeout: float | None = None,
+    ) -> Reply:
+        """Several statements, one transaction, one round trip. `expect_rows` holds for each that states none itself."""
+        listed = [_statement(*_with_expectation(each, expect_rows)) for each in statements]
+        return await self.submit(self._request(listed, timeout))
+
+    async def query(self, sql: str, params: Params = (), timeout: float | None = None) -> Rows:
+        """A SELECT on a snapshot of now; gives its rows."""
+        request = self._request([_statement(sql, params, -1)], timeout)
+        request.read_only = True
+        return Rows(_only_result(await self.submit(request)))
+
+    async def fate(self, id: str, timeout: float | None = None) -> Fate:
+        """What became of a transaction, from any node; NotFound for what is no id of this cluster."""
+        return await ask_fate(self._pool, _checked_id(id), False, self._seconds(timeout))
+
+    async def fence(self, id: str, timeout: float | None = None) -> Fate:
+        """The same, and afterwards it is committed or will never be."""
+        return await ask_fate(self._pool, _checked_id(id), True, self._seconds(timeout))
+
+    async def status(self, wide: bool = True, timeout: float | None = None) -> dict[str, Any]:
+        """Nodes, groups, leaders, lag. `wide`: the node that is asked asks all others, too."""
+        return (await self._ask(lambda number, ms: AskStatus(number, wide), StatusIs, timeout)).status
+
+    async def _ask(self, question: Question, answer: type[Answer], timeout: float | None) -> Answer:
+        """A question that may be asked any number of times; `question` as in `questions`."""
+        return await ask(self._pool, question, answer, self._seconds(timeout))
+
+    def _request(self, statements: list[Statement], timeout: float | None) -> Request:
+        return Request(statements, round(self._seconds(timeout) * 1000))
+
+    def _seconds(self, timeout: float | None) -> float:
+        if timeout is None:
+            return self._timeout
+        if timeout <= 0:
+            raise BadRequest(f"a timeout of {timeout} seconds leaves no time for an answer; nothing was asked")
+        return timeout
+
+
+class Rows(Sequence[list[Value]]):
+    """The rows of a query, each a list of values in the order of `columns`."""
+
+    def __init__(self, result: Result) -> None:
+        self.columns = [column.name for column in result.columns]
+        self.result = result
+
+    def __iter__(self) -> Iterator[list[Value]]:
+        return iter(self.result.rows)
+
+    def __len__(self) -> int:
+        return len(self.result.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> list[Value]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[list[Value]]: ...
+
+    def __getitem__(self, index: int | slice) -> list[Value] | list[list[Value]]:
+        return self.result.rows[index]
+
+    def __repr__(self) -> str:
+        return f"Rows({self.columns}, {self.result.rows})"
+
+
+def _address(text: str) -> Address:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"{text!r} is not host:port")
+    return host.strip("[]"), int(port)
+
+
+def _statement(sql: str, params: Params, expect_rows: int) -> Statement:
+    return Statement(sql, dict(params) if isinstance(params, dict) else list(params), expect_rows)
+
+
+def _with_expectation(
+    statement: tuple[str, Params] | tuple[str, Params, int], expect_rows: int
+) -> tuple[str, Params, int]:
+    return statement if len(statement) == 3 else (*statement, expect_rows)
+
+
+def _only_result(reply: Reply) -> Result:
+    if reply.results_lost:
+        raise ResultsLost("the transaction is committed, its answer was lost", transaction=reply.id)
+    return reply.results[0]
+
+
+def _checked_id(id: str) -> str:
+    try:
+        ids.from_text(id)
+    except ValueError as error:
+        raise NotFound(f"no such transaction: {error}") from error
+    return id
