@@ -15,7 +15,7 @@ from nodes import ids
 from nodes.errors import DID_NOT_HAPPEN, UNKNOWN, StoreError
 from nodes.requests import ABORTED, COMMITTED, EXPIRED, Fate, Reply
 from nodes.storage.sqlite import SqliteEngine
-from tests.sim.operations import ON_EXTRAS, Bank, Operation, Results
+from tests.sim.operations import Bank, Operation, Results
 from tests.sim.truth import ShardTruth, Truth, demand
 
 STRICT = "6 strict serializability"
@@ -63,23 +63,22 @@ def check_ends(truth: Truth) -> None:
             demand(ended == (True, ts), "4 atomicity", f"{txn.hex()} is committed, but {ended} on {group}")
 
 
-def check_refusals(truth: Truth, operations: list[Operation]) -> None:
+def check_existence(truth: Truth, operations: list[Operation]) -> None:
     """Who was told that a table is not there, or is there already: was it so at some time in between?"""
     lives = _lives(truth, operations)
     for operation in operations:
-        told = operation.told
-        if not isinstance(told, StoreError) or told.info.sqlstate not in ("42P01", "42P07"):
+        told, (word, arguments) = operation.told, operation.steps[0]
+        state = told.info.sqlstate if isinstance(told, StoreError) else ""
+        is_there_already = state == "42P07" or (word == "ensure" and isinstance(told, Reply) and not told.commit_ts)
+        if state != "42P01" and not is_there_already:
             continue
-        name = next(str(arguments[0]) for word, arguments in operation.steps if word in ("create", *ON_EXTRAS))
         begun, ended = operation.after, operation.newest
-        if told.info.sqlstate == "42P01":
-            throughout = any(made <= begun and dropped > ended for made, dropped in lives.get(name, []))
-            demand(
-                not throughout, STRICT, f"operation {operation.number} was told that {name} is not there, and it was"
-            )
+        known = lives.get(arguments[0], [])
+        if is_there_already:
+            holds = any(made <= ended and dropped > begun for made, dropped in known)
         else:
-            sometime = any(made <= ended and dropped > begun for made, dropped in lives.get(name, []))
-            demand(sometime, STRICT, f"operation {operation.number} was told that {name} is there, and it was not")
+            holds = not any(made <= begun and dropped > ended for made, dropped in known)
+        demand(holds, STRICT, f"operation {operation.number} {operation.steps} was told {told}, which never was so")
 
 
 def _lives(truth: Truth, operations: list[Operation]) -> dict[str, list[tuple[int, int]]]:
@@ -87,11 +86,11 @@ def _lives(truth: Truth, operations: list[Operation]) -> dict[str, list[tuple[in
     steps = []
     for operation in operations:
         word, arguments = operation.steps[0]
-        if word in ("create", "drop"):
+        if word in ("create", "ensure", "drop"):
             steps += [(truth.committed[txn], word, arguments[0]) for txn in operation.txns if txn in truth.committed]
     lives: dict[str, list[tuple[int, int]]] = {}
     for ts, word, name in sorted(steps):
-        if word == "create":
+        if word != "drop":
             lives.setdefault(name, []).append((ts, FOREVER))
         else:
             made, _ = lives[name].pop()

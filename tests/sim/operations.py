@@ -18,7 +18,6 @@ ACCOUNTS = 8
 START = 100
 EXTRAS = ("extra1", "extra2")  # tables that are made, changed and dropped
 EXTRA_KEYS = 6
-ON_EXTRAS = ("put", "raise", "see", "group", "widen", "drop")
 MARKERS = 6  # ids in the ledger below this are fought for
 SCHEMA = (
     "CREATE TABLE accounts (id BIGINT PRIMARY KEY, balance BIGINT NOT NULL CHECK (balance >= 0))",
@@ -102,6 +101,7 @@ _STATEMENTS: dict[str, Any] = {
         "INSERT INTO accounts (id, balance) VALUES " + ", ".join(f"({a}, {START})" for a in accounts), [], -1
     ),
     "create": lambda name: (f"CREATE TABLE {name} (id BIGINT PRIMARY KEY, amount BIGINT)", [], -1),
+    "ensure": lambda name: (f"CREATE TABLE IF NOT EXISTS {name} (id BIGINT PRIMARY KEY, amount BIGINT)", [], -1),
     "put": lambda name, key, amount: (f"INSERT INTO {name} (id, amount) VALUES ($1, $2)", [key, amount], -1),
     "raise": lambda name, key: (f"UPDATE {name} SET amount = amount + 1 WHERE id = $1 RETURNING *", [key], -1),
     "widen": lambda name, column, default: (
@@ -155,6 +155,10 @@ def _replay_create(bank: Bank, name: str) -> tuple[list[list[Any]], int]:
     return [], 0
 
 
+def _replay_ensure(bank: Bank, name: str) -> tuple[list[list[Any]], int]:
+    return ([], 0) if name in bank.tables else _replay_create(bank, name)
+
+
 def _replay_drop(bank: Bank, name: str) -> tuple[list[list[Any]], int]:
     del bank.tables[name], bank.added[name]
     return [], 0
@@ -204,6 +208,7 @@ REPLAYS: dict[str, Any] = {
     "sum": _replay_sum,
     "count": lambda bank: ([[len(bank.ledger)]], 1),
     "create": _replay_create,
+    "ensure": _replay_ensure,
     "put": _replay_put,
     "raise": _replay_raise,
     "widen": _replay_widen,
@@ -302,7 +307,8 @@ class Mix:
         """Tables that come, grow and go beside those who use them."""
         rng = self.rng
         name = rng.choice(EXTRAS)
-        kind = rng.choices(("put", "raise", "see", "group", "widen", "drop", "create"), (3, 6, 4, 1.5, 3, 1.2, 2.5))[0]
+        kinds = {"put": 3, "raise": 6, "see": 4, "group": 1.5, "widen": 3, "drop": 1.2, "create": 1.5, "ensure": 1.5}
+        kind = rng.choices(list(kinds), list(kinds.values()))[0]
         key = rng.randint(1, EXTRA_KEYS)
         if kind == "widen":
             self.columns += 1

@@ -238,7 +238,7 @@ class Simulation:
         for txn, fate in self.fates:
             history.check_fate(self.truth, txn, fate)
         history.check_ends(self.truth)
-        history.check_refusals(self.truth, self.operations)
+        history.check_existence(self.truth, self.operations)
         history.SerialRun(self.truth, self.operations).run()
         for number, node in self.cluster.nodes.items():
             for group, engine in sorted(node.stores.live.items()):
