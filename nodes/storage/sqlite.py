@@ -204,7 +204,9 @@ class SqliteEngine(SqliteStore):
     def _run(self, fragment: Fragment) -> ShardRows:
         """One fragment inside the evaluation; FAULTS for what it does wrong."""
         if fragment.ddl is not None:
+            self._main.db.preupdate_hook(None)  # SQLite's own tables give no images
             self._tables.attempt(fragment.ddl)
+            self._main.db.preupdate_hook(self._on_change)
         if not fragment.sql:
             return ShardRows([], 0)
         if fragment.writes:

@@ -19,6 +19,7 @@ from tests.sim.operations import Bank, Operation, Results
 from tests.sim.truth import ShardTruth, Truth, demand
 
 STRICT = "6 strict serializability"
+FOREVER = 1 << 63
 
 
 def check_answers(truth: Truth, operations: list[Operation]) -> None:
@@ -44,7 +45,7 @@ def check_answers(truth: Truth, operations: list[Operation]) -> None:
 
 def check_fate(truth: Truth, txn: bytes, fate: Fate) -> None:
     if fate.state == COMMITTED:
-        right = truth.committed.get(txn) == fate.commit_ts
+        right = truth.committed.get(txn) == fate.commit_ts or (txn in truth.unchanged and not fate.commit_ts)
         demand(right, "3 one decision", f"{txn.hex()} is said to be committed, the log says otherwise")
     elif fate.state == ABORTED:
         demand(txn not in truth.committed, "3 one decision", f"{txn.hex()} is said to be aborted, and is committed")
@@ -61,6 +62,41 @@ def check_ends(truth: Truth) -> None:
         for group in truth.participants[txn]:
             ended = truth.shards[group].outcomes.get(txn)
             demand(ended == (True, ts), "4 atomicity", f"{txn.hex()} is committed, but {ended} on {group}")
+
+
+def check_existence(truth: Truth, operations: list[Operation]) -> None:
+    """Who was told that a table is not there, or is there already: was it so at some time in between?"""
+    lives = _lives(truth, operations)
+    for operation in operations:
+        told, (word, arguments) = operation.told, operation.steps[0]
+        state = told.info.sqlstate if isinstance(told, StoreError) else ""
+        is_there_already = state == "42P07" or (word == "ensure" and isinstance(told, Reply) and not told.commit_ts)
+        if state != "42P01" and not is_there_already:
+            continue
+        begun, ended = operation.after, operation.newest
+        known = lives.get(arguments[0], [])
+        if is_there_already:
+            holds = any(made <= ended and dropped > begun for made, dropped in known)
+        else:
+            holds = not any(made <= begun and dropped > ended for made, dropped in known)
+        demand(holds, STRICT, f"operation {operation.number} {operation.steps} was told {told}, which never was so")
+
+
+def _lives(truth: Truth, operations: list[Operation]) -> dict[str, list[tuple[int, int]]]:
+    """For each name of a table from when to when there was one."""
+    steps = []
+    for operation in operations:
+        word, arguments = operation.steps[0]
+        if word in ("create", "ensure", "drop"):
+            steps += [(truth.committed[txn], word, arguments[0]) for txn in operation.txns if txn in truth.committed]
+    lives: dict[str, list[tuple[int, int]]] = {}
+    for ts, word, name in sorted(steps):
+        if word != "drop":
+            lives.setdefault(name, []).append((ts, FOREVER))
+        else:
+            made, _ = lives[name].pop()
+            lives[name].append((made, ts))
+    return lives
 
 
 class SerialRun:
@@ -116,21 +152,30 @@ def check_engine(shard: ShardTruth, engine: SqliteEngine, name: str) -> None:
     """A replica's tables hold what its log says, and history intervals touch."""
     execute = engine._main.execute
     for table in shard.tables.values():
+        if 0 < shard.dropped.get(table.id, 0) <= engine.marks.horizon:
+            continue  # it may go at any time
         key_at = table.primary_key
-        width = len(table.columns)
-        current = {tuple(row[i] for i in key_at): row for row in list(execute(f'SELECT * FROM "{table.physical}"'))}
-        expected = {key: (*row, ts) for key, (ts, _, row) in shard.current(table.id).items() if row is not None}
+        rows = list(execute(f'SELECT * FROM "{table.physical}"'))
+        current = {tuple(row[i + 1] for i in key_at): row for row in rows}
+        expected = {key: (ts, *row) for key, (ts, _, row) in shard.current(table.id).items() if row is not None}
         demand(current == expected, "7 engines", f"{name}: rows of {table.name} are not what the log says")
         history = list(execute(f'SELECT * FROM "{table.physical}__history" ORDER BY _ts'))
         by_key: dict[tuple[Any, ...], list[tuple[int, int, Any]]] = {}
         horizon = engine.marks.horizon
         demand(horizon <= shard.marks.horizon, "10 history", f"{name}: its horizon is not the log's")
         for row in history:
-            if row[width + 1] <= horizon:
+            if row[1] <= horizon:
                 continue  # it may go at any time
-            key = tuple(row[i] for i in key_at)
-            by_key.setdefault(key, []).append((row[width], row[width + 1], list(row[:width])))
+            key = tuple(row[i + 2] for i in key_at)
+            by_key.setdefault(key, []).append((row[0], row[1], list(row[2:])))
         for (table_id, key), versions in shard.rows.items():
             if table_id == table.id:
                 told = [(ts, end, row) for (ts, _, row), (end, _, _) in pairwise(versions) if row and end > horizon]
-                demand(by_key.get(key, []) == told, "10 history", f"{name}: history of {key} in {table.name}")
+                found = by_key.get(key, [])
+                # What ended before a column was added is shown with the column's default by SQLite.
+                found = [(ts, end, row[: len(old)]) for (ts, end, row), (_, _, old) in zip(found, told, strict=False)]
+                demand(
+                    found == told and len(by_key.get(key, [])) == len(told),
+                    "10 history",
+                    f"{name}: history of {key} in {table.name}",
+                )

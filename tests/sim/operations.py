@@ -16,6 +16,8 @@ from nodes.sql import keys
 
 ACCOUNTS = 8
 START = 100
+EXTRAS = ("extra1", "extra2")  # tables that are made, changed and dropped
+EXTRA_KEYS = 6
 MARKERS = 6  # ids in the ledger below this are fought for
 SCHEMA = (
     "CREATE TABLE accounts (id BIGINT PRIMARY KEY, balance BIGINT NOT NULL CHECK (balance >= 0))",
@@ -26,10 +28,11 @@ Results = list[tuple[list[list[Any]], int]]  # rows and row count of each statem
 
 
 class Bank:
-    """The serial world: tables of rows by id."""
+    """The serial world: tables of rows by id; `added` are the defaults of the columns that a table got later."""
 
     def __init__(self) -> None:
         self.tables: dict[str, dict[int, list[Any]]] = {}
+        self.added: dict[str, list[int]] = {}
 
     @property
     def accounts(self) -> dict[int, list[Any]]:
@@ -52,6 +55,7 @@ class Operation:
     timeout_ms: int = 4_000
     txns: list[bytes] = field(default_factory=list)
     after: int = 0  # the largest timestamp that anybody had been told when it began
+    newest: int = 0  # the largest commit_ts in any log when it ended
     told: Reply | StoreError | None = None
 
     def __post_init__(self) -> None:
@@ -62,7 +66,7 @@ class Operation:
 
     @property
     def reads_a_snapshot(self) -> bool:
-        return not self.locked and all(word in ("sum", "count", "look") for word, _ in self.steps)
+        return not self.locked and all(word in ("sum", "count", "look", "see", "group") for word, _ in self.steps)
 
     def replay(self, bank: Bank) -> Results:
         return [REPLAYS[word](bank, *arguments) for word, arguments in self.steps]
@@ -97,7 +101,15 @@ _STATEMENTS: dict[str, Any] = {
         "INSERT INTO accounts (id, balance) VALUES " + ", ".join(f"({a}, {START})" for a in accounts), [], -1
     ),
     "create": lambda name: (f"CREATE TABLE {name} (id BIGINT PRIMARY KEY, amount BIGINT)", [], -1),
+    "ensure": lambda name: (f"CREATE TABLE IF NOT EXISTS {name} (id BIGINT PRIMARY KEY, amount BIGINT)", [], -1),
     "put": lambda name, key, amount: (f"INSERT INTO {name} (id, amount) VALUES ($1, $2)", [key, amount], -1),
+    "raise": lambda name, key: (f"UPDATE {name} SET amount = amount + 1 WHERE id = $1 RETURNING *", [key], -1),
+    "widen": lambda name, column, default: (
+        f"ALTER TABLE {name} ADD COLUMN {column} BIGINT NOT NULL DEFAULT {default}", [], -1
+    ),
+    "drop": lambda name: (f"DROP TABLE {name}", [], -1),
+    "see": lambda name: (f"SELECT * FROM {name} ORDER BY id", [], -1),
+    "group": lambda name: (f"SELECT amount, COUNT(*), SUM(id) FROM {name} GROUP BY amount ORDER BY 1", [], -1),
     "schema": lambda sql: (sql, [], -1),
 }  # fmt: skip
 
@@ -139,14 +151,50 @@ def _replay_sum(bank: Bank) -> tuple[list[list[Any]], int]:
 
 def _replay_create(bank: Bank, name: str) -> tuple[list[list[Any]], int]:
     assert name not in bank.tables, "a table was created twice"
-    bank.tables[name] = {}
+    bank.tables[name], bank.added[name] = {}, []
     return [], 0
+
+
+def _replay_ensure(bank: Bank, name: str) -> tuple[list[list[Any]], int]:
+    return ([], 0) if name in bank.tables else _replay_create(bank, name)
+
+
+def _replay_drop(bank: Bank, name: str) -> tuple[list[list[Any]], int]:
+    del bank.tables[name], bank.added[name]
+    return [], 0
+
+
+def _replay_widen(bank: Bank, name: str, column: str, default: int) -> tuple[list[list[Any]], int]:
+    bank.added[name].append(default)
+    for row in bank.tables[name].values():
+        row.append(default)
+    return [], 0
+
+
+def _replay_raise(bank: Bank, name: str, key: int) -> tuple[list[list[Any]], int]:
+    row = bank.tables[name].get(key)
+    if row is None:
+        return [], 0
+    row[1] += 1
+    return [list(row)], 1
+
+
+def _replay_see(bank: Bank, name: str) -> tuple[list[list[Any]], int]:
+    rows = [list(row) for _, row in sorted(bank.tables[name].items())]
+    return rows, len(rows)
+
+
+def _replay_group(bank: Bank, name: str) -> tuple[list[list[Any]], int]:
+    groups: dict[int, list[int]] = {}
+    for key, row in bank.tables[name].items():
+        groups.setdefault(row[1], []).append(key)
+    return [[amount, len(found), str(sum(found))] for amount, found in sorted(groups.items())], len(groups)
 
 
 def _replay_put(bank: Bank, name: str, key: int, amount: int) -> tuple[list[list[Any]], int]:
     assert name in bank.tables, "a row was put into a table that is not there yet in the serial world"
     assert key not in bank.tables[name], "a committed INSERT finds its key taken in the serial world"
-    bank.tables[name][key] = [key, amount]
+    bank.tables[name][key] = [key, amount, *bank.added[name]]
     return [], 1
 
 
@@ -160,7 +208,13 @@ REPLAYS: dict[str, Any] = {
     "sum": _replay_sum,
     "count": lambda bank: ([[len(bank.ledger)]], 1),
     "create": _replay_create,
+    "ensure": _replay_ensure,
     "put": _replay_put,
+    "raise": _replay_raise,
+    "widen": _replay_widen,
+    "drop": _replay_drop,
+    "see": _replay_see,
+    "group": _replay_group,
     "schema": lambda bank, sql: ([], 0),
 }
 
@@ -176,15 +230,14 @@ class Mix:
         self.rng = rng
         self.shards = shards
         self.marker = MARKERS
-        self.tables = 0
+        self.columns = 0
         self.hot = rng.sample(range(ACCOUNTS), 3)
         self.by_shard: dict[int, list[int]] = {}
         for account in range(ACCOUNTS):
             self.by_shard.setdefault(shard_of(account, shards), []).append(account)
         self.kinds = {
             self.transfer: 10, self.local: 5, self.deposit: 4, self.read: 5, self.skew: 6, self.audit: 1,
-            self.fight: 3, self.overdraw: 1, self.look: 3, self.write_table: 0.7, self.unmark: 1.5,
-            self.lift: 1.5,
+            self.fight: 3, self.overdraw: 1, self.look: 3, self.extra: rng.choice((3, 3, 60)), self.unmark: 1.5, self.lift: 1.5,
         }  # fmt: skip
 
     def draw(self) -> list[tuple[str, list[Any]]]:
@@ -250,8 +303,18 @@ class Mix:
         one, other = self._accounts()
         return [("add", [one, 5]), ("add", [other, -1_000_000])]
 
-    def write_table(self) -> list[tuple[str, list[Any]]]:
-        if self.tables == 0 or self.rng.random() < 0.4:
-            self.tables += 1
-            return [("create", [f"extra{self.tables}"])]
-        return [("put", [f"extra{self.rng.randint(1, self.tables)}", self.next_marker(), 1])]
+    def extra(self) -> list[tuple[str, list[Any]]]:
+        """Tables that come, grow and go beside those who use them."""
+        rng = self.rng
+        name = rng.choice(EXTRAS)
+        kinds = {"put": 3, "raise": 6, "see": 4, "group": 1.5, "widen": 3, "drop": 1.2, "create": 1.5, "ensure": 1.5}
+        kind = rng.choices(list(kinds), list(kinds.values()))[0]
+        key = rng.randint(1, EXTRA_KEYS)
+        if kind == "widen":
+            self.columns += 1
+            return [("widen", [name, f"c{self.columns}", self.columns])]
+        if kind == "put":
+            return [("put", [name, key, rng.randint(1, 3)]), *rng.choice(([], [("add", [rng.choice(self.hot), 1])]))]
+        if kind == "raise":
+            return [("raise", [name, key]), *rng.choice(([], [("raise", [name, key % EXTRA_KEYS + 1])]))]
+        return [(kind, [name])]

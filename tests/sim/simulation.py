@@ -16,7 +16,7 @@ from nodes.storage.sqlite import SqliteEngine
 from tests.sim import history
 from tests.sim.cluster import NODES, Cluster, Life
 from tests.sim.faults import DRAWN, PROFILES, REGULAR, Faults
-from tests.sim.operations import ACCOUNTS, SCHEMA, Mix, Operation
+from tests.sim.operations import ACCOUNTS, EXTRA_KEYS, EXTRAS, SCHEMA, Mix, Operation
 from tests.sim.timeline import MS, SECOND
 from tests.sim.truth import Truth, Violation, demand
 from tests.sim.watch import Watch
@@ -90,6 +90,9 @@ class Simulation:
         for sql in SCHEMA:
             self._until_committed([("schema", [sql])])
         self._until_committed([("open", list(range(ACCOUNTS)))])
+        for name in EXTRAS:
+            self._until_committed([("create", [name])])
+            self._until_committed([("put", [name, key, key % 3]) for key in range(1, EXTRA_KEYS // 2)])
 
     def _until_committed(self, steps: list[tuple[str, list[object]]]) -> None:
         operation = self.submit(steps, self.rng.choice(NODES), timeout_ms=8_000)
@@ -132,6 +135,7 @@ class Simulation:
 
         def told(answer: Reply | StoreError) -> None:
             operation.told = answer
+            operation.newest = max(self.largest_told, self.truth.newest)
             self.cluster.say("told", operation.number, answer.info if isinstance(answer, StoreError) else answer)
             if isinstance(answer, Reply):
                 self.largest_told = max(self.largest_told, answer.commit_ts, answer.ts)
@@ -240,6 +244,7 @@ class Simulation:
         for txn, fate in self.fates:
             history.check_fate(self.truth, txn, fate)
         history.check_ends(self.truth)
+        history.check_existence(self.truth, self.operations)
         history.SerialRun(self.truth, self.operations).run()
         for number, node in self.cluster.nodes.items():
             for group, engine in sorted(node.stores.live.items()):

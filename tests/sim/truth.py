@@ -26,7 +26,7 @@ from nodes.core.txn.messages import (
     decode_shard_entry,
 )
 from nodes.sql import keys
-from nodes.sql.schema import Image, TableDef
+from nodes.sql.schema import CATALOG_TABLE, AddColumns, CreateTable, Ddl, Image, TableDef
 
 
 class Violation(Exception):
@@ -54,6 +54,7 @@ class ShardTruth:
         self.prepared: dict[bytes, PrepareTxn] = {}
         self.outcomes: dict[bytes, tuple[bool, int]] = {}
         self.tables: dict[int, TableDef] = {}
+        self.dropped: dict[int, int] = {}  # when, by table
         self.rows: dict[tuple[int, tuple[Any, ...]], list[Version]] = {}
         self.marks = Marks()
 
@@ -96,7 +97,10 @@ class ShardTruth:
             ids.home_of(entry.txn) == self.group, "3 one decision", f"{self.group} is not the home of what it commits"
         )
         self._check_locks(entry)
-        self.truth.on_committed(entry.txn, entry.commit_ts, [self.group])
+        if entry.commit_ts:
+            self.truth.on_committed(entry.txn, entry.commit_ts, [self.group])
+        else:
+            self.truth.unchanged.add(entry.txn)
         self.outcomes[entry.txn] = (True, entry.commit_ts)
         self._install(entry.txn, entry.images, entry.commit_ts)
 
@@ -123,9 +127,24 @@ class ShardTruth:
             self.truth.aborted_at_shard.add(entry.txn)
         self.outcomes[entry.txn] = (entry.commit, entry.commit_ts)
         if entry.commit:
-            if prepared.create is not None:
-                self.tables[prepared.create.id] = prepared.create
+            if prepared.ddl is not None:
+                self._define(prepared.ddl, entry.commit_ts)
             self._install(entry.txn, prepared.images, entry.commit_ts)
+
+    def _define(self, ddl: Ddl, ts: int) -> None:
+        if isinstance(ddl, CreateTable):
+            demand(ddl.table.id not in self.tables, "15 tables", f"{self.group}: table {ddl.table.id} is made twice")
+            self.tables[ddl.table.id] = ddl.table
+        elif isinstance(ddl, AddColumns):
+            self.tables[ddl.table.id] = ddl.table
+            more = [column.default for column in ddl.table.columns[-ddl.added :]]
+            for (table, _), versions in self.rows.items():
+                if table == ddl.table.id and versions[-1][2] is not None:
+                    ts, txn, row = versions[-1]
+                    versions[-1] = (ts, txn, [*row, *more])
+        else:
+            demand(ddl.table_id not in self.dropped, "15 tables", f"{self.group}: table {ddl.table_id} ends twice")
+            self.dropped[ddl.table_id] = ts
 
     def _check_locks(self, entry: PrepareTxn | CommitTxn) -> None:
         mine = {(table, key): mode for table, key, mode in entry.locks}
@@ -135,8 +154,8 @@ class ShardTruth:
                 free = held is None or not CONFLICT[held][mode]
                 demand(free, "11 locks", f"{self.group}: {entry.txn.hex()} and {other.txn.hex()} hold {table} {key!r}")
         for image in entry.images:
-            if image.table not in self.tables:
-                continue  # the catalog's own
+            if image.table == CATALOG_TABLE:
+                continue
             for key in self._keys_of(image):
                 encoded = keys.encode([self.tables[image.table].columns[i].type for i in self._key_at(image)], key)
                 self._demand_covered(mine, image.table, encoded)
@@ -159,8 +178,12 @@ class ShardTruth:
         return found
 
     def _install(self, txn: bytes, images: list[Image], ts: int) -> None:
-        images = [image for image in images if image.table in self.tables]
+        images = [image for image in images if image.table != CATALOG_TABLE]
         for image in images:
+            is_there = image.table in self.tables and image.table not in self.dropped
+            demand(is_there, "15 tables", f"{self.group}: {txn.hex()} writes table {image.table}, which is not there")
+            fits = image.row is None or len(image.row) == len(self.tables[image.table].columns)
+            demand(fits, "15 tables", f"{self.group}: {txn.hex()} writes a row of another shape: {image.row}")
             if image.old_key is not None:
                 versions = self.rows.get((image.table, tuple(image.old_key)), [])
                 known = versions[-1] if versions else (0, b"", None)
@@ -189,18 +212,21 @@ class ShardTruth:
 
 
 class Truth:
-    """All groups. `committed`: id -> commit_ts; `decisions`: the first for each id of a coordinator home."""
+    """All groups. `committed`: id -> commit_ts; `unchanged`: those that a record keeps from changing anything;
+    `decisions`: the first for each id of a coordinator home."""
 
     def __init__(self) -> None:
         self.logs: dict[str, list[Entry]] = {}
         self.shards: dict[str, ShardTruth] = {}
         self.decisions: dict[bytes, DecideTxn] = {}
         self.committed: dict[bytes, int] = {}
+        self.unchanged: set[bytes] = set()
         self.participants: dict[bytes, list[str]] = {}
         self.aborted_at_shard: set[bytes] = set()
         self.given: dict[int, int] = {}
         self.forgotten: dict[str, int] = {}
         self.undone: set[bytes] = set()
+        self.newest = 0  # the largest commit_ts in any log
         self._stamps: dict[int, bytes] = {}
 
     def on_entries(self, group: str, position: int, entries: list[Entry]) -> int:
@@ -263,6 +289,7 @@ class Truth:
     def on_committed(self, txn: bytes, ts: int, participants: list[str]) -> None:
         demand(ts not in self._stamps, "14 oracle", f"{txn.hex()} and another are committed at the same {ts}")
         self._stamps[ts] = txn
+        self.newest = max(self.newest, ts)
         self.committed[txn] = ts
         self.participants[txn] = participants
 

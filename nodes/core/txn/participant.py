@@ -43,7 +43,7 @@ from nodes.core.txn.shard_state import ShardState
 from nodes.core.txn.states import APPENDED, ASKING, CONFIRMING, ENDING, GONE, LOCKING, Active, LockNeed
 from nodes.errors import ErrorInfo
 from nodes.sql import keys
-from nodes.sql.schema import Image
+from nodes.sql.schema import Fragment, Image
 
 EVALUATION_BUDGET_MS = 50.0
 MAX_ACTIVE = 4_096
@@ -194,12 +194,17 @@ class Participant:
                 known = engine.table(table)
                 if known is None or known.version != version:
                     return 0 if known is None else known.version
-            # `s0` orders the DDL statements; on another shard one may end before an older one of another table.
-            is_taken = fragment.ddl is not None and fragment.ddl.version <= engine.catalog_version
-            if is_taken or fragment.catalog not in (-1, engine.catalog_version):
+            if self._is_stale_ddl(fragment):
                 return engine.catalog_version
             active.ddl = fragment.ddl or active.ddl
         return -1
+
+    def _is_stale_ddl(self, fragment: Fragment) -> bool:
+        """`s0` orders the DDL statements; on another shard one may end before an older one of another table."""
+        version = self.state.engine.catalog_version
+        if fragment.catalog >= 0:
+            return fragment.catalog != version
+        return fragment.ddl is not None and fragment.ddl.version <= version
 
     def _image_locks(self, active: Active) -> LockNeed:
         """X on old and new key of every image, IX above; without what is held already."""

@@ -1,0 +1,93 @@
+"""A request with a client key (`Idempotency-Key`): what is bound with its commit, and what a repeat is answered.
+
+The digest is over everything that makes a request another one: its statements with their parameters and stated row
+counts, and whether it only reads; not over its time-out. DESIGN.md §5, client keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from nodes import ids
+from nodes.core.txn.messages import KeyBinding, KeyKnown, KeyRecord
+from nodes.errors import (
+    DID_NOT_HAPPEN,
+    HAPPENED,
+    BadRequest,
+    KeyReused,
+    NotFound,
+    StoreError,
+    TransactionAborted,
+)
+from nodes.requests import ABORTED, COMMITTED, Fate, Reply, Request, Result
+
+KEPT_BYTES = 32 << 10  # a larger result is not kept: a repeat then hears that it is committed, without rows
+
+_encoder = msgspec.msgpack.Encoder(order="sorted")
+_kept: Any = msgspec.msgpack.Decoder(tuple[list[str], list[Result]])
+
+
+class Keyed:
+    """The key of one request."""
+
+    def __init__(self, key: bytes, digest: bytes) -> None:
+        self.key = key
+        self._digest = digest
+
+    @property
+    def text(self) -> str:
+        return str(UUID(bytes=self.key))
+
+    def binding(self, shards: list[str], results: list[Result]) -> KeyBinding:
+        kept = _encoder.encode((shards, results))
+        return KeyBinding(self.key, self._digest, kept if len(kept) <= KEPT_BYTES else b"")
+
+    def answer(self, record: KeyRecord) -> Reply | StoreError:
+        """What a request with this key is told, now that it belongs to that."""
+        if not record.txn:
+            return TransactionAborted("nothing will ever be committed under this key: it is fenced")
+        if record.digest != self._digest:
+            words = "this key belongs to another request, which was committed; nothing happened now: use a new key"
+            return KeyReused(words, transaction=self.text)
+        shards, results = _kept.decode(record.result) if record.result else ([], [])
+        id, ts = ids.to_text(record.txn), record.commit_ts
+        return Reply(id, COMMITTED, ts, 0, shards, results, ts, results_lost=not record.result, repeated=True)
+
+
+def key_of(text: str) -> bytes:
+    """BadRequest for what is no UUID in its usual form, with dashes."""
+    try:
+        key = UUID(text)
+    except ValueError:
+        key = None
+    if key is None or str(key) != text.lower():
+        raise BadRequest("an idempotency key is a UUID with dashes, such as 0f1e2d3c-4b5a-4978-8697-a6b5c4d3e2f1")
+    return key.bytes
+
+
+def is_key(text: str) -> bool:
+    """Is it written like a key rather than like an id?"""
+    return len(text) == 36 and text.count("-") == 4
+
+
+def keyed(request: Request) -> Keyed | None:
+    """None for a request without a key; BadRequest for a malformed one."""
+    if not request.key:
+        return None
+    content = _encoder.encode((request.statements, request.read_only))
+    return Keyed(key_of(request.key), hashlib.blake2b(content, digest_size=16).digest())
+
+
+def fate_of_key(text: str, known: KeyKnown) -> Fate | StoreError:
+    """NotFound for a key of which nothing is known."""
+    record = known.record
+    if record is None:
+        words = f"nothing is known of this key; that holds for one that was first sent after {known.known_since}"
+        return NotFound(words, transaction=text, detail={"known_since": known.known_since})
+    if not record.txn:
+        return Fate(text, ABORTED, DID_NOT_HAPPEN, 0, "fenced")
+    return Fate(text, COMMITTED, HAPPENED, record.commit_ts, "", ids.to_text(record.txn))
