@@ -19,7 +19,7 @@ class CheckResult(models.Model):
 
     check_name = models.CharField("check", max_length=40)
     at = models.DateTimeField(help_text="when its facts were gathered")
-    took_ms = models.PositiveIntegerField()
+    took_ms = models.PositiveIntegerField("took (ms)")
     state = models.CharField(max_length=8, choices=STATE_CHOICES)
     words = models.TextField()
     samples = models.JSONField(default=list)

@@ -218,8 +218,7 @@ class ClockDifference(StatusCheck):
                 yield _unseen(node)
                 continue
             ahead_ms = node["clock_ahead_ms"] - median_low(clocks)
-            way = "ahead of" if ahead_ms > 0 else "behind"
-            words = f"{node['name']} is {abs(ahead_ms)} ms {way} the others"
+            words = f"{node['name']} is {abs(ahead_ms)} ms {'ahead of' if ahead_ms > 0 else 'behind'} the middle clock"
             yield Sample(node["name"], _level(abs(ahead_ms), self.warn_ms, self.fail_ms), words, ahead_ms)
 
 

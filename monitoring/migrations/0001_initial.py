@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("check_name", models.CharField(max_length=40, verbose_name="check")),
                 ("at", models.DateTimeField(help_text="when its facts were gathered")),
-                ("took_ms", models.PositiveIntegerField()),
+                ("took_ms", models.PositiveIntegerField(verbose_name="took (ms)")),
                 (
                     "state",
                     models.CharField(
