@@ -6,6 +6,7 @@
     ├── SnapshotTooOld    409  a read below the horizon: that history is gone
     ├── NotFound          404  no such transaction
     ├── TooLarge          413  over a bound
+    ├── KeyReused         422  the client key belongs to another request
     ├── Unavailable       503  no quorum, overloaded; certainly did not happen; retryable
     ├── OutcomeUnknown    504  it may have happened: ask by `transaction`
     └── ResultsLost            it happened, its rows were lost (Python client only)
@@ -124,6 +125,12 @@ class TooLarge(StoreError):
     status, code, sqlstate = 413, "too_large", "54000"
 
 
+class KeyReused(StoreError):
+    """The client key (`Idempotency-Key`) belongs to another request. Nothing happened; use a new key."""
+
+    status, code, sqlstate = 422, "key_reused", "22023"
+
+
 class Unavailable(StoreError):
     """No quorum, overloaded, no leader by the deadline: certainly did not happen."""
 
@@ -158,6 +165,6 @@ class ReplicaStopped(Exception):
 
 _CLASSES: list[type[StoreError]] = [
     BadRequest, NotSupported, Conflict, ConstraintViolation, ExpectationFailed, TransactionAborted, NotFound, TooLarge,
-    SnapshotTooOld, Unavailable, OutcomeUnknown, ResultsLost, AuthenticationFailed,
+    SnapshotTooOld, KeyReused, Unavailable, OutcomeUnknown, ResultsLost, AuthenticationFailed,
 ]  # fmt: skip
 _CLASS_OF_CODE = {cls.code: cls for cls in _CLASSES}

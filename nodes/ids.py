@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
+import hashlib
 
 ID_BYTES = 25
 AGE_BYTES = 20
@@ -55,6 +56,12 @@ def time_of(txn: bytes) -> int:
 
 def home_of(txn: bytes) -> str:
     return group_name(int.from_bytes(txn[20:22], "big"))
+
+
+def key_home(key: bytes, coordinators: int) -> str:
+    """The coordinator group that keeps a client key: one of 1,024 partitions, which take turns over the groups."""
+    partition = int.from_bytes(hashlib.blake2b(key, digest_size=2).digest(), "big") % 1024
+    return f"c{partition % coordinators + 1}"
 
 
 def age_of(txn: bytes) -> bytes:

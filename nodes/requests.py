@@ -25,11 +25,13 @@ class Statement(msgspec.Struct, array_like=True):
 
 
 class Request(msgspec.Struct, array_like=True):
-    """A one-shot transaction. `read_only` None: read-only when all statements are SELECTs."""
+    """A one-shot transaction. `read_only` None: read-only when all statements are SELECTs. `key`: a UUID as text, or
+    "": under one key a request happens at most once."""
 
     statements: list[Statement]
     timeout_ms: int = 10_000
     read_only: bool | None = None
+    key: str = ""
 
 
 class Column(msgspec.Struct, array_like=True, frozen=True):
@@ -51,6 +53,7 @@ class Reply(msgspec.Struct, array_like=True):
     """A committed (or read-only) request: `id` in text form, timestamps as integers (0: none was drawn).
 
     `results_lost`: it is known to have committed, but the answer was lost on the way: `results` and `shards` are empty.
+    `repeated`: an earlier request with the same key was committed; this is its reply, perhaps without its results.
     """
 
     id: str
@@ -61,13 +64,18 @@ class Reply(msgspec.Struct, array_like=True):
     results: list[Result]
     ts: int = 0
     results_lost: bool = False
+    repeated: bool = False
 
 
 class Fate(msgspec.Struct, array_like=True):
-    """What became of a transaction id: `state` ACTIVE..EXPIRED, `outcome` as in nodes.errors."""
+    """What became of a transaction id or a client key: `state` ACTIVE..EXPIRED, `outcome` as in nodes.errors.
+    `transaction`: the id that was committed under a key. `known_since`: an answer without a record holds for what was
+    first sent after this oracle timestamp."""
 
     id: str
     state: str
     outcome: str
     commit_ts: int = 0
     reason: str = ""
+    transaction: str = ""
+    known_since: int = 0

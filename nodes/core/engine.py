@@ -109,8 +109,12 @@ class Decisions(Store, Protocol):
     def put(
         self, decided: Iterable[tuple[bytes, bytes]], begun: Iterable[bytes], done: Iterable[bytes], marks: HomeMarks
     ) -> None: ...
+    def key(self, key: bytes) -> bytes | None: ...
+    def put_keys(self, records: Iterable[tuple[bytes, int, bytes]]) -> None:
+        """Client keys with their dates and records; a newer record replaces an older one."""
+
     def forget(self, most: int) -> bool:
-        """Remove at most `most` of what lies at or below the mark; True if there may be more."""
+        """Remove at most `most` of each kind that lies at or below the mark; True if there may be more."""
 
 
 class Incoming(Protocol):

@@ -110,6 +110,7 @@ class Driver:
         self.network = network
         self.log = log
         members = place(len(founding.incarnations), founding.shards, founding.replicas)
+        self.coordinators = sum(name[0] == "c" for name in members)
         self.router = Router(members)
         self.desk = TimestampDesk(node, boot)
         self.groups: dict[int, Group] = {}

@@ -2,17 +2,31 @@
 
 *Invariants*: a retry takes a new id and the old age, and only after the last attempt is known not to have happened. A
 named attempt is the only one, and is not begun when its client cannot be told: who read to the clean end of its
-connection and saw no name concludes that no attempt began.
+connection and saw no name concludes that no attempt began. A request with a client key is told that it did not happen
+only after its key's home was asked, by a read index begun after the refusal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nodes import ids
-from nodes.core.txn.attempt import Aborted, Attempt, Committed, Unknown
-from nodes.core.txn.messages import BUSY, ENDED, FAILED, STALE, TIMED_OUT, TOO_LATE, WOUNDED, Refused
+from nodes.core.txn.attempt import Aborted, Attempt, Committed, Taken, Unknown
+from nodes.core.txn.messages import (
+    BUSY,
+    ENDED,
+    FAILED,
+    STALE,
+    TIMED_OUT,
+    TOO_LATE,
+    WOUNDED,
+    KeyBinding,
+    KeyKnown,
+    KeyRecord,
+    Refused,
+)
 from nodes.errors import (
     DID_NOT_HAPPEN,
     Conflict,
@@ -25,6 +39,7 @@ from nodes.errors import (
     Unavailable,
 )
 from nodes.requests import COMMITTED, Reply, Request, Result
+from nodes.runtime.keyed import keyed
 from nodes.runtime.merge import merge
 from nodes.sql.plan import Bound, Plan
 from nodes.sql.schema import Fragment, ShardRows
@@ -32,6 +47,7 @@ from nodes.sql.schema import Fragment, ShardRows
 if TYPE_CHECKING:
     from nodes.runtime.gateway import Gateway
 
+KEYED_SHARE = 0.8  # of the time that is left: then its key's home can still be asked
 HOME = "c1"  # the home of everything that is not one shard's own: its leader stamps commit_ts without another step
 
 
@@ -54,6 +70,7 @@ class Execution:
         self.deadline = deadline
         self.age = age
         self.attempts = 0
+        self._keyed = keyed(request)
         self._named = named
         self._on_named = on_named
         self._on_end = on_end
@@ -72,7 +89,8 @@ class Execution:
             except StoreError as error:
                 error.info.statement = number
                 raise
-        if all(plan.reads_only for plan in plans) and self.request.read_only is not False:
+        reads_only = all(plan.reads_only for plan in plans) and self.request.read_only is not False
+        if reads_only and self._keyed is None:
             self._read()
         else:
             self._attempt()
@@ -101,17 +119,21 @@ class Execution:
 
     def _attempt(self) -> None:
         parts = self._parts()
-        home = next(iter(parts)) if len(parts) == 1 else HOME
+        around = self.gateway.surroundings
+        home, deadline = next(iter(parts)) if len(parts) == 1 else HOME, self.deadline
+        if self._keyed is not None:
+            home = ids.key_home(self._keyed.key, around.coordinators)
+            deadline = around.now + int((self.deadline - around.now) * KEYED_SHARE)
         self.attempts += 1
         self._txn = txn = self.gateway.mint(home)
         self.age = self.age or ids.age_of(txn)
         if self._named:
             self._on_named(ids.to_text(txn))
-        attempt = Attempt(txn, self.age, parts, self.deadline, self.gateway.surroundings, self._accept, self._on_over)
+        attempt = Attempt(txn, self.age, parts, deadline, around, self._accept, self._on_over)
         self.gateway.begin_attempt(attempt)
 
-    def _accept(self, rows: dict[str, list[ShardRows]]) -> Refused | None:
-        """Stated row counts of statements over several shards."""
+    def _accept(self, rows: dict[str, list[ShardRows]]) -> Refused | KeyBinding | None:
+        """Stated row counts of statements over several shards; and what the key is bound with."""
         counts = self._by_statement(rows)
         for number, bound in enumerate(self._bounds):
             found = sum(shard_rows.row_count for shard_rows in counts[number].values())
@@ -120,7 +142,12 @@ class Execution:
                     f"statement {number} changed {found} rows, {bound.expect_rows} were expected", statement=number
                 )
                 return Refused(self._txn, HOME, FAILED, error=error.info)
-        return None
+        if self._keyed is None:
+            return None
+        try:
+            return self._keyed.binding(sorted(rows), self._results(rows))
+        except StoreError as error:
+            return Refused(self._txn, HOME, FAILED, error=error.info)
 
     def _by_statement(self, rows: dict[str, list[ShardRows]]) -> list[dict[int, ShardRows]]:
         """Rows arrive per shard, one ShardRows for each of its fragments, in their order."""
@@ -137,6 +164,8 @@ class Execution:
             self._answer(ids.to_text(self._txn), end.commit_ts, end.seen_ts, end.rows)
         elif isinstance(end, Aborted):
             self._on_aborted(end.refusal)
+        elif isinstance(end, Taken):
+            self._on_record(end.bound)
         elif isinstance(end, Unknown):
             self._fail(OutcomeUnknown("no answer by the deadline: ask for the fate of the transaction, or fence it"))
         else:
@@ -156,12 +185,15 @@ class Execution:
 
     def _answer(self, txn: str, commit_ts: int, ts: int, rows: dict[str, list[ShardRows]]) -> None:
         try:
-            found = self._by_statement(rows)
-            results: list[Result] = [merge(bound, found[number]) for number, bound in enumerate(self._bounds)]
+            results = self._results(rows)
         except StoreError as error:
             self._on_end(error)  # a merge can only fail for reads: a sum out of range and its like
             return
         self._on_end(Reply(txn, COMMITTED, commit_ts, self.attempts, sorted(rows), results, ts))
+
+    def _results(self, rows: dict[str, list[ShardRows]]) -> list[Result]:
+        found = self._by_statement(rows)
+        return [merge(bound, found[number]) for number, bound in enumerate(self._bounds)]
 
     def _error_of(self, refusal: Refused) -> StoreError:
         cause = refusal.cause
@@ -190,8 +222,27 @@ class Execution:
         info.transaction = info.transaction or ids.to_text(self._txn)
         if info.retryable and info.outcome == DID_NOT_HAPPEN:
             info.detail = {**info.detail, "age": self.age.hex()}
-        self._on_end(error)
+        self.fail(error)
 
     def fail(self, error: StoreError) -> None:
-        """Ended before an attempt began (planning, the catalog)."""
-        self._on_end(error)
+        """Ended without a commit, perhaps before an attempt began (planning, the catalog). The home of a key is asked
+        first, unless the outcome is not known anyway: an earlier request may have been committed under it."""
+        if self._keyed is None:
+            self._on_end(error)
+        elif error.info.outcome != DID_NOT_HAPPEN:
+            error.info.transaction = self._keyed.text
+            self._on_end(error)
+        else:
+            self.gateway.ask_key(self._keyed.key, False, self.deadline, partial(self._after_refusal, error))
+
+    def _after_refusal(self, refusal: StoreError, known: KeyKnown | None, error: StoreError | None) -> None:
+        if known is None:
+            self._on_end(error or refusal)
+        elif known.record is None:
+            self._on_end(refusal)
+        else:
+            self._on_record(known.record)
+
+    def _on_record(self, record: KeyRecord) -> None:
+        assert self._keyed is not None, "only a keyed request meets a record of its key"
+        self._on_end(self._keyed.answer(record))

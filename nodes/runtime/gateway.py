@@ -22,6 +22,7 @@ from nodes.core.txn.messages import (
     FateKnown,
     Finished,
     InDoubt,
+    KeyKnown,
     NotHome,
     Refused,
     SnapshotRefused,
@@ -33,7 +34,8 @@ from nodes.errors import BadRequest, NotFound, NotSupported, StoreError, TooLarg
 from nodes.requests import Fate, Reply, Request
 from nodes.runtime.catalog import Catalog
 from nodes.runtime.execution import Execution
-from nodes.runtime.questions import CatalogQuestion, FateQuestion
+from nodes.runtime.keyed import fate_of_key, is_key, key_of
+from nodes.runtime.questions import CatalogQuestion, FateQuestion, KeyQuestion
 from nodes.runtime.snapshot import SnapshotRun
 from nodes.runtime.surroundings import Surroundings
 from nodes.sql.plan import Plan, PlanCache, is_well_formed
@@ -56,7 +58,7 @@ class Gateway:
         self.plans = PlanCache()
         self.attempts: dict[bytes, Attempt] = {}
         self.reads: dict[int, SnapshotRun] = {}
-        self.questions: dict[int, CatalogQuestion | FateQuestion] = {}
+        self.questions: dict[int, CatalogQuestion | FateQuestion | KeyQuestion] = {}
         self.heard = 0
         self._heard_at = 0
         self._counter = 0
@@ -75,6 +77,7 @@ class Gateway:
             SnapshotRefused: self._on_read_refused,
             FateKnown: self._on_answer,
             CatalogIs: self._on_answer,
+            KeyKnown: self._on_answer,
         }
 
     # -- what clients ask
@@ -88,17 +91,20 @@ class Gateway:
         on_end: Callable[[Reply | StoreError], None],
     ) -> None:
         """`on_end` is called once, with a Reply or a StoreError; never raises for what a client sent."""
+        deadline = self.surroundings.now + max(1, request.timeout_ms // TICK_MS)
         try:
             self._check(request)
+            execution = Execution(self, request, deadline, named, age, on_named, on_end)
         except StoreError as error:
             on_end(error)
             return
-        deadline = self.surroundings.now + max(1, request.timeout_ms // TICK_MS)
-        execution = Execution(self, request, deadline, named, age, on_named, on_end)
         self._when_heard(execution)
 
     def ask_fate(self, text: str, fence: bool, timeout_ms: int, then: Callable[[Fate | StoreError], None]) -> None:
-        """The fate of an id in text form, from its home."""
+        """The fate of an id, or of a client key, in text form, from its home."""
+        if is_key(text):
+            self._ask_fate_of_key(text, fence, timeout_ms, then)
+            return
         try:
             txn = ids.from_text(text)
         except ValueError as error:
@@ -107,7 +113,7 @@ class Gateway:
         if not ids.belongs_to(txn, self.surroundings.cluster_id):
             then(NotFound("no such transaction: the id was minted by another cluster"))
             return
-        deadline = self.surroundings.now + max(1, min(timeout_ms, MAX_TIMEOUT_MS) // TICK_MS)
+        deadline = self._deadline(timeout_ms)
         number = self._number()
 
         def ended(fate: Fate | None, error: StoreError | None) -> None:
@@ -115,6 +121,35 @@ class Gateway:
             then(error if fate is None else fate)  # type: ignore[arg-type]
 
         self.questions[number] = FateQuestion(self.surroundings, number, txn, fence, deadline, ended)
+
+    def _deadline(self, timeout_ms: int) -> int:
+        return self.surroundings.now + max(1, min(timeout_ms, MAX_TIMEOUT_MS) // TICK_MS)
+
+    def _ask_fate_of_key(
+        self, text: str, fence: bool, timeout_ms: int, then: Callable[[Fate | StoreError], None]
+    ) -> None:
+        try:
+            key = key_of(text)
+        except StoreError as error:
+            then(NotFound(f"no such transaction: {error}"))
+            return
+
+        def ended(known: KeyKnown | None, error: StoreError | None) -> None:
+            then(fate_of_key(text, known) if known is not None else error or Unavailable("the key was not asked for"))
+
+        self.ask_key(key, fence, self._deadline(timeout_ms), ended)
+
+    def ask_key(
+        self, key: bytes, fence: bool, deadline: int, then: Callable[[KeyKnown | None, StoreError | None], None]
+    ) -> None:
+        """What a client key belongs to, from its home, by a read index begun now or later."""
+        number = self._number()
+
+        def ended(known: KeyKnown | None, error: StoreError | None) -> None:
+            self.questions.pop(number, None)
+            then(known, error)
+
+        self.questions[number] = KeyQuestion(self.surroundings, number, key, fence, deadline, ended)
 
     def _check(self, request: Request) -> None:
         if not request.statements:
@@ -306,10 +341,14 @@ class Gateway:
         if read is not None:
             read.on_refused(message)
 
-    def _on_answer(self, sender: int, message: FateKnown | CatalogIs) -> None:
+    def _on_answer(self, sender: int, message: FateKnown | CatalogIs | KeyKnown) -> None:
         question = self.questions.get(message.number)
         if isinstance(question, FateQuestion) and isinstance(message, FateKnown):
             self.surroundings.on_hint(question.group, sender, message.leader) if not message.state else None
             question.on_answer(message)
         elif isinstance(question, CatalogQuestion) and isinstance(message, CatalogIs):
+            question.on_answer(message)
+        elif isinstance(question, KeyQuestion) and isinstance(message, KeyKnown):
+            if not message.leads:
+                self.surroundings.on_hint(question.group, sender, message.leader)
             question.on_answer(message)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from nodes import ids
-from nodes.core.txn.messages import AskCatalog, AskFate, CatalogIs, FateKnown
+from nodes.core.txn.messages import AskCatalog, AskFate, AskKey, CatalogIs, FateKnown, KeyKnown
 from nodes.errors import DID_NOT_HAPPEN, HAPPENED, UNKNOWN, OutcomeUnknown, StoreError, Unavailable
 from nodes.requests import ABORTED, COMMITTED, Fate
 from nodes.runtime.surroundings import Surroundings
@@ -71,6 +72,33 @@ class CatalogQuestion(Question):
 
     def on_answer(self, message: CatalogIs) -> None:
         self.end(message.version, None)
+
+
+class KeyQuestion(Question):
+    """What a client key belongs to, or its fence; answers with a KeyKnown."""
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        number: int,
+        key: bytes,
+        fence: bool,
+        deadline: int,
+        then: Callable[[Any, StoreError | None], None],
+    ) -> None:
+        self._key = key
+        home = ids.key_home(key, surroundings.coordinators)
+        super().__init__(surroundings, home, AskKey(number, key, surroundings.node, fence), deadline, then)
+
+    def on_answer(self, message: KeyKnown) -> None:
+        if message.leads:
+            self.end(message, None)
+        else:
+            self.on_not_leader()
+
+    def no_answer(self) -> StoreError:
+        words = f"the home of this key ({self.group}) did not answer by the deadline; ask again"
+        return OutcomeUnknown(words, transaction=str(UUID(bytes=self._key)), retryable=True)
 
 
 class FateQuestion(Question):

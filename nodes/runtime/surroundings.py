@@ -8,12 +8,14 @@ from typing import Any, Protocol
 
 
 class Surroundings(Protocol):
-    """`now` counts ticks; `shards` is the number of user shards; `boot` names this life of the node."""
+    """`now` counts ticks; `shards` is the number of user shards, `coordinators` that of coordinator groups; `boot`
+    names this life of the node."""
 
     node: int
     boot: int
     now: int
     shards: int
+    coordinators: int
     cluster_id: bytes
     rng: random.Random
 

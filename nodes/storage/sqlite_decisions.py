@@ -1,4 +1,4 @@
-"""The store of a coordinator group: decisions, which of them are not done, and how far they are forgotten.
+"""The store of a coordinator group: decisions, which of them are not done, client keys, and how far all is forgotten.
 
 It is written in batches (nodes/core/txn/decisions.py), so that a decision costs little; between two batches the log and
 the memory of the state machine hold what is newer.
@@ -20,6 +20,8 @@ from nodes.storage.sqlite_store import SqliteStore
 _TABLES = """
 CREATE TABLE decision (txn BLOB PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE undone (txn BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE client_key (key BLOB PRIMARY KEY, date INTEGER NOT NULL, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX client_key_date ON client_key (date);
 CREATE TABLE marks (one INTEGER PRIMARY KEY CHECK (one = 1), reserved INTEGER NOT NULL, forgotten INTEGER NOT NULL)
     STRICT, WITHOUT ROWID;
 INSERT INTO marks VALUES (1, 0, 0);
@@ -60,21 +62,33 @@ class SqliteDecisions(SqliteStore):
         self._many("DELETE FROM undone WHERE txn = ?", ((txn,) for txn in done))
         self._apply("UPDATE marks SET reserved = ?, forgotten = ?", (marks.reserved, marks.forgotten))
 
+    def key(self, key: bytes) -> bytes | None:
+        for (record,) in list(self._main.execute("SELECT record FROM client_key WHERE key = ?", (key,))):
+            return bytes(record)
+        return None
+
+    def put_keys(self, records: Iterable[tuple[bytes, int, bytes]]) -> None:
+        assert self._applying, "records are kept between begin and commit"
+        self._many("INSERT OR REPLACE INTO client_key VALUES (?, ?, ?)", records)
+
     def forget(self, most: int) -> bool:
-        """Remove at most `most` decisions at or below the mark; True if there may be more."""
-        bound = (self.marks().forgotten + 1).to_bytes(8, "big")  # ids begin with their time
-        chosen = "SELECT txn FROM decision WHERE txn < ? ORDER BY txn LIMIT ?"
+        forgotten = self.marks().forgotten
+        bound = (forgotten + 1).to_bytes(8, "big")  # ids begin with their time
+        decisions = "SELECT txn FROM decision WHERE txn < ? ORDER BY txn LIMIT ?"
+        keys = "SELECT key FROM client_key WHERE date <= ? ORDER BY date LIMIT ?"
         self.begin()
         try:
-            self._apply(f"DELETE FROM decision WHERE txn IN ({chosen})", (bound, most))
+            self._apply(f"DELETE FROM decision WHERE txn IN ({decisions})", (bound, most))
             removed = self._main.db.changes()
+            self._apply(f"DELETE FROM client_key WHERE key IN ({keys})", (forgotten, most))
+            removed = max(removed, self._main.db.changes())
             self.commit()
         except BaseException:
             self.rollback()
             raise
         return removed >= most
 
-    def _many(self, sql: str, rows: Iterable[tuple[bytes, ...]]) -> None:
+    def _many(self, sql: str, rows: Iterable[tuple[bytes | int, ...]]) -> None:
         try:
             self._main.db.executemany(sql, rows)
         except apsw.Error as error:

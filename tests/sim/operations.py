@@ -237,7 +237,8 @@ class Mix:
             self.by_shard.setdefault(shard_of(account, shards), []).append(account)
         self.kinds = {
             self.transfer: 10, self.local: 5, self.deposit: 4, self.read: 5, self.skew: 6, self.audit: 1,
-            self.fight: 3, self.overdraw: 1, self.look: 3, self.extra: rng.choice((3, 3, 60)), self.unmark: 1.5, self.lift: 1.5,
+            self.fight: 3, self.overdraw: 1, self.look: 3, self.extra: rng.choice((3, 3, 60)), self.unmark: 1.5,
+            self.lift: 1.5,
         }  # fmt: skip
 
     def draw(self) -> list[tuple[str, list[Any]]]:

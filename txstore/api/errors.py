@@ -42,6 +42,7 @@ TABLE = {
     "aborted": Row(409, "The transaction is aborted for good"),
     "snapshot_too_old": Row(409, "The snapshot is too old"),
     "too_large": Row(413, "Too large"),
+    "key_reused": Row(422, "The key belongs to another request"),
     "unsupported_media_type": Row(415, "The body must be application/json"),
     "internal": Row(500, "A fault of the server"),
     "results_lost": Row(500, "Committed, but the answer was lost"),

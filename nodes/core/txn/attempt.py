@@ -30,6 +30,8 @@ from nodes.core.txn.messages import (
     Execute,
     Finished,
     InDoubt,
+    KeyBinding,
+    KeyRecord,
     NotHome,
     Outcome,
     Refused,
@@ -78,6 +80,15 @@ class Aborted:
         self.refusal = refusal
 
 
+class Taken:
+    """It did not happen and never will: its client key belongs to `bound` already."""
+
+    __slots__ = ("bound",)
+
+    def __init__(self, bound: KeyRecord) -> None:
+        self.bound = bound
+
+
 class Unknown:
     """The deadline came and nobody said."""
 
@@ -98,9 +109,10 @@ class _Part:
 
 
 class Attempt:
-    """`then(end)` is called once, with Committed, Aborted, Unknown or Unsent.
+    """`then(end)` is called once, with Committed, Aborted, Taken, Unknown or Unsent.
 
-    `accept(rows)` looks at all rows before commit is proposed and may return a Refused (expect_rows over shards).
+    `accept(rows)` looks at all rows before commit is proposed and may return a Refused (expect_rows over shards), or
+    what is to be bound with the commit: then the home is a coordinator group, also of one shard.
     """
 
     def __init__(
@@ -110,7 +122,7 @@ class Attempt:
         parts: dict[str, list[Fragment]],
         deadline: int,
         sender: Sender,
-        accept: Callable[[dict[str, list[ShardRows]]], Refused | None],
+        accept: Callable[[dict[str, list[ShardRows]]], Refused | KeyBinding | None],
         then: Callable[[Any], None],
     ) -> None:
         self.txn = txn
@@ -125,6 +137,7 @@ class Attempt:
         self._finish = COMMIT if self.home in parts else PREPARE
         self._decide_sent_to = 0
         self._decide_sent_at = 0
+        self._binding: KeyBinding | None = None
         assert self._finish == PREPARE or len(parts) == 1, "a shard is the home of one-shard attempts only"
 
     def start(self) -> None:
@@ -168,10 +181,11 @@ class Attempt:
     # -- the decision
 
     def _decide(self) -> None:
-        refusal = self._accept(self._rows())
-        if refusal is not None:
-            self._abort(refusal)
+        accepted = self._accept(self._rows())
+        if isinstance(accepted, Refused):
+            self._abort(accepted)
             return
+        self._binding = accepted
         self.state = DECIDING
         self._send_decide()
 
@@ -188,6 +202,8 @@ class Attempt:
         self._tell(message.commit, message.commit_ts)
         if message.commit:
             self._end(Committed(message.commit_ts, self._rows(), message.commit_ts))
+        elif message.bound is not None:
+            self._end(Taken(message.bound))
         else:
             self._end(Aborted(Refused(self.txn, self.home, ENDED, error=ErrorInfo("aborted", message.reason, "40000"))))
 
@@ -231,7 +247,7 @@ class Attempt:
         part.was_sent = part.was_sent or part.sent_to != 0
 
     def _send_decide(self) -> None:
-        message = Decide(self.txn, self._sender.node, list(self._parts))
+        message = Decide(self.txn, self._sender.node, list(self._parts), self._binding)
         self._decide_sent_to = self._sender.to_leader(self.home, message)
         self._decide_sent_at = self._sender.now
 

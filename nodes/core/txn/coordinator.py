@@ -6,8 +6,8 @@ A transaction is committed when its DecideTxn is applied here at the home's lead
 
 *Invariants*: at most one decision per id. A commit is told to every participant until each has acknowledged; then
 DoneTxns. Nobody takes `commit_ts` from anywhere but the applied record. The mark below which decisions are forgotten
-moves through the log and never passes a commit that is not done, nor an id that is being decided.
-*Left out*: client keys.
+moves through the log and never passes a commit that is not done, nor an id that is being decided. What is told of a
+client key is told after a read index, or after the entry that made it true.
 """
 
 from __future__ import annotations
@@ -24,13 +24,17 @@ from nodes.core.txn.decisions import CoordinatorState
 from nodes.core.txn.messages import (
     Acknowledge,
     AskFate,
+    AskKey,
+    CoordinatorEntry,
     Decide,
     Decided,
     DecideTxn,
     DoneTxns,
     FateKnown,
+    FenceKey,
     ForgetDecisions,
     InDoubt,
+    KeyKnown,
     NotHome,
     Outcome,
     Reserve,
@@ -58,6 +62,8 @@ class Leadership:
         self.unacknowledged: dict[bytes, list[str]] = {t: list(d.participants) for t, d in state.undone.items()}
         self.tell_at: dict[bytes, int] = dict.fromkeys(state.undone, now)
         self.done: list[bytes] = []
+        self.bindings: dict[bytes, bytes] = {}  # of what is being decided: id -> client key
+        self.key_fences: dict[bytes, list[AskKey]] = {}
         self.forget_at = now
         self.held: list[Callable[[], bool]] = []  # what waits for a reservation; True: served
 
@@ -75,6 +81,7 @@ class Coordinator:
             InDoubt: self._on_in_doubt,
             Acknowledge: self._on_acknowledge,
             AskFate: self._on_ask_fate,
+            AskKey: self._on_ask_key,
             TimestampRequest: self._on_timestamp_request,
         }
 
@@ -107,6 +114,8 @@ class Coordinator:
             self.host.send(message.gateway, GATEWAY, NotHome(message.txn, self.host.group, leader))
         elif isinstance(message, AskFate):
             self.host.send(message.gateway, GATEWAY, FateKnown(message.number, message.txn, "", 0, "", leader))
+        elif isinstance(message, AskKey):
+            self.host.send(message.gateway, GATEWAY, KeyKnown(message.number, None, 0, leads=False, leader=leader))
         elif isinstance(message, TimestampRequest | InDoubt | Acknowledge):
             # Who asked holds no replica of this group and would go on asking here.
             self.host.send(sender, GATEWAY, NotHome(b"", self.host.group, leader))
@@ -126,9 +135,12 @@ class Coordinator:
     # -- decisions
 
     def _on_decide(self, leading: Leadership, message: Decide) -> None:
+        if message.binding is not None:
+            leading.bindings[message.txn] = message.binding.key
         decision = self.state.decision(message.txn)
         if decision is not None or self.state.is_expired(message.txn):
-            self._answer(message.gateway, message.txn, decision)
+            self._answer(leading, message.gateway, message.txn, decision)
+            leading.bindings.pop(message.txn, None)
             return
         waiting = leading.gateways.setdefault(message.txn, [])
         if message.gateway not in waiting:
@@ -142,7 +154,8 @@ class Coordinator:
 
         def propose(ts: int) -> None:
             if self.leading is leading:
-                self.host.propose(encode(DecideTxn(message.txn, True, ts, message.participants, "")))
+                commit = DecideTxn(message.txn, True, ts, message.participants, "", message.binding)
+                self.host.propose(encode(commit))
 
         def stamp_here() -> bool:
             ts = leading.oracle.take(1, self.host.clock_ms)
@@ -159,10 +172,13 @@ class Coordinator:
         """Behind a commit that is proposed already it changes nothing: the first one applied counts."""
         self.host.propose(encode(DecideTxn(txn, False, 0, [], reason)))
 
-    def _on_applied(self, leading: Leadership, entry: DecideTxn | DoneTxns | Reserve | ForgetDecisions) -> None:
+    def _on_applied(self, leading: Leadership, entry: CoordinatorEntry) -> None:
         if isinstance(entry, Reserve):
             leading.oracle.on_reserved(entry.until)
             leading.held = [serve for serve in leading.held if not serve()]
+        elif isinstance(entry, FenceKey):
+            for question in leading.key_fences.pop(entry.key, ()):
+                self._tell_key(question)
         elif isinstance(entry, DecideTxn):
             self._on_decided(leading, entry.txn, self.state.decision(entry.txn))
 
@@ -173,17 +189,20 @@ class Coordinator:
             leading.unacknowledged[txn] = list(decision.participants)
             leading.tell_at[txn] = self.host.now + TELL_AGAIN_TICKS
         for gateway in leading.gateways.pop(txn, ()):
-            self._answer(gateway, txn, decision)
+            self._answer(leading, gateway, txn, decision)
+        leading.bindings.pop(txn, None)
         for doubter in leading.doubters.pop(txn, {}).values():
             self._send_outcome(doubter, decision)
         for question in leading.fates.pop(txn, ()):
             self._tell_fate(question)
 
-    def _answer(self, gateway: int, txn: bytes, decision: DecideTxn | None) -> None:
+    def _answer(self, leading: Leadership, gateway: int, txn: bytes, decision: DecideTxn | None) -> None:
         if decision is None:
             answer = Decided(txn, False, 0, "expired", expired=True)
         else:
             answer = Decided(txn, decision.commit, decision.commit_ts, decision.reason)
+            if not decision.commit and txn in leading.bindings:
+                answer.bound = self.state.key(leading.bindings[txn])
         self.host.send(gateway, GATEWAY, answer)
 
     # -- participants
@@ -273,6 +292,30 @@ class Coordinator:
         else:
             state = COMMITTED if decision.commit else ABORTED
             answer = FateKnown(message.number, message.txn, state, decision.commit_ts, decision.reason)
+        self.host.send(message.gateway, GATEWAY, answer)
+
+    # -- client keys
+
+    def _on_ask_key(self, leading: Leadership, message: AskKey) -> None:
+        def fence(date: int) -> None:
+            if self.leading is leading:
+                leading.key_fences.setdefault(message.key, []).append(message)
+                self.host.propose(encode(FenceKey(message.key, date)))
+
+        def then(confirmed: bool) -> None:
+            if not confirmed or self.leading is not leading:
+                self._refuse(message.gateway, message)
+                return
+            known = self.state.key(message.key)
+            if message.fence and (known is None or not known.txn):
+                self.host.timestamp(fence)  # also a fence that stands is dated anew
+            else:
+                self._tell_key(message)
+
+        self.host.confirm(then)
+
+    def _tell_key(self, message: AskKey) -> None:
+        answer = KeyKnown(message.number, self.state.key(message.key), self.state.marks.forgotten)
         self.host.send(message.gateway, GATEWAY, answer)
 
     # -- the oracle

@@ -1,11 +1,13 @@
 """The replicated state of a coordinator group: decisions, the oracle's reservation, and how far all that is forgotten.
 
-The first decision for an id counts. What was applied since the last `flush` is in memory and in the log; `flush` puts
+The first decision for an id counts; a commit with a client key that belongs to something else already counts as an
+abort of its id, on every replica. What was applied since the last `flush` is in memory and in the log; `flush` puts
 it into the store, in one local transaction for many entries. Lookups look at memory first.
 
-*Invariants*: a state built from its store, and given the entries behind the store's applied slot, is the state that
-never was restarted. A decision at or below the mark that is unknown takes no effect. A commit that is not done is in
-memory, and no mark passes it.
+*Invariants*: a key is bound by a commit alone, or by a fence, and to one thing until the mark has passed its date; each
+fence renews the date. A state built from its store, and given the entries behind the store's applied slot, is the state
+that never was restarted. A decision at or below the mark that is unknown takes no effect. A commit that is not done is
+in memory, and no mark passes it.
 """
 
 from __future__ import annotations
@@ -14,15 +16,20 @@ from nodes import ids
 from nodes.core.engine import Decisions, HomeMarks
 from nodes.core.replicated_log import Entry
 from nodes.core.txn.messages import (
+    CoordinatorEntry,
     DecideTxn,
     DoneTxns,
-    ForgetDecisions,
+    FenceKey,
+    KeyBinding,
+    KeyRecord,
     Reserve,
     decode_coordinator_entry,
     decode_decision,
+    decode_key_record,
     encode,
 )
 
+KEY_TAKEN = "its key belongs to another transaction, or is fenced"
 FLUSH_ENTRIES = 1_000
 FLUSH_TICKS = 20
 FORGET_A_TICK = 500
@@ -39,6 +46,7 @@ class CoordinatorState:
         self._epoch = store.epoch
         self._recent: dict[bytes, DecideTxn] = {}  # decided since the last flush
         self._done: dict[bytes, None] = {}  # done since then, but decided before
+        self._keys: dict[bytes, KeyRecord] = {}  # bound or fenced since then
         self._has_to_forget = True
         self._flushed_at = 0
 
@@ -54,6 +62,13 @@ class CoordinatorState:
             known = decode_decision(record)
         return known
 
+    def key(self, key: bytes) -> KeyRecord | None:
+        """What a client key belongs to, as long as that is kept."""
+        known = self._keys.get(key)
+        if known is None and (record := self.store.key(key)) is not None:
+            known = decode_key_record(record)
+        return known if known is not None and known.date > self.marks.forgotten else None
+
     def is_expired(self, txn: bytes) -> bool:
         """May a decision have been here, and be gone?"""
         return ids.time_of(txn) <= self.marks.forgotten
@@ -62,7 +77,7 @@ class CoordinatorState:
         """The greatest id that is remembered, b"" if none is."""
         return max(self.store.newest(), *self._recent, b"") if self._recent else self.store.newest()
 
-    def apply(self, entry: Entry) -> DecideTxn | DoneTxns | Reserve | ForgetDecisions | None:
+    def apply(self, entry: Entry) -> CoordinatorEntry | None:
         """The decoded entry; None for nothing."""
         assert entry.slot == self.applied + 1, "entries come without gaps"
         self.applied = entry.slot
@@ -76,6 +91,8 @@ class CoordinatorState:
             self._on_done(decoded)
         elif isinstance(decoded, Reserve):
             self.marks = HomeMarks(max(self.marks.reserved, decoded.until), self.marks.forgotten)
+        elif isinstance(decoded, FenceKey):
+            self._on_fence(decoded)
         else:
             self.marks = HomeMarks(self.marks.reserved, max(self.marks.forgotten, decoded.until))
             self._has_to_forget = True
@@ -84,9 +101,24 @@ class CoordinatorState:
     def _on_decide(self, decision: DecideTxn) -> None:
         if self.decision(decision.txn) is not None or self.is_expired(decision.txn):
             return
+        if decision.commit and decision.binding is not None:
+            decision = self._bind(decision, decision.binding)
         self._recent[decision.txn] = decision
         if decision.commit:
             self.undone[decision.txn] = decision
+
+    def _bind(self, decision: DecideTxn, binding: KeyBinding) -> DecideTxn:
+        """The decision that counts: the commit, if its key is free, else an abort."""
+        txn, ts = decision.txn, decision.commit_ts
+        if self.key(binding.key) is not None:
+            return DecideTxn(txn, False, 0, [], KEY_TAKEN)
+        self._keys[binding.key] = KeyRecord(txn, ts, ts, binding.digest, binding.result)
+        return DecideTxn(txn, True, ts, decision.participants, "")
+
+    def _on_fence(self, fence: FenceKey) -> None:
+        known = self.key(fence.key)
+        if known is None or not known.txn:
+            self._keys[fence.key] = KeyRecord(b"", 0, max(fence.date, known.date if known is not None else 0))
 
     def _on_done(self, entry: DoneTxns) -> None:
         for txn in entry.txns:
@@ -112,6 +144,7 @@ class CoordinatorState:
             store.put(
                 ((txn, encode(decision)) for txn, decision in self._recent.items()), begun, self._done, self.marks
             )
+            store.put_keys((key, record.date, encode(record)) for key, record in self._keys.items())
             for slot in range(store.applied + 1, self.applied + 1):
                 store.advance(slot, self._epoch)
             store.commit()
@@ -120,3 +153,4 @@ class CoordinatorState:
             raise
         self._recent.clear()
         self._done.clear()
+        self._keys.clear()

@@ -82,22 +82,45 @@ class Refused(msgspec.Struct, array_like=True, tag=4):
     seen_ts: int = 0
 
 
+class KeyBinding(msgspec.Struct, array_like=True, frozen=True):
+    """What a request with a client key asks its home to bind, if it commits: the key, a digest of the request, and what
+    a repeat is answered (b"": too large to be kept)."""
+
+    key: bytes
+    digest: bytes
+    result: bytes
+
+
+class KeyRecord(msgspec.Struct, array_like=True, frozen=True):
+    """What a home knows of a client key: the id that was committed under it, at `commit_ts`; `txn` b"": it is fenced,
+    and nothing will be. It is kept until the home's mark passes `date`."""
+
+    txn: bytes
+    commit_ts: int
+    date: int
+    digest: bytes = b""
+    result: bytes = b""
+
+
 class Decide(msgspec.Struct, array_like=True, tag=5):
     """Gateway to home: all votes are in, commit."""
 
     txn: bytes
     gateway: int
     participants: list[str]
+    binding: KeyBinding | None = None
 
 
 class Decided(msgspec.Struct, array_like=True, tag=6):
-    """Home to gateway: the decision that stands. `expired`: if there was one, it is forgotten, and none will come."""
+    """Home to gateway: the decision that stands. `expired`: if there was one, it is forgotten, and none will come.
+    `bound`: it is an abort, because the key belongs to this already."""
 
     txn: bytes
     commit: bool
     commit_ts: int
     reason: str
     expired: bool = False
+    bound: KeyRecord | None = None
 
 
 class Outcome(msgspec.Struct, array_like=True, tag=7):
@@ -224,6 +247,26 @@ class NotHome(msgspec.Struct, array_like=True, tag=21):
     leader: int = 0
 
 
+class AskKey(msgspec.Struct, array_like=True, tag=22):
+    """Any gateway to the home of a client key; `fence`: bind it to nothing if it is free."""
+
+    number: int
+    key: bytes
+    gateway: int
+    fence: bool
+
+
+class KeyKnown(msgspec.Struct, array_like=True, tag=23):
+    """`record` None: there is none, which holds for a key first sent after `known_since`. Not `leads`: the asked node
+    does not lead the home; `leader` is a hint."""
+
+    number: int
+    record: KeyRecord | None
+    known_since: int
+    leads: bool = True
+    leader: int = 0
+
+
 # -- entries of shard logs
 
 
@@ -285,6 +328,7 @@ class DecideTxn(msgspec.Struct, array_like=True, tag=44):
     commit_ts: int
     participants: list[str]
     reason: str
+    binding: KeyBinding | None = None
 
 
 class DoneTxns(msgspec.Struct, array_like=True, tag=45):
@@ -308,17 +352,25 @@ class ForgetDecisions(msgspec.Struct, array_like=True, tag=48):
     until: int
 
 
-CoordinatorEntry = DecideTxn | DoneTxns | Reserve | ForgetDecisions
+class FenceKey(msgspec.Struct, array_like=True, tag=49):
+    """Nothing will be committed under this key, unless it is already. `date`: an oracle value drawn for it."""
+
+    key: bytes
+    date: int
+
+
+CoordinatorEntry = DecideTxn | DoneTxns | Reserve | ForgetDecisions | FenceKey
 Message = (
     Execute | Voted | Finished | Refused | Decide | Decided | Outcome | Acknowledge | InDoubt | Deciding | Wound
     | AskFate | FateKnown | SnapshotRead | SnapshotRows | SnapshotRefused | TimestampRequest | TimestampReply
-    | AskCatalog | CatalogIs | NotHome
+    | AskCatalog | CatalogIs | NotHome | AskKey | KeyKnown
 )  # fmt: skip
 
 encode = msgspec.msgpack.Encoder().encode
 decode_shard_entry: Any = msgspec.msgpack.Decoder(ShardEntry).decode
 decode_coordinator_entry: Any = msgspec.msgpack.Decoder(CoordinatorEntry).decode
 decode_decision: Any = msgspec.msgpack.Decoder(DecideTxn).decode
+decode_key_record: Any = msgspec.msgpack.Decoder(KeyRecord).decode
 
 
 class OutcomeRecord(msgspec.Struct, array_like=True):
