@@ -57,16 +57,22 @@ class Operation:
     after: int = 0  # the largest timestamp that anybody had been told when it began
     newest: int = 0  # the largest commit_ts in any log when it ended
     told: Reply | StoreError | None = None
+    key: str = ""  # under which it happens at most once, together with all that have the same
+    begun_at: int = 0
+    told_at: int = 0
 
     def __post_init__(self) -> None:
         statements = [statement(word, arguments) for word, arguments in self.steps]
-        self.request = Request(
-            statements, self.timeout_ms, False if self.locked else None
-        )  # one object: the watch knows it by identity
+        # One object: the watch knows it by identity.
+        self.request = Request(statements, self.timeout_ms, False if self.locked else None, self.key)
 
     @property
     def reads_a_snapshot(self) -> bool:
-        return not self.locked and all(word in ("sum", "count", "look", "see", "group") for word, _ in self.steps)
+        return (
+            not self.locked
+            and not self.key
+            and all(word in ("sum", "count", "look", "see", "group") for word, _ in self.steps)
+        )
 
     def replay(self, bank: Bank) -> Results:
         return [REPLAYS[word](bank, *arguments) for word, arguments in self.steps]

@@ -13,9 +13,10 @@ from nodes.errors import StoreError
 from nodes.requests import ABORTED, COMMITTED, EXPIRED, Fate, Reply
 from nodes.runtime.driver import Driver
 from nodes.storage.sqlite import SqliteEngine
-from tests.sim import history
+from tests.sim import history, keyed
 from tests.sim.cluster import NODES, Cluster, Life
 from tests.sim.faults import DRAWN, PROFILES, REGULAR, Faults
+from tests.sim.keyed import KeyedTraffic
 from tests.sim.operations import ACCOUNTS, EXTRA_KEYS, EXTRAS, SCHEMA, Mix, Operation
 from tests.sim.timeline import MS, SECOND
 from tests.sim.truth import Truth, Violation, demand
@@ -56,6 +57,7 @@ class Simulation:
         if keep_lines:
             self.cluster.lines = []
         self.mix = Mix(self.rng, self.shards)
+        self.keyed = KeyedTraffic(self, random.Random(self.rng.getrandbits(64)))
         participant.MAX_ACTIVE = self.rng.choice((4_096, 4_096, 2))  # refusals for being busy are rare else
 
     def _on_start(self, life: Life) -> None:
@@ -65,7 +67,9 @@ class Simulation:
     def run(self) -> None:
         self._set_up()
         faults = Faults(self.cluster, random.Random(self.rng.getrandbits(64)), self.profile, self._one_of_a_fault)
-        self._plan_traffic(self.rng.randint(20, 60), int(self.rng.uniform(2, 9) * SECOND))
+        within = int(self.rng.uniform(2, 9) * SECOND)
+        self._plan_traffic(self.rng.randint(20, 60), within)
+        self.keyed.plan(self.rng.randint(0, 12), within)
         self._run(10 * SECOND)
         faults.stop()
         self._demand_progress()
@@ -122,10 +126,18 @@ class Simulation:
         self.submit(steps or self.mix.draw(), node, False, self.rng.choice((400, 1500, 4000)))
 
     def submit(
-        self, steps: list[tuple[str, list[object]]], node: int, named: bool = False, timeout_ms: int = 4_000
+        self,
+        steps: list[tuple[str, list[object]]],
+        node: int,
+        named: bool = False,
+        timeout_ms: int = 4_000,
+        key: str = "",
+        locked: bool | None = None,
     ) -> Operation:
-        locked = self.rng.random() < 0.3
-        operation = Operation(len(self.operations), steps, node, named, locked, timeout_ms, after=self.largest_told)
+        if locked is None:
+            locked = self.rng.random() < 0.3
+        operation = Operation(len(self.operations), steps, node, named, locked, timeout_ms, key=key)
+        operation.after, operation.begun_at = self.largest_told, self.cluster.timeline.now
         self.operations.append(operation)
         request = operation.request
         self.watch.of_request[id(request)] = operation
@@ -134,7 +146,7 @@ class Simulation:
             return operation
 
         def told(answer: Reply | StoreError) -> None:
-            operation.told = answer
+            operation.told, operation.told_at = answer, self.cluster.timeline.now
             operation.newest = max(self.largest_told, self.truth.newest)
             self.cluster.say("told", operation.number, answer.info if isinstance(answer, StoreError) else answer)
             if isinstance(answer, Reply):
@@ -241,6 +253,7 @@ class Simulation:
 
     def _check_history(self) -> None:
         history.check_answers(self.truth, self.operations)
+        keyed.check(self.truth, self.keyed.families)
         for txn, fate in self.fates:
             history.check_fate(self.truth, txn, fate)
         history.check_ends(self.truth)

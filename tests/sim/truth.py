@@ -18,7 +18,10 @@ from nodes.core.txn.messages import (
     DecideTxn,
     DoneTxns,
     EndTxn,
+    FenceKey,
     ForgetDecisions,
+    KeyBinding,
+    KeyRecord,
     MoveMarks,
     PrepareTxn,
     Reserve,
@@ -226,6 +229,7 @@ class Truth:
         self.given: dict[int, int] = {}
         self.forgotten: dict[str, int] = {}
         self.undone: set[bytes] = set()
+        self.keys: dict[bytes, KeyRecord] = {}
         self.newest = 0  # the largest commit_ts in any log
         self._stamps: dict[int, bytes] = {}
 
@@ -258,6 +262,8 @@ class Truth:
                 self._forget(group, decoded)
             elif isinstance(decoded, DoneTxns):
                 self._done(decoded)
+            elif isinstance(decoded, FenceKey):
+                self._fence_key(group, decoded)
             elif isinstance(decoded, Reserve):
                 demand(group == "c1", "14 oracle", "a reservation outside the oracle's group")
 
@@ -267,6 +273,21 @@ class Truth:
             passes = ids.home_of(txn) == group and ids.time_of(txn) <= entry.until
             demand(not passes, "forgetting", f"{group} forgets {txn.hex()}, which is committed and not done")
         self.forgotten[group] = max(self.forgotten.get(group, 0), entry.until)
+
+    def _key(self, group: str, key: bytes) -> KeyRecord | None:
+        known = self.keys.get(key)
+        return known if known is not None and known.date > self.forgotten.get(group, 0) else None
+
+    def _binds(self, group: str, decision: DecideTxn, binding: KeyBinding) -> bool:
+        if self._key(group, binding.key) is not None:
+            return False
+        self.keys[binding.key] = KeyRecord(decision.txn, decision.commit_ts, decision.commit_ts)
+        return True
+
+    def _fence_key(self, group: str, entry: FenceKey) -> None:
+        known = self._key(group, entry.key)
+        if known is None or not known.txn:
+            self.keys[entry.key] = KeyRecord(b"", 0, max(entry.date, known.date if known is not None else 0))
 
     def _done(self, entry: DoneTxns) -> None:
         for txn in entry.txns:
@@ -278,6 +299,8 @@ class Truth:
     def _decide(self, group: str, decision: DecideTxn) -> None:
         if decision.txn in self.decisions or ids.time_of(decision.txn) <= self.forgotten.get(group, 0):
             return
+        if decision.commit and decision.binding is not None and not self._binds(group, decision, decision.binding):
+            decision = DecideTxn(decision.txn, False, 0, [], "its key is taken")
         if decision.commit:
             self.undone.add(decision.txn)
         self.decisions[decision.txn] = decision
