@@ -54,6 +54,11 @@ def time_of(txn: bytes) -> int:
     return int.from_bytes(txn[:8], "big")
 
 
+def node_of(txn: bytes) -> int:
+    """The node whose gateway minted it."""
+    return int.from_bytes(txn[8:10], "big")
+
+
 def home_of(txn: bytes) -> str:
     return group_name(int.from_bytes(txn[20:22], "big"))
 

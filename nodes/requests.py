@@ -79,3 +79,79 @@ class Fate(msgspec.Struct, array_like=True):
     reason: str = ""
     transaction: str = ""
     known_since: int = 0
+
+
+# -- what nodes remember of transactions for those who ask later (nodes/runtime/trace.py)
+
+NEWEST, SLOW, IN_DOUBT = "newest", "slow", "in_doubt"  # and ABORTED
+FILTERS = (NEWEST, SLOW, ABORTED, IN_DOUBT)
+MOST_TRANSACTIONS = 200
+
+
+class StatementText(msgspec.Struct, array_like=True):
+    """A statement without the values of its parameters: of each only the type is told."""
+
+    sql: str
+    params: list[str] = []
+
+
+class Transaction(msgspec.Struct, array_like=True):
+    """What is remembered of one transaction id. Times are microseconds of its gateway's clock, 0: not yet.
+
+    `state` ACTIVE, COMMITTED or ABORTED; UNDECIDED: nobody who was asked knows. `gateway` is a node number.
+    `cause` says why it was aborted (`code` as in nodes.errors); `retried_as` is the id of the next attempt.
+    `in_doubt`: shard -> milliseconds since it prepared, of the shards that have not heard the outcome.
+    `left_out` counts statements that are not kept. From the filter in_doubt only id, gateway, times and `in_doubt`.
+    """
+
+    id: str
+    gateway: int
+    state: str
+    begun_us: int
+    ended_us: int = 0
+    attempt: int = 1
+    shards: list[str] = []
+    statements: list[StatementText] = []
+    left_out: int = 0
+    commit_ts: int = 0
+    code: str = ""
+    cause: str = ""
+    retried_as: str = ""
+    in_doubt: dict[str, int] = {}
+
+    @property
+    def duration_us(self) -> int:
+        """0 while it is under way."""
+        return max(0, self.ended_us - self.begun_us) if self.ended_us else 0
+
+
+class Transactions(msgspec.Struct, array_like=True):
+    """One page. `next`: what `after` must be for the following page ("": there is none). `since_us`: node -> the time
+    from which on it remembers everything; `silent`: the nodes that did not answer."""
+
+    transactions: list[Transaction]
+    next: str = ""
+    since_us: dict[int, int] = {}
+    silent: list[int] = []
+
+
+class Step(msgspec.Struct, array_like=True):
+    """One step of a transaction (nodes/core/txn/steps.py), on `node`, whose clock it is; `group` "": the gateway."""
+
+    at_us: int
+    node: int
+    group: str
+    step: str
+    detail: dict[str, Any] = {}
+
+
+class Trace(msgspec.Struct, array_like=True):
+    """Everything that is still remembered of an id. `fate` None: its home did not answer. `since_us`, `silent` as in
+    Transactions: an id without steps may be older than what is remembered, or known to a silent node alone."""
+
+    id: str
+    fate: Fate | None
+    transaction: Transaction | None
+    steps: list[Step]
+    since_us: dict[int, int] = {}
+    silent: list[int] = []

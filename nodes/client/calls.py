@@ -20,8 +20,8 @@ from nodes.client.questions import Question, ask, ask_fate
 from nodes.client.submission import Submission
 from nodes.client.surroundings import Address, Surroundings
 from nodes.errors import BadRequest, NotFound, ResultsLost
-from nodes.requests import Fate, Reply, Request, Result, Statement, Value
-from nodes.wire.protocol import AskStatus, StatusIs
+from nodes.requests import NEWEST, Fate, Reply, Request, Result, Statement, Trace, Transactions, Value
+from nodes.wire.protocol import AskStatus, AskTrace, AskTransactions, StatusIs, TraceIs, TransactionsAre
 
 Params = Sequence[Value] | dict[str, Value]
 
@@ -103,6 +103,21 @@ class Calls:
     async def status(self, wide: bool = True, timeout: float | None = None) -> dict[str, Any]:
         """Nodes, groups, leaders, lag. `wide`: the node that is asked asks all others, too."""
         return (await self._ask(lambda number, ms: AskStatus(number, wide), StatusIs, timeout)).status
+
+    async def transactions(
+        self, filter: str = NEWEST, limit: int = 50, after: str = "", timeout: float | None = None
+    ) -> Transactions:
+        """A page of what the nodes remember: `newest`, `slow`, `aborted` or `in_doubt` ones; `after` is the `next` of
+        the page before it. BadRequest for another filter, limit or cursor."""
+        answer = await self._ask(
+            lambda number, ms: AskTransactions(number, filter, limit, after), TransactionsAre, timeout
+        )
+        return answer.page
+
+    async def trace(self, id: str, timeout: float | None = None) -> Trace:
+        """The steps of a transaction that the nodes remember, and its fate; NotFound for no id of this cluster."""
+        known = _checked_id(id)
+        return (await self._ask(lambda number, ms: AskTrace(number, known), TraceIs, timeout)).trace
 
     async def _ask(self, question: Question, answer: type[Answer], timeout: float | None) -> Answer:
         """A question that may be asked any number of times; `question` as in `questions`."""

@@ -76,3 +76,5 @@ class Cluster:
     fate = _blocking(Calls.fate)
     fence = _blocking(Calls.fence)
     status = _blocking(Calls.status)
+    transactions = _blocking(Calls.transactions)
+    trace = _blocking(Calls.trace)

@@ -55,6 +55,9 @@ class Host(Protocol):
     def read(self, job: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
         """Run `job` in a thread; `then(result, error)` on the loop."""
 
+    def note(self, step: str, txn: bytes, detail: Any = None) -> None:
+        """For the trace of `txn` (nodes/core/txn/steps.py); costs little, decides nothing."""
+
 
 class Machine(Protocol):
     """The state machine of a group's replica."""

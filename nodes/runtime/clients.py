@@ -7,26 +7,41 @@ from typing import Any
 
 from nodes import ids
 from nodes.errors import BadRequest, StoreError, Unavailable
-from nodes.requests import Fate, Reply
+from nodes.requests import Fate, Reply, Trace, Transactions
 from nodes.runtime.connection import Connection
 from nodes.runtime.gateway import Gateway
 from nodes.runtime.messages import answers
-from nodes.wire.protocol import AskFate, AskStatus, Call, Done, Failed, FateIs, Named, StatusIs
-
-Ask = Callable[[bool, Callable[[dict[str, Any]], None]], None]
+from nodes.runtime.survey import Survey
+from nodes.wire.protocol import (
+    AskFate,
+    AskStatus,
+    AskTrace,
+    AskTransactions,
+    Call,
+    Done,
+    Failed,
+    FateIs,
+    Named,
+    StatusIs,
+    TraceIs,
+    TransactionsAre,
+)
 
 
 class Clients:
-    """`gateway()` is None until the cluster is founded; `ask_status(wide, then)` gives the status dictionary."""
+    """`gateway()` is None until the cluster is founded; the survey answers what is asked of all nodes."""
 
-    def __init__(self, gateway: Callable[[], Gateway | None], ask_status: Ask) -> None:
+    def __init__(self, gateway: Callable[[], Gateway | None], survey: Survey) -> None:
         self._gateway = gateway
-        self._ask_status = ask_status
+        self._survey = survey
 
     def receive(self, connection: Connection, message: Any) -> None:
         if isinstance(message, AskStatus):
             number = message.number
-            self._ask_status(message.wide, lambda status: _send(connection, StatusIs(number, status)))
+            self._survey.status(message.wide, lambda status: _send(connection, StatusIs(number, status)))
+            return
+        if isinstance(message, AskTransactions | AskTrace):
+            self._on_survey(connection, message)
             return
         gateway = self._gateway()
         if gateway is None:
@@ -36,6 +51,22 @@ class Clients:
             self._on_call(gateway, connection, message)
         else:
             self._on_ask_fate(gateway, connection, message)
+
+    def _on_survey(self, connection: Connection, message: AskTransactions | AskTrace) -> None:
+        number = message.number
+
+        def then(answer: Transactions | Trace | StoreError) -> None:
+            if isinstance(answer, StoreError):
+                _send(connection, Failed(number, answer.info))
+            elif isinstance(answer, Transactions):
+                _send(connection, TransactionsAre(number, answer))
+            else:
+                _send(connection, TraceIs(number, answer))
+
+        if isinstance(message, AskTransactions):
+            self._survey.transactions(message.filter, message.limit, message.after, then)
+        else:
+            self._survey.trace(message.id, then)
 
     def _on_call(self, gateway: Gateway, connection: Connection, message: Call) -> None:
         try:

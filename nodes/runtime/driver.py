@@ -31,12 +31,14 @@ from nodes.core.txn.coordinator import Coordinator
 from nodes.core.txn.messages import TimestampReply
 from nodes.core.txn.shard import Shard
 from nodes.errors import ReplicaStopped
+from nodes.runtime.activity import DISK_LOW, DISK_OK, REPLICA_STOPPED, Changes, Counts
 from nodes.runtime.catalog import Catalog
 from nodes.runtime.compaction import Compaction
 from nodes.runtime.gateway import Gateway
 from nodes.runtime.group import Group
 from nodes.runtime.messages import GATEWAY_CODE, LOG_MESSAGES, TRANSFER_MESSAGES, encode_record
 from nodes.runtime.router import Router, place
+from nodes.runtime.trace import Trace
 from nodes.runtime.world import World
 from nodes.sql.plan import SYSTEM_TABLES
 from nodes.sql.schema import CreateTable
@@ -113,6 +115,9 @@ class Driver:
         self.coordinators = sum(name[0] == "c" for name in members)
         self.router = Router(members)
         self.desk = TimestampDesk(node, boot)
+        self.trace = Trace(node, world.clock_us)
+        self.counts = Counts()
+        self.changes = Changes(node, boot, world.clock_ms)
         self.groups: dict[int, Group] = {}
         self._outgoing: dict[int, list[tuple[int, Any]]] = {}
         self._local: deque[tuple[int, Any]] = deque()
@@ -190,6 +195,9 @@ class Driver:
     def clock_ms(self) -> int:
         return self.world.clock_ms()
 
+    def note(self, step: str, txn: bytes, group: str, detail: Any = None) -> None:
+        self.trace.note_at_gateway(step, txn, group, detail)
+
     def timestamp(self, then: Callable[[int], None]) -> None:
         self.desk.ask(then)
         self.wake()
@@ -233,6 +241,7 @@ class Driver:
     def tick(self) -> None:
         self.now += 1
         clock_ms = self.world.clock_ms()
+        self.counts.roll(clock_ms)
         for group in self.groups.values():
             if not group.stopped:
                 group.tick(clock_ms)
@@ -247,6 +256,8 @@ class Driver:
         if is_low and not self.is_low_on_disk:
             self.log.error("n%d is low on disk space: it gives up its leaderships and refuses writes", self.node)
             self.hand_over()
+        if is_low != self.is_low_on_disk:
+            self.changes.note(DISK_LOW if is_low else DISK_OK, self.node)
         self.is_low_on_disk = is_low
 
     def hand_over(self) -> None:
@@ -338,6 +349,7 @@ class Driver:
             group.stop(str(error))
             self.router.remove_local(group.group)
             self.log.critical("replica of %s stopped: %s", group.group, error)
+            self.changes.note(REPLICA_STOPPED, self.node, group.group, str(error))
         if group.group == "s0" and effects.entries:
             self.catalog.refresh()
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nodes import ids
-from nodes.core.txn.attempt import Aborted, Attempt, Committed, Taken, Unknown
+from nodes.core.txn.attempt import Aborted, Attempt, Committed, Taken, Unknown, Unsent
 from nodes.core.txn.messages import (
     BUSY,
     ENDED,
@@ -38,9 +38,11 @@ from nodes.errors import (
     TransactionAborted,
     Unavailable,
 )
-from nodes.requests import COMMITTED, Reply, Request, Result
+from nodes.requests import ABORTED, COMMITTED, UNDECIDED, Reply, Request, Result
+from nodes.runtime import activity
 from nodes.runtime.keyed import keyed
 from nodes.runtime.merge import merge
+from nodes.runtime.trace import Record
 from nodes.sql.plan import Bound, Plan
 from nodes.sql.schema import Fragment, ShardRows
 
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from nodes.runtime.gateway import Gateway
 
 KEYED_SHARE = 0.8  # of the time that is left: then its key's home can still be asked
+UNSENT = "the shards concerned could not all be reached by the deadline"
 HOME = "c1"  # the home of everything that is not one shard's own: its leader stamps commit_ts without another step
 
 
@@ -76,6 +79,7 @@ class Execution:
         self._on_end = on_end
         self._bounds: list[Bound] = []
         self._txn = b""
+        self._record: Record | None = None
 
     # -- planning
 
@@ -111,6 +115,7 @@ class Execution:
             elif error is not None:
                 self._on_end(error)
             else:
+                self.gateway.surroundings.counts.add(activity.READ)
                 self._answer("", 0, ts, rows)
 
         self.gateway.begin_read(self._parts(), self.deadline, then)
@@ -127,6 +132,7 @@ class Execution:
         self.attempts += 1
         self._txn = txn = self.gateway.mint(home)
         self.age = self.age or ids.age_of(txn)
+        self._record = around.trace.begin(txn, self.attempts, list(parts), self.request.statements, self._record)
         if self._named:
             self._on_named(ids.to_text(txn))
         attempt = Attempt(txn, self.age, parts, deadline, around, self._accept, self._on_over)
@@ -160,6 +166,7 @@ class Execution:
 
     def _on_over(self, end: Any) -> None:
         self.gateway.end_attempt(self._txn)
+        self._keep(end)
         if isinstance(end, Committed):
             self._answer(ids.to_text(self._txn), end.commit_ts, end.seen_ts, end.rows)
         elif isinstance(end, Aborted):
@@ -169,7 +176,27 @@ class Execution:
         elif isinstance(end, Unknown):
             self._fail(OutcomeUnknown("no answer by the deadline: ask for the fate of the transaction, or fence it"))
         else:
-            self._fail(Unavailable("the shards concerned could not all be reached by the deadline"))
+            self._fail(Unavailable(UNSENT))
+
+    def _keep(self, end: Any) -> None:
+        """For the trace and the counts: how this attempt ended."""
+        around = self.gateway.surroundings
+        assert self._record is not None, "an attempt has its record"
+        if isinstance(end, Committed):
+            around.counts.add(activity.COMMITTED)
+            around.trace.end(self._record, COMMITTED, end.commit_ts)
+        elif isinstance(end, Unknown):
+            around.trace.end(self._record, UNDECIDED, code=OutcomeUnknown.code, cause="no answer by the deadline")
+        else:
+            around.counts.add(activity.ABORTED)
+            info = self._ended_by(end)
+            around.trace.end(self._record, ABORTED, code=info.code, cause=info.message)
+
+    def _ended_by(self, end: Aborted | Taken | Unsent) -> ErrorInfo:
+        if isinstance(end, Taken):
+            return ErrorInfo("aborted", "an earlier request under the same key has its outcome: that was told")
+        error = self._error_of(end.refusal) if isinstance(end, Aborted) else Unavailable(UNSENT)
+        return error.info
 
     def _on_aborted(self, refusal: Refused) -> None:
         fenced = refusal.cause == ENDED and refusal.error is not None and refusal.error.message == "fenced"

@@ -15,6 +15,7 @@ from nodes.constants import Constants
 from nodes.core.engine import Store, Stores
 from nodes.core.host import Machine
 from nodes.core.replicated_log import Entry, LogEffects, NotLeader, ReplicatedLog
+from nodes.runtime.activity import LEADS, LEADS_NO_MORE
 from nodes.runtime.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Group:
         self.applied_at = 0  # the tick of the last entries
         self.grown_bytes = 0  # of entries applied since the log was compacted
         self.stopped = ""
+        self._recovered_slot = log.last_slot
         self._confirms: dict[int, Callable[[bool], None]] = {}
         self._next_token = 0
 
@@ -99,6 +101,11 @@ class Group:
     def read(self, job: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
         self.driver.read(job, then)
 
+    def note(self, step: str, txn: bytes, detail: Any = None) -> None:
+        """What is applied again after a restart happened at another time: it is not noted."""
+        if self.applied_slot >= self._recovered_slot:
+            self.driver.trace.note(step, txn, self.group, detail)
+
     # -- driven by the node
 
     def receive_log(self, sender: int, message: Any) -> None:
@@ -121,15 +128,18 @@ class Group:
     def follow_leadership(self) -> None:
         """Has the leadership that is served gone?"""
         if self.served_epoch and not (self.log.leads and self.log.epoch == self.served_epoch):
-            self.served_epoch = 0
-            self.machine.unlead()
+            self._stop_serving()
+
+    def _stop_serving(self) -> None:
+        self.served_epoch = 0
+        self.driver.changes.note(LEADS_NO_MORE, self.node, self.group)
+        self.machine.unlead()
 
     def stop(self, why: str) -> None:
         """The replica cannot go on; it leads nothing any more and is never driven again."""
         self.stopped = why
         if self.served_epoch:
-            self.served_epoch = 0
-            self.machine.unlead()
+            self._stop_serving()
 
     def carry_out(self, effects: LogEffects) -> None:
         """Apply what is chosen and durable, then answer the read indexes (asked before, so never of what follows)."""
@@ -148,3 +158,4 @@ class Group:
         if not self.served_epoch and self.log.leads and any(e.epoch == self.log.epoch for e in entries):
             self.served_epoch = self.log.epoch
             self.machine.lead()
+            self.driver.changes.note(LEADS, self.node, self.group)

@@ -14,6 +14,7 @@ from nodes.core import founding, transfer
 from nodes.core.paxos import messages as paxos
 from nodes.core.raft import messages as raft
 from nodes.core.txn import messages as txn
+from nodes.requests import Step, Transaction
 from nodes.wire.codec import Codec
 from nodes.wire.protocol import FromClient, ToClient
 
@@ -32,7 +33,40 @@ class NodeStatusIs(msgspec.Struct, array_like=True, tag=66):
     status: dict[str, Any]
 
 
-NodeQuestion = AskNodeStatus | NodeStatusIs
+class AskNodeTransactions(msgspec.Struct, array_like=True, tag=70):
+    """Which transactions does your gateway remember, or which are in doubt at you? (nodes/runtime/pages.py)"""
+
+    number: int
+    filter: str
+    limit: int
+    after: str
+
+
+class NodeTransactionsAre(msgspec.Struct, array_like=True, tag=71):
+    """One more than `limit` if there are more."""
+
+    number: int
+    transactions: list[Transaction]
+    since_us: int
+
+
+class AskNodeTrace(msgspec.Struct, array_like=True, tag=72):
+    """Which steps of this transaction do you remember?"""
+
+    number: int
+    txn: bytes
+
+
+class NodeTraceIs(msgspec.Struct, array_like=True, tag=73):
+    number: int
+    transaction: Transaction | None
+    steps: list[Step]
+    since_us: int
+
+
+NodeQuestion = (
+    AskNodeStatus | NodeStatusIs | AskNodeTransactions | NodeTransactionsAre | AskNodeTrace | NodeTraceIs
+)  # fmt: skip
 NodeMessage = raft.Message | paxos.Message | txn.Message | transfer.Message | founding.Message | NodeQuestion
 Record = raft.Record | paxos.Record | founding.Record
 

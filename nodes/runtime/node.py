@@ -26,11 +26,13 @@ from nodes.core.founding import Boot, Founder, Founding, Incarnation, Opened
 from nodes.core.replicated_log import TICK_MS
 from nodes.errors import Corrupt, Unavailable
 from nodes.runtime import status
+from nodes.runtime.activity import LOST, REACHED
 from nodes.runtime.clients import Clients
 from nodes.runtime.config import Config, ConfigError
 from nodes.runtime.driver import Driver
-from nodes.runtime.messages import NODE_CODE, AskNodeStatus, NodeStatusIs, clients, decode_record, encode_record, peers
+from nodes.runtime.messages import NODE_CODE, clients, decode_record, encode_record, peers
 from nodes.runtime.router import place
+from nodes.runtime.survey import Survey
 from nodes.runtime.transport import Transport
 from nodes.runtime.world import RealWorld
 from nodes.storage.journal import Journal
@@ -38,7 +40,6 @@ from nodes.storage.sqlite import SqliteEngine
 from nodes.storage.sqlite_decisions import SqliteDecisions
 from nodes.storage.stores import SqliteStores
 
-STATUS_WAIT_S = 1.0
 HAND_OVER_S = 1.0
 DISK_TICKS = 20
 LOW_DISK_BYTES = 512 << 20
@@ -51,14 +52,15 @@ class Node:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.number = config.node
+        self.addresses = config.nodes
+        self.members = place(len(config.nodes), config.shards, config.replicas)
         self.driver: Driver | None = None
         self._loop = asyncio.get_running_loop()
         self._world = RealWorld(self._loop)
         self._ended: asyncio.Future[int] = self._loop.create_future()
         self._records: dict[int, list[Any]] = {}
         self._saving: list[tuple[int, Callable[[], None]]] = []
-        self._asked: dict[int, tuple[dict[int, Any], Callable[[dict[str, Any]], None], int]] = {}
-        self._numbers = 0
         self._ticks = 0
         self._journal = Journal(
             config.data,
@@ -67,7 +69,8 @@ class Node:
             segment_bytes=config.constants.segment_bytes,
         )
         self._stores = SqliteStores(config.data / "engines", open_store)
-        self._clients = Clients(lambda: self.driver.gateway if self.driver else None, self._ask_status)
+        self._survey = Survey(self, lambda: self.driver)
+        self._clients = Clients(lambda: self.driver.gateway if self.driver else None, self._survey)
 
     # -- start
 
@@ -146,7 +149,7 @@ class Node:
             decode=peers.decode,
             decode_client=clients.decode,
             on_peer_message=self._on_peer_message,
-            on_peer_up=lambda peer: None,
+            on_peer_up=self._on_peer_up,
             on_peer_lost=self._on_peer_lost,
             on_client_message=self._clients.receive,
             on_client_lost=lambda connection: None,
@@ -204,20 +207,24 @@ class Node:
         return founding is not None and founding.incarnations.get(peer) == self._transport.incarnations.get(peer)
 
     def _on_node_message(self, peer: int, message: Any) -> None:
-        if isinstance(message, AskNodeStatus):
-            self._send(peer, [(NODE_CODE, NodeStatusIs(message.number, self._own_status()))])
-        elif isinstance(message, NodeStatusIs):
-            self._on_status(peer, message)
-        else:
+        if not self._survey.receive(peer, message):
             self._founder.receive(peer, message)
 
-    def _on_peer_lost(self, peer: int) -> None:
+    def _on_peer_up(self, peer: int) -> None:
+        self._survey.on_peer_changed(peer)
         if self.driver is not None:
+            self.driver.changes.note(REACHED, peer)
+
+    def _on_peer_lost(self, peer: int) -> None:
+        self._survey.on_peer_changed(peer)
+        if self.driver is not None:
+            self.driver.changes.note(LOST, peer)
             self.driver.on_peer_lost(peer)
 
     def _tick(self) -> None:
         self._ticks += 1
         self._founder.tick(self._ticks)
+        self._survey.tick()
         if self.driver is not None:
             if self._ticks % DISK_TICKS == 0:
                 self.driver.on_disk(self._journal.free_bytes() < LOW_DISK_BYTES)
@@ -243,10 +250,22 @@ class Node:
         if self.driver is not None:
             self.driver.on_durable(ticket)
 
-    # -- status
+    # -- Around of the survey
 
-    def _own_status(self) -> dict[str, Any]:
-        own = status.of_node(self.driver) if self.driver else {"groups": [], "in_doubt": {"count": 0, "oldest_ms": 0}}
+    def tell(self, peer: int, message: Any) -> None:
+        self._send(peer, [(NODE_CODE, message)])
+
+    def is_connected(self, peer: int) -> bool:
+        return self._transport.is_connected(peer)
+
+    def later(self, seconds: float, then: Callable[[], None]) -> None:
+        self._loop.call_later(seconds, then)
+
+    def clock_ms(self) -> int:
+        return self._world.clock_ms()
+
+    def own_status(self, wide: bool) -> dict[str, Any]:
+        own = status.of_node(self.driver, wide) if self.driver else status.of_nothing()
         founding = self._founder.founding
         return own | {
             "node": self.config.node,
@@ -262,39 +281,6 @@ class Node:
                 "released": self.driver.compaction.released if self.driver else 0,
             },
         }
-
-    def _ask_status(self, wide: bool, then: Callable[[dict[str, Any]], None]) -> None:
-        own = self._own_status()
-        others = [node for node in self.config.nodes if node != self.config.node]
-        if not wide:
-            then(own)
-            return
-        self._numbers += 1
-        number = self._numbers
-        self._asked[number] = ({self.config.node: own}, then, self._world.clock_ms())
-        for node in others:
-            self._send(node, [(NODE_CODE, AskNodeStatus(number))])
-        self._loop.call_later(STATUS_WAIT_S, self._tell_status, number)
-        if not others:
-            self._tell_status(number)
-
-    def _on_status(self, peer: int, message: NodeStatusIs) -> None:
-        asked = self._asked.get(message.number)
-        if asked is not None:
-            sent_ms, received_ms = asked[2], self._world.clock_ms()
-            ahead_ms = status.clock_ahead_ms(sent_ms, message.status["clock_ms"], received_ms)
-            asked[0][peer] = message.status | {"clock_ahead_ms": ahead_ms}
-            connected = [node for node in self.config.nodes if self._transport.is_connected(node)]
-            if all(node in asked[0] for node in connected):
-                self._tell_status(message.number)
-
-    def _tell_status(self, number: int) -> None:
-        asked = self._asked.pop(number, None)
-        if asked is None:
-            return
-        statuses, then, _ = asked
-        members = place(len(self.config.nodes), self.config.shards, self.config.replicas)
-        then(statuses[self.config.node] | status.merged(statuses, self.config.nodes, members))
 
     # -- the end
 

@@ -1,22 +1,26 @@
 """What a node knows of itself, and of the cluster when it asks the others: plain dictionaries.
 
-    {"node": 1, "cluster_id": "9f…", "boot": 3, "ready": true,
-     "clock_ms": 1700000000000,
-     "nodes": [{"node": 1, "name": "n1", "address": "127.0.0.1:7101", "up": true, "error": "",
+    {"node": 1, "cluster_id": "9f…", "boot": 3, "ready": true, "clock_ms": 17…,
+     "nodes": [{"node": 1, "name": "n1", "address": "127.0.0.1:7101", "up": true, "error": "", "since_ms": 17…,
                 "boot": 3, "free_bytes": 123, "clock_ahead_ms": 0}],
      "groups": [{"group": "s1", "kind": "shard", "leader": 2, "epoch": 7, "members": [2, 3, 1],
                  "replicas": [{"node": 2, "role": "leader", "applied_slot": 10, "last_slot": 10, "lag": 0,
                                "first_slot": 1, "stores_taken_over": 0, "stopped": ""}]}],
      "in_doubt": {"count": 0, "oldest_ms": 0},
      "journal": {"fdatasync": 31, "durable": 31, "free_bytes": 123, "segment": 5, "released": 3},
-     "requests": {"live": 0}}
+     "requests": {"live": 0, "committed": 7, "aborted": 0, "read": 3},
+     "per_second": [[17…, 5, 0, 2]],
+     "changes": [{"at_ms": 17…, "kind": "leads", "node": 2, "group": "s1", "words": "", "seen_by": [2]}]}
 
 `first_slot` is the first entry that the log still holds; `stores_taken_over` counts copies that other replicas sent
 because the log could not help any more; journal segments up to `released` are gone, or go with the next one.
 `leader` is one that serves (its own first entry is applied), else None; `lag` counts entries behind the leader's
-chosen ones; `oldest_ms` is the age of the oldest transaction in doubt at any leader that serves. `boot` counts lives of
-the node; `clock_ms` is its wall clock, and `clock_ahead_ms` how far that is ahead of the clock of the node that was
-asked, true to half of the question's way there and back. The last three facts of a node that is not up are null.
+chosen ones; `oldest_ms` is the age of the oldest transaction in doubt at any leader that serves. `since_ms`: since
+when the asked node has heard the other or not (its clock). `boot` counts lives of the node; `clock_ms` is its wall
+clock, and `clock_ahead_ms` how far that is ahead of the clock of the node that was asked, true to half of the
+question's way there and back. The last three facts of a node that is not up are null. `requests` counts what gateways
+did in this life, of all nodes that answered. `per_second` (second, committed, aborted, read) and `changes`
+(nodes/runtime/activity.py) come with a wide status only, as do `nodes` and the other nodes' groups.
 """
 
 from __future__ import annotations
@@ -26,19 +30,36 @@ from typing import Any
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn.shard import Shard
 from nodes.ids import node_name
+from nodes.runtime.activity import merged_changes, merged_series
 from nodes.runtime.driver import Driver
 from nodes.runtime.group import Group
+
+REQUESTS = ("live", "committed", "aborted", "read")
 
 Status = dict[str, Any]
 
 
-def of_node(driver: Driver) -> Status:
-    """What this node's own replicas know."""
+def of_nothing() -> Status:
+    """Of a node that takes part in no cluster yet."""
+    nothing = dict.fromkeys(REQUESTS, 0)
     return {
+        "groups": [],
+        "in_doubt": {"count": 0, "oldest_ms": 0},
+        "requests": nothing,
+        "per_second": [],
+        "changes": [],
+    }
+
+
+def of_node(driver: Driver, wide: bool) -> Status:
+    """What this node's own replicas know."""
+    live = len(driver.gateway.attempts) + len(driver.gateway.reads)
+    own = {
         "groups": [_of_group(group) for group in driver.groups.values()],
         "in_doubt": _doubts(driver),
-        "requests": {"live": len(driver.gateway.attempts) + len(driver.gateway.reads)},
+        "requests": dict(zip(REQUESTS, (live, *driver.counts.totals), strict=True)),
     }
+    return own | {"per_second": driver.counts.series(), "changes": driver.changes.listed()} if wide else own
 
 
 def _of_group(group: Group) -> Status:
@@ -75,21 +96,40 @@ def _doubts(driver: Driver) -> dict[str, int]:
     return {"count": sum(len(doubts) for doubts in leaderships), "oldest_ms": oldest * TICK_MS}
 
 
-def merged(statuses: dict[int, Status], addresses: dict[int, tuple[str, int]], members: dict[str, Any]) -> Status:
+def merged(
+    statuses: dict[int, Status],
+    addresses: dict[int, tuple[str, int]],
+    since_ms: dict[int, int],
+    members: dict[str, tuple[int, ...]],
+) -> Status:
     """One picture of what the answering nodes said; the others are shown as not reached."""
-    nodes = []
-    for number, (host, port) in sorted(addresses.items()):
-        is_up = number in statuses
-        error = "" if is_up else "did not answer"
-        entry = {"node": number, "name": node_name(number), "address": f"{host}:{port}", "up": is_up, "error": error}
-        nodes.append(entry | _facts(statuses.get(number)))
+    nodes = [
+        {
+            "node": number,
+            "name": node_name(number),
+            "address": f"{host}:{port}",
+            "up": number in statuses,
+            "error": "" if number in statuses else "did not answer",
+            "since_ms": since_ms[number],
+            **_facts(statuses.get(number)),
+        }
+        for number, (host, port) in sorted(addresses.items())
+    ]
     groups = [_merged_group(name, statuses, members[name]) for name in members]
     doubts = [status["in_doubt"] for status in statuses.values()]
     in_doubt = {
         "count": sum(doubt["count"] for doubt in doubts),
         "oldest_ms": max((doubt["oldest_ms"] for doubt in doubts), default=0),
     }
-    return {"nodes": nodes, "groups": groups, "in_doubt": in_doubt}
+    requests = [status["requests"] for status in statuses.values()]
+    return {
+        "nodes": nodes,
+        "groups": groups,
+        "in_doubt": in_doubt,
+        "requests": {name: sum(counts.get(name, 0) for counts in requests) for name in REQUESTS},
+        "per_second": merged_series(status["per_second"] for status in statuses.values()),
+        "changes": merged_changes({node: status["changes"] for node, status in statuses.items()}),
+    }
 
 
 def clock_ahead_ms(sent_ms: int, theirs_ms: int, received_ms: int) -> int:
@@ -105,7 +145,7 @@ def _facts(answer: Status | None) -> Status:
     return {"boot": answer["boot"], "free_bytes": free_bytes, "clock_ahead_ms": answer.get("clock_ahead_ms", 0)}
 
 
-def _merged_group(name: str, statuses: dict[int, Status], members: Any) -> Status:
+def _merged_group(name: str, statuses: dict[int, Status], members: tuple[int, ...]) -> Status:
     found = [g for status in statuses.values() for g in status["groups"] if g["group"] == name]
     replicas = [replica for group in found for replica in group["replicas"]]
     leading = max((group for group in found if group["leader"]), key=lambda g: int(g["epoch"]), default=None)

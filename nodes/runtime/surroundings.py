@@ -6,6 +6,9 @@ import random
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from nodes.runtime.activity import Counts
+from nodes.runtime.trace import Trace
+
 
 class Surroundings(Protocol):
     """`now` counts ticks; `shards` is the number of user shards, `coordinators` that of coordinator groups; `boot`
@@ -18,6 +21,8 @@ class Surroundings(Protocol):
     coordinators: int
     cluster_id: bytes
     rng: random.Random
+    trace: Trace
+    counts: Counts
 
     def send(self, node: int, target: str, message: Any) -> None: ...
 
@@ -30,5 +35,7 @@ class Surroundings(Protocol):
 
     def clock_ms(self) -> int:
         """This node's wall clock."""
+
+    def note(self, step: str, txn: bytes, group: str, detail: Any = None) -> None: ...
 
     def timestamp(self, then: Callable[[int], None]) -> None: ...

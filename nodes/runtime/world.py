@@ -19,6 +19,9 @@ class World(Protocol):
     def clock_ms(self) -> int:
         """This node's wall clock."""
 
+    def clock_us(self) -> int:
+        """The same, finer: for the times of a trace."""
+
     def call_soon(self, then: Callable[[], None]) -> None:
         """At the end of this turn of the loop."""
 
@@ -36,6 +39,9 @@ class RealWorld:
 
     def clock_ms(self) -> int:
         return time.time_ns() // 1_000_000
+
+    def clock_us(self) -> int:
+        return time.time_ns() // 1_000
 
     def call_soon(self, then: Callable[[], None]) -> None:
         self._loop.call_soon(then)

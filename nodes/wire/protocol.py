@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from nodes.errors import ErrorInfo
-from nodes.requests import Fate, Reply, Request
+from nodes.requests import Fate, Reply, Request, Trace, Transactions
 
 
 class Call(msgspec.Struct, array_like=True, tag=1):
@@ -68,5 +68,32 @@ class StatusIs(msgspec.Struct, array_like=True, tag=8):
     status: dict[str, Any]
 
 
-FromClient = Call | AskFate | AskStatus
-ToClient = Named | Done | Failed | FateIs | StatusIs
+class AskTransactions(msgspec.Struct, array_like=True, tag=20):
+    """Transactions that the nodes remember; the node asks all others. `filter`: one of nodes.requests.FILTERS; `after`
+    is the `next` of the page before. Answered by TransactionsAre or Failed."""
+
+    number: int
+    filter: str
+    limit: int
+    after: str = ""
+
+
+class TransactionsAre(msgspec.Struct, array_like=True, tag=21):
+    number: int
+    page: Transactions
+
+
+class AskTrace(msgspec.Struct, array_like=True, tag=22):
+    """The steps of an id and its fate; the node asks all others. Answered by TraceIs or Failed."""
+
+    number: int
+    id: str
+
+
+class TraceIs(msgspec.Struct, array_like=True, tag=23):
+    number: int
+    trace: Trace
+
+
+FromClient = Call | AskFate | AskStatus | AskTransactions | AskTrace
+ToClient = Named | Done | Failed | FateIs | StatusIs | TransactionsAre | TraceIs

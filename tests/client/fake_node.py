@@ -17,11 +17,25 @@ from typing import Any
 
 from nodes import ids
 from nodes.errors import StoreError
-from nodes.requests import COMMITTED, Column, Fate, Reply, Result
+from nodes.requests import COMMITTED, Column, Fate, Reply, Result, Trace, Transactions
 from nodes.wire.codec import Codec
 from nodes.wire.frames import FORMAT, MAX_CLIENT_BYTES, MAX_HANDSHAKE_BYTES, Splitter, encode_frame
 from nodes.wire.handshake import NODE, NONCE_BYTES, Handshake, Hello, encode_refusal
-from nodes.wire.protocol import AskFate, AskStatus, Call, Done, Failed, FateIs, FromClient, Named, StatusIs
+from nodes.wire.protocol import (
+    AskFate,
+    AskStatus,
+    AskTrace,
+    AskTransactions,
+    Call,
+    Done,
+    Failed,
+    FateIs,
+    FromClient,
+    Named,
+    StatusIs,
+    TraceIs,
+    TransactionsAre,
+)
 
 SECRET = b"the secret of this test"
 
@@ -166,6 +180,11 @@ class FakeNode:
         elif isinstance(message, AskStatus):
             self.on_status()
             talk.send(StatusIs(message.number, {"node": self.number, "wide": message.wide}))
+        elif isinstance(message, AskTransactions):
+            page = Transactions([], f"{message.filter} {message.limit} {message.after}", {self.number: 5})
+            talk.send(TransactionsAre(message.number, page))
+        elif isinstance(message, AskTrace):
+            talk.send(TraceIs(message.number, Trace(message.id, None, None, [], {self.number: 5})))
 
     def drop_connections(self) -> None:
         """Close all connections with a reset, and go on listening: as after a fast restart."""

@@ -45,7 +45,8 @@ class NamingGateway:
 
 def call_over(line: Line) -> NamingGateway:
     gateway: Any = NamingGateway()
-    clients = Clients(lambda: gateway, lambda wide, then: None)
+    survey: Any = None
+    clients = Clients(lambda: gateway, survey)
     clients.receive(line, Call(7, Request([Statement("UPDATE")], 1_000), True, ""))  # type: ignore[arg-type]
     found: NamingGateway = gateway
     return found

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from nodes import ids
 from nodes.core.replicated_log import TICK_MS
+from nodes.core.txn import steps
 from nodes.core.txn.messages import (
     COMMIT,
     ENDED,
@@ -58,6 +59,9 @@ class Sender(Protocol):
     def leader_of(self, group: str) -> int: ...
 
     def send(self, node: int, target: str, message: Any) -> None: ...
+
+    def note(self, step: str, txn: bytes, group: str, detail: Any = None) -> None:
+        """For the trace of `txn` (nodes/core/txn/steps.py)."""
 
 
 class Committed:
@@ -151,17 +155,20 @@ class Attempt:
         if self.state != EXECUTING or part is None or self._finish != PREPARE:
             return
         part.rows = message.rows
+        self._sender.note(steps.VOTED, self.txn, message.shard)
         if all(p.rows is not None for p in self._parts.values()):
             self._decide()
 
     def on_finished(self, message: Finished) -> None:
         if self.state == EXECUTING and self._finish == COMMIT:
+            self._sender.note(steps.FINISHED, self.txn, message.shard, message.commit_ts)
             self._end(Committed(message.commit_ts, {message.shard: message.rows}, message.seen_ts))
 
     def on_refused(self, message: Refused) -> None:
         part = self._parts.get(message.shard)
         if self.state != EXECUTING or part is None or part.rows is not None:
             return
+        self._sender.note(steps.REFUSED, self.txn, message.shard, (message.cause, message.winner))
         if message.cause != NOT_LEADER:
             self._abort(message)
             return
@@ -172,6 +179,7 @@ class Attempt:
     def on_wound(self, message: Wound) -> None:
         """An older one waits for a prepared part; who has all votes already waits for nothing and goes on."""
         if self.state == EXECUTING and self._finish == PREPARE:
+            self._sender.note(steps.WOUNDED, self.txn, message.shard, message.winner)
             self._abort(Refused(self.txn, message.shard, WOUNDED, winner=message.winner))
 
     def on_in_doubt(self, message: InDoubt) -> None:
@@ -199,6 +207,7 @@ class Attempt:
         if message.expired:
             self._end(Unknown())
             return
+        self._sender.note(steps.DECIDED, self.txn, self.home, (message.commit, message.commit_ts, message.reason))
         self._tell(message.commit, message.commit_ts)
         if message.commit:
             self._end(Committed(message.commit_ts, self._rows(), message.commit_ts))
@@ -245,11 +254,13 @@ class Attempt:
         part.sent_to = self._sender.to_leader(shard, message)
         part.sent_at = self._sender.now
         part.was_sent = part.was_sent or part.sent_to != 0
+        self._sender.note(steps.SENT, self.txn, shard, part.sent_to)
 
     def _send_decide(self) -> None:
         message = Decide(self.txn, self._sender.node, list(self._parts), self._binding)
         self._decide_sent_to = self._sender.to_leader(self.home, message)
         self._decide_sent_at = self._sender.now
+        self._sender.note(steps.ASKED, self.txn, self.home, self._decide_sent_to)
 
     def _abort(self, refusal: Refused) -> None:
         """Of several shards: commit was never proposed and never will be, so it is certain."""

@@ -20,6 +20,7 @@ from nodes.core.engine import Decisions
 from nodes.core.host import GATEWAY, Host
 from nodes.core.oracle import Oracle, at_ms
 from nodes.core.replicated_log import TICK_MS, Entry
+from nodes.core.txn import steps
 from nodes.core.txn.decisions import CoordinatorState
 from nodes.core.txn.messages import (
     Acknowledge,
@@ -90,6 +91,9 @@ class Coordinator:
     def apply(self, entries: list[Entry]) -> None:
         for entry in entries:
             decoded = self.state.apply(entry)
+            if isinstance(decoded, DecideTxn) and self.state.decision(decoded.txn) is decoded:
+                detail = (entry.epoch, entry.slot, decoded.commit, decoded.commit_ts, decoded.reason)
+                self.host.note(steps.DECISION, decoded.txn, detail)
             if self.leading is not None and decoded is not None:
                 self._on_applied(self.leading, decoded)
 

@@ -18,6 +18,7 @@ from collections import deque
 from nodes.core.host import GATEWAY, Host
 from nodes.core.locks import IX, JOIN, MODES, LockTable, X
 from nodes.core.replicated_log import TICK_MS
+from nodes.core.txn import steps
 from nodes.core.txn.messages import (
     BUSY,
     COMMIT,
@@ -79,6 +80,7 @@ class Participant:
             seen_ts = max(self.seen, self.state.engine.marks.late + 1)  # the oracle has given at least that much
             self._send(message.gateway, Refused(message.txn, self.host.group, TOO_LATE, seen_ts=seen_ts))
             return
+        self.host.note(steps.ARRIVED, message.txn, message.gateway)
         is_busy = len(self.active) >= MAX_ACTIVE or self.host.is_full
         if is_busy and message.finish != COMMIT:
             self._send(message.gateway, Refused(message.txn, self.host.group, BUSY))
@@ -133,6 +135,7 @@ class Participant:
         if self.locks.request(active.txn, active.age, need):
             self._granted.append(active.txn)
         else:
+            self.host.note(steps.WAITS, active.txn, self.locks.blocker_of(active.txn))
             self._wound_for(active.txn)
 
     def _run(self) -> None:
@@ -169,12 +172,14 @@ class Participant:
             return
         found = self.state.engine.evaluate(active.fragments, EVALUATION_BUDGET_MS)
         error = found.error or self._over_bound(found.images)
+        self.host.note(steps.EVALUATED, active.txn, (len(found.images), error.message if error else ""))
         if error is not None:
             self._refuse_evaluated(active, Refused(active.txn, self.host.group, FAILED, error=error))
             return
         active.rows, active.images = found.rows, found.images
         need = self._image_locks(active)
         if need and not self.locks.request(active.txn, active.age, need):
+            self.host.note(steps.WAITS, active.txn, self.locks.blocker_of(active.txn))
             self._wound_for(active.txn)  # when granted, it is evaluated again: what it waited for may have changed it
             return
         self._finish(active)
@@ -303,6 +308,7 @@ class Participant:
         self._send(active.gateway, answer)
 
     def _remember(self, refusal: Refused) -> None:
+        self.host.note(steps.TURNED_DOWN, refusal.txn, (refusal.cause, refusal.winner))
         self._refused[refusal.txn] = refusal
         if len(self._refused) > MAX_REMEMBERED:
             del self._refused[next(iter(self._refused))]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from nodes import ids
 from nodes.core.host import GATEWAY, Host
+from nodes.core.txn import steps
 from nodes.core.txn.messages import Deciding, InDoubt
 from nodes.core.txn.shard_state import ShardState
 
@@ -54,6 +55,10 @@ class Doubts:
             if doubt.ask_at <= self.host.now:
                 self._ask(txn, doubt)
 
+    def waiting(self) -> dict[bytes, int]:
+        """Each one's time in doubt, in ticks."""
+        return {txn: self.host.now - doubt.since for txn, doubt in self._doubts.items()}
+
     def oldest_ticks(self) -> int:
         return max((self.host.now - doubt.since for doubt in self._doubts.values()), default=0)
 
@@ -61,6 +66,7 @@ class Doubts:
         return len(self._doubts)
 
     def _ask(self, txn: bytes, doubt: _Doubt) -> None:
+        self.host.note(steps.IN_DOUBT, txn, "home" if doubt.asks_home else "gateway")
         question = InDoubt(txn, self.host.group, self.host.node)
         if doubt.asks_home:
             self.host.to_leader(ids.home_of(txn), question)

@@ -13,6 +13,7 @@ from nodes import ids
 from nodes.core.engine import Engine
 from nodes.core.host import GATEWAY, Host
 from nodes.core.replicated_log import Entry
+from nodes.core.txn import steps
 from nodes.core.txn.forgetting import ROWS_A_TICK, Forgetting
 from nodes.core.txn.messages import (
     NOT_LEADER,
@@ -75,8 +76,9 @@ class Shard:
         fresh = self.state.apply(entries)
         leading = self.leading
         if leading is not None:
-            for entry in fresh:
-                self._on_applied(leading, entry)
+            for entry, decoded in fresh:
+                self._note(entry, decoded)
+                self._on_applied(leading, decoded)
             leading.participant.after_apply()
 
     def lead(self) -> None:
@@ -118,6 +120,17 @@ class Shard:
             self.host.send(sender, GATEWAY, NotHome(b"", group, leader))
 
     # -- what was applied, at the leader
+
+    def _note(self, entry: Entry, said: ShardEntry) -> None:
+        at = (entry.epoch, entry.slot)
+        if isinstance(said, PrepareTxn):
+            self.host.note(steps.PREPARED, said.txn, at)
+        elif isinstance(said, EndTxn):
+            self.host.note(steps.ENDED, said.txn, (*at, said.commit, said.commit_ts))
+        elif isinstance(said, CommitTxn):
+            self.host.note(steps.COMMITTED, said.txn, (*at, said.commit_ts))
+        elif isinstance(said, AbortTxn):
+            self.host.note(steps.ABORTED, said.txn, (*at, said.reason))
 
     def _on_applied(self, leading: Leadership, entry: ShardEntry) -> None:
         if isinstance(entry, PrepareTxn):

@@ -44,10 +44,10 @@ class ShardState:
         """The largest commit_ts applied."""
         return self.engine.marks.largest_ts
 
-    def apply(self, entries: list[Entry]) -> list[ShardEntry]:
-        """All entries in one local transaction; returns those that were new, decoded, in order."""
+    def apply(self, entries: list[Entry]) -> list[tuple[Entry, ShardEntry]]:
+        """All entries in one local transaction; returns those that were new, with what they say, in order."""
         engine = self.engine
-        fresh: list[ShardEntry] = []
+        fresh: list[tuple[Entry, ShardEntry]] = []
         prepared = dict(self.prepared)
         engine.begin()
         try:
@@ -55,7 +55,7 @@ class ShardState:
                 if entry.data:
                     decoded = decode_shard_entry(entry.data)
                     self._apply_one(decoded)
-                    fresh.append(decoded)
+                    fresh.append((entry, decoded))
                 engine.advance(entry.slot, entry.epoch)
             self._note_newest()
         except BaseException:

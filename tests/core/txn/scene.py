@@ -35,6 +35,7 @@ class FakeHost:
         self.sent: list[tuple[int, str, Any]] = []
         self.to_leaders: list[tuple[str, Any]] = []
         self.jobs: list[Callable[[], None]] = []
+        self.noted: list[tuple[str, bytes, Any]] = []
 
     def propose(self, data: bytes) -> bool:
         self.proposed.append(data)
@@ -54,6 +55,9 @@ class FakeHost:
 
     def read(self, job: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
         self.jobs.append(lambda: then(job(), None))
+
+    def note(self, step: str, txn: bytes, detail: Any = None) -> None:
+        self.noted.append((step, txn, detail))
 
     # -- the test's side
 

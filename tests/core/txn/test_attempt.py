@@ -55,6 +55,7 @@ class Gateway:
         self.leaders = dict(zip(("s1", "s2", "c2"), leaders, strict=True))
         self.sent: list[tuple[str, int, Any]] = []
         self.ends: list[Any] = []
+        self.noted: list[tuple[str, str, Any]] = []
         shards = ["s1"] if txn == ONE else ["s1", "s2"]
         parts = {shard: [update(1, 1)] for shard in shards}
         self.attempt = Attempt(txn, txn[:20], parts, DEADLINE, self, lambda rows: refusal, self.ends.append)
@@ -71,6 +72,9 @@ class Gateway:
 
     def send(self, node: int, target: str, message: Any) -> None:
         self.sent.append((target, node, message))
+
+    def note(self, step: str, txn: bytes, group: str, detail: Any = None) -> None:
+        self.noted.append((step, group, detail))
 
     def said(self, kind: type) -> list[tuple[str, int, Any]]:
         """Messages of that kind since the last look."""
