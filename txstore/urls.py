@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path, re_path
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from txstore.api import errors, health, views
@@ -15,12 +15,14 @@ urlpatterns = [
     path("api/v1/transactions", views.Transactions.as_view()),
     path("api/v1/transactions/<str:id>", views.TransactionFate.as_view(), name="transaction"),
     path("api/v1/transactions/<str:id>/fence", views.TransactionFence.as_view()),
+    path("api/v1/transactions/<str:id>/trace", views.TransactionTrace.as_view()),
     path("api/v1/cluster", views.ClusterStatus.as_view()),
     path("api/v1/health", health.Health.as_view()),
     path("api/v1/health/flips", health.HealthFlips.as_view()),
     re_path("^api(?:/|$)", views.no_such_path),
     path("healthz", views.healthz),
     path("readyz", views.readyz),
+    path("admin/", include("monitoring.urls")),
     path("admin/", admin.site.urls),
 ]
 

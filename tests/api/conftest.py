@@ -12,7 +12,7 @@ import pytest
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "txstore.settings")
 
 from nodes import ids
-from nodes.requests import COMMITTED, Fate, Reply, Request
+from nodes.requests import COMMITTED, Fate, Reply, Request, Trace, Transactions
 
 TOKEN = "the-token-of-this-test"
 TXN = ids.to_text(ids.mint(7 << 16, 1, 1, 1, "c1", b"abc"))
@@ -28,6 +28,8 @@ class FakeCluster:
             "fate": Fate(TXN, COMMITTED, "happened", 5 << 16),
             "fence": Fate(TXN, "aborted", "did_not_happen", 0, "fenced"),
             "status": status(),
+            "transactions": Transactions([]),
+            "trace": Trace(TXN, Fate(TXN, COMMITTED, "happened", 5 << 16), None, []),
         }
 
     def submit(self, request: Request) -> Any:
@@ -41,6 +43,12 @@ class FakeCluster:
 
     def status(self, wide: bool = True, timeout: float | None = None) -> Any:
         return self._answer("status", wide)
+
+    def transactions(self, filter: str, limit: int, after: str) -> Any:
+        return self._answer("transactions", (filter, limit, after))
+
+    def trace(self, id: str) -> Any:
+        return self._answer("trace", id)
 
     def _answer(self, method: str, question: Any) -> Any:
         self.asked.append((method, question))

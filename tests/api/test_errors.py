@@ -122,8 +122,8 @@ def test_an_unknown_path_is_a_problem(api: Any, path: str, method: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("get", "/api/v1/transactions"),
         ("put", "/api/v1/transactions"),
+        ("post", f"/api/v1/transactions/{TXN}/trace"),
         ("delete", f"/api/v1/transactions/{TXN}"),
         ("get", f"/api/v1/transactions/{TXN}/fence"),
         ("post", "/api/v1/cluster"),

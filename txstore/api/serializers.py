@@ -9,7 +9,7 @@ form is checked, and that a value has a meaning on the wire.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from nodes import ids
@@ -56,15 +56,16 @@ def read_id(text: str) -> str:
     return text
 
 
-def refuse_ignored(headers: Mapping[str, str], query: Mapping[str, str]) -> None:
-    """Headers that will have a meaning later, a body that the server does not read, and query parameters, of which
-    there are none."""
+def refuse_ignored(headers: Mapping[str, str], query: Mapping[str, str], known: Collection[str] = ()) -> None:
+    """Headers that will have a meaning later, a body that the server does not read, and query parameters that are not
+    `known`."""
     if "Transfer-Encoding" in headers:
         raise BadRequest("A chunked body is not read: send it with a Content-Length.")
     if "Idempotency-Key" in headers:
         raise NotSupported("The header Idempotency-Key is not supported yet.")
     for name in query:
-        raise BadRequest(f"The query parameter {name[:80]!r} is not known here.")
+        if name not in known:
+            raise BadRequest(f"The query parameter {name[:80]!r} is not known here.")
 
 
 def _refuse_later_fields(data: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
@@ -13,22 +13,32 @@ from rest_framework.views import APIView
 
 from nodes.errors import ErrorInfo, StoreError
 from txstore import store
-from txstore.api import errors, readiness
+from txstore.api import errors, readiness, traces
 from txstore.api.serializers import fate_to_json, read_id, read_nothing, read_request, refuse_ignored, reply_to_json
 
 READINESS_S = 3.0
 
 
 class StoreView(APIView):
-    """A verb of the store: after the token is checked, what would be ignored is refused."""
+    """A verb of the store: after the token is checked, what would be ignored is refused. `known`: the query parameters
+    of each method."""
+
+    known: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        refuse_ignored(request.headers, request.query_params)
+        refuse_ignored(request.headers, request.query_params, self.known.get(request.method or "", ()))
 
 
 class Transactions(StoreView):
-    """POST runs a one-shot transaction."""
+    """GET lists transactions that the nodes remember, POST runs a one-shot transaction."""
+
+    known = {"GET": traces.PARAMETERS}
+
+    def get(self, request: Request) -> Response:
+        wanted = traces.read_wanted(request.query_params)
+        page = store.cluster().transactions(wanted.filter, wanted.limit, wanted.after)
+        return Response(traces.transactions_to_json(request.path, wanted, page))
 
     def post(self, request: Request) -> Response:
         return Response(reply_to_json(store.cluster().submit(read_request(request.data))))
@@ -39,6 +49,13 @@ class TransactionFate(StoreView):
 
     def get(self, request: Request, id: str) -> Response:
         return Response(fate_to_json(store.cluster().fate(read_id(id))))
+
+
+class TransactionTrace(StoreView):
+    """GET tells the steps of a transaction."""
+
+    def get(self, request: Request, id: str) -> Response:
+        return Response(traces.trace_to_json(store.cluster().trace(read_id(id))))
 
 
 class TransactionFence(StoreView):

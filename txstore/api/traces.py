@@ -1,0 +1,108 @@
+"""What the nodes remember of transactions, in JSON; and what a query says of the page that is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from nodes.errors import BadRequest
+from nodes.ids import node_name
+from nodes.requests import FILTERS, MOST_TRANSACTIONS, NEWEST, Trace, Transaction, Transactions
+from txstore.api.serializers import fate_to_json
+
+DEFAULT_LIMIT = 50
+PARAMETERS = ("filter", "limit", "after")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Wanted(NamedTuple):
+    """A page of transactions."""
+
+    filter: str
+    limit: int
+    after: str
+
+
+def read_wanted(query: Mapping[str, str]) -> Wanted:
+    """BadRequest for an unknown filter, and for what is no limit."""
+    which, text = query.get("filter", NEWEST), query.get("limit", str(DEFAULT_LIMIT))
+    if which not in FILTERS:
+        raise BadRequest(f'"filter" must be one of {", ".join(FILTERS)}.')
+    if not text.isascii() or not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= MOST_TRANSACTIONS:
+        raise BadRequest(f'"limit" must be an integer from 1 to {MOST_TRANSACTIONS}.')
+    return Wanted(which, int(text), query.get("after", ""))
+
+
+def transactions_to_json(path: str, wanted: Wanted, page: Transactions) -> dict[str, Any]:
+    """A page; `next` is the path of the following one, null on the last."""
+    following = urlencode({"filter": wanted.filter, "limit": wanted.limit, "after": page.next})
+    return {
+        "results": [transaction_to_json(one) for one in page.transactions],
+        "next": f"{path}?{following}" if page.next else None,
+        **_reach(page.since_us, page.silent),
+    }
+
+
+def transaction_to_json(transaction: Transaction) -> dict[str, Any]:
+    return {
+        "id": transaction.id,
+        "gateway": node_name(transaction.gateway),
+        "state": transaction.state,
+        "begun_at": _time(transaction.begun_us),
+        "ended_at": _time(transaction.ended_us),
+        "duration_ms": transaction.duration_us / 1_000 if transaction.ended_us else None,
+        "attempt": transaction.attempt,
+        "shards": transaction.shards,
+        "statements": [{"sql": one.sql, "params": one.params} for one in transaction.statements],
+        "statements_left_out": transaction.left_out,
+        "commit_ts": _timestamp(transaction.commit_ts),
+        "code": transaction.code or None,
+        "cause": transaction.cause or None,
+        "retried_as": transaction.retried_as or None,
+        "in_doubt": [{"shard": shard, "for_ms": age_ms} for shard, age_ms in sorted(transaction.in_doubt.items())],
+    }
+
+
+def trace_to_json(trace: Trace) -> dict[str, Any]:
+    """Steps in the order of the nodes' clocks; `fate` is null when the home did not answer."""
+    return {
+        "id": trace.id,
+        "fate": fate_to_json(trace.fate) if trace.fate else None,
+        "transaction": transaction_to_json(trace.transaction) if trace.transaction else None,
+        "steps": [
+            {
+                "at": _time(step.at_us),
+                "node": node_name(step.node),
+                "group": step.group or None,
+                "step": step.step,
+                "detail": {name: _plain(name, value) for name, value in step.detail.items()},
+            }
+            for step in trace.steps
+        ],
+        **_reach(trace.since_us, trace.silent),
+    }
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Timestamps are strings: JSON's numbers are not exact so far."""
+    return _timestamp(value) if name == "commit_ts" else value
+
+
+def _timestamp(ts: int) -> str | None:
+    return str(ts) if ts else None
+
+
+def _reach(since_us: dict[int, int], silent: list[int]) -> dict[str, Any]:
+    """From when on all that answered remember everything, and who did not answer."""
+    return {
+        "known_since": _time(max(since_us.values(), default=0)),
+        "silent": [node_name(node) for node in silent],
+    }
+
+
+def _time(at_us: int) -> str | None:
+    if not at_us:
+        return None
+    return (_EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")
