@@ -10,6 +10,7 @@ import os
 
 from txstore import environment
 from txstore.home import PROJECT, Home
+from txstore.theme import UNFOLD as UNFOLD
 
 HOME = Home.from_env()
 
@@ -18,7 +19,7 @@ DEBUG = False
 ALLOWED_HOSTS = os.environ.get("TXSTORE_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 
 INSTALLED_APPS = [
-    "unfold",
+    "unfold",  # the admin's theme: before the admin
     "django.contrib.admin.apps.SimpleAdminConfig",  # urls.py loads the pages: worker and beat do without them
     "django.contrib.auth",
     "django.contrib.contenttypes",
