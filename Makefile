@@ -6,8 +6,8 @@ MINUTES ?= 30
 ARGS ?=
 
 # What the tests start or look through: PostgreSQL servers as peers and for Django, Redis as broker, strace to see what
-# reached the disk, patch to plant faults.
-TEST_PACKAGES := postgresql-15 redis-server strace patch
+# reached the disk, patch to plant faults, a browser for the admin.
+TEST_PACKAGES := postgresql-15 redis-server strace patch chromium fonts-dejavu-core
 
 .PHONY: help up demo test check sim kill soak bench reset fresh venv packages
 

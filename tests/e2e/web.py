@@ -81,18 +81,30 @@ class WebServer:
     def __init__(self, cluster: LocalCluster) -> None:
         self.address = f"{HOST}:{free_ports(1)[0]}"
         self.token = Home(cluster.directory).api_token()
+        self.password = ""  # of the user admin, once `make_admin` was called
         self._home = cluster.directory
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, timeout: float = 30) -> None:
-        """Start it and wait until it answers."""
-        environment = {
+    def make_admin(self) -> None:
+        """Django's tables and the user admin, as `up` makes them."""
+        self.password = password = Home(self._home).admin_password()
+        environment = {**self._environment(), "DJANGO_SUPERUSER_PASSWORD": password}
+        user = ["createsuperuser", "--noinput", "--username", "admin", "--email", ""]
+        for command in (["migrate", "--verbosity", "0"], user):
+            subprocess.run([sys.executable, str(ROOT / "manage.py"), *command], env=environment, check=True)
+
+    def _environment(self) -> dict[str, str]:
+        return {
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "DJANGO_SETTINGS_MODULE": "txstore.settings",
             "TXSTORE_HOME": str(self._home),
             "TXSTORE_WEB_PORT": self.address.rpartition(":")[2],
         }
+
+    def start(self, timeout: float = 30) -> None:
+        """Start it and wait until it answers."""
+        environment = self._environment()
         with (self._home / "logs" / "web").open("ab") as log:
             command = [*tied_to_us(), sys.executable, "-m", "txstore.web"]
             self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
