@@ -7,7 +7,9 @@ from pathlib import Path
 
 from monitoring.rules import CHECKS
 from nodes import errors
+from nodes.core.txn import steps
 from nodes.errors import StoreError
+from nodes.runtime import activity
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -29,6 +31,14 @@ def test_each_error_code_of_the_api_has_its_heading_and_no_other_has_one() -> No
     from txstore.api.errors import TABLE
 
     assert set(TABLE) == headings("errors.md")
+
+
+def test_each_step_of_a_transaction_and_each_kind_of_change_has_its_words() -> None:
+    rows = set(re.findall(r"^\| `([a-z ]+)` \|", (DOCS / "admin.md").read_text(), re.MULTILINE))
+    assert set(steps.DETAILS) == rows
+    kinds = {value for name, value in vars(activity).items() if name.isupper() and isinstance(value, str)}
+    (told,) = re.findall(r"Kinds: (.*?) \|", (DOCS / "operations.md").read_text())
+    assert set(re.findall(r"`([a-z ]+)`", told)) == kinds
 
 
 def test_each_error_stands_in_the_table_with_its_status_and_class() -> None:
