@@ -10,8 +10,8 @@ ADDRESSES = {1: ("127.0.0.1", 7101), 2: ("127.0.0.1", 7102)}
 
 
 def answer(**facts: object) -> status.Status:
-    told = {"boot": 3, "journal": {"free_bytes": 7}, "groups": [], "in_doubt": {"count": 0, "oldest_ms": 0}}
-    return told | facts
+    told = {"boot": 3, "journal": {"free_bytes": 7}}
+    return status.of_nothing() | told | facts
 
 
 @pytest.mark.parametrize(
@@ -23,11 +23,16 @@ def test_a_clock_is_compared_with_the_middle_of_the_way_there_and_back(sent_ms, 
 
 
 def test_what_a_node_alone_can_tell_is_null_while_it_is_silent():
-    first, second = status.merged({1: answer()}, ADDRESSES, {})["nodes"]
+    first, second = status.merged({1: answer()}, ADDRESSES, {1: 5, 2: 6}, {})["nodes"]
     assert (first["up"], first["boot"], first["free_bytes"], first["clock_ahead_ms"]) == (True, 3, 7, 0)
     assert (second["up"], second["boot"], second["free_bytes"], second["clock_ahead_ms"]) == (False, None, None, None)
 
 
+def test_each_node_is_told_with_the_time_since_when_it_is_reached_or_silent():
+    nodes = status.merged({1: answer()}, ADDRESSES, {1: 5, 2: 6}, {})["nodes"]
+    assert [(node["up"], node["since_ms"]) for node in nodes] == [(True, 5), (False, 6)]
+
+
 def test_the_clock_of_a_peer_is_told_as_it_was_measured():
-    merged = status.merged({1: answer(), 2: answer(clock_ahead_ms=-40)}, ADDRESSES, {})
+    merged = status.merged({1: answer(), 2: answer(clock_ahead_ms=-40)}, ADDRESSES, {1: 5, 2: 6}, {})
     assert [node["clock_ahead_ms"] for node in merged["nodes"]] == [0, -40]
