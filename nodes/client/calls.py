@@ -29,7 +29,7 @@ Params = Sequence[Value] | dict[str, Value]
 class Calls:
     """A client of one cluster; `timeout` in seconds, for each call that is given none itself."""
 
-    surroundings: type[Surroundings]
+    _surroundings: type[Surroundings]  # of the form, for a client that is given none
 
     def __init__(self, pool: Pool, timeout: float) -> None:
         if timeout <= 0:
@@ -60,7 +60,7 @@ class Calls:
             raise ValueError("the cluster secret must not be empty")
         nodes = [_address(part.strip()) for part in addresses.split(",")]
         limits = Limits(max_connections, idle_timeout, connect_timeout)
-        return cls(Pool(nodes, key, surroundings or cls.surroundings(), limits), timeout)
+        return cls(Pool(nodes, key, surroundings or cls._surroundings(), limits), timeout)
 
     async def close(self) -> None:
         """Close the idle connections; later calls are Unavailable."""
