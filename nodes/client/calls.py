@@ -153,6 +153,8 @@ def _address(text: str) -> Address:
 
 
 def _statement(sql: str, params: Params, expect_rows: int) -> Statement:
+    if isinstance(params, str | bytes):  # a sequence too, of characters that nobody means
+        raise BadRequest(f"parameters are a list or a dict, not {type(params).__name__}: put it in a list")
     return Statement(sql, dict(params) if isinstance(params, dict) else list(params), expect_rows)
 
 
