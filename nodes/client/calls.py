@@ -10,6 +10,7 @@ It decides nothing itself: requests go to `submission`, questions to `questions`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Self, overload
 
@@ -32,8 +33,8 @@ class Calls:
     _surroundings: type[Surroundings]  # of the form, for a client that is given none
 
     def __init__(self, pool: Pool, timeout: float) -> None:
-        if timeout <= 0:
-            raise ValueError(f"a timeout of {timeout} seconds leaves no time for an answer")
+        if not 0 < timeout < math.inf:
+            raise ValueError(f"a timeout is a number of seconds above 0, not {timeout}")
         self._pool = pool
         self._timeout = timeout
 
@@ -114,8 +115,8 @@ class Calls:
     def _seconds(self, timeout: float | None) -> float:
         if timeout is None:
             return self._timeout
-        if timeout <= 0:
-            raise BadRequest(f"a timeout of {timeout} seconds leaves no time for an answer; nothing was asked")
+        if not 0 < timeout < math.inf:
+            raise BadRequest(f"a timeout is a number of seconds above 0, not {timeout}; nothing was asked")
         return timeout
 
 

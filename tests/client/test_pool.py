@@ -216,6 +216,8 @@ def test_a_call_that_ran_out_of_time_makes_no_node_lose_its_other_connections(
         {"secret": b""},
         {"timeout": 0},
         {"timeout": -1.0},
+        {"timeout": float("nan")},
+        {"timeout": float("inf")},
         {"max_connections": 0},
         {"idle_timeout": 0},
         {"connect_timeout": -1},
@@ -231,11 +233,13 @@ def test_options_that_make_no_sense_are_refused_at_once(
 def test_a_call_without_time_is_refused_before_anything_is_asked(node: MakeNode, client: MakeClient) -> None:
     n1 = node(1)
     cluster = client(n1)
-    for call in (lambda: cluster.execute("SELECT 1", timeout=0), lambda: cluster.status(timeout=-1)):
-        with pytest.raises(StoreError, match="nothing was asked") as caught:
-            call()
-        assert caught.value.info.code == "bad_request"
+    for timeout in (0, -1, float("nan"), float("inf")):
+        for call in (cluster.status, lambda timeout: cluster.execute("SELECT 1", timeout=timeout)):
+            with pytest.raises(StoreError, match="nothing was asked") as caught:
+                call(timeout=timeout)
+            assert caught.value.info.code == "bad_request"
     assert n1.connections == 0
+    assert cluster.status(timeout=1e9)["node"] == 1
 
 
 def pool_of(cluster: Any) -> Any:
