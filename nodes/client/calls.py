@@ -10,6 +10,7 @@ It decides nothing itself: requests go to `submission`, questions to `questions`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Self, overload
 
@@ -29,11 +30,11 @@ Params = Sequence[Value] | dict[str, Value]
 class Calls:
     """A client of one cluster; `timeout` in seconds, for each call that is given none itself."""
 
-    surroundings: type[Surroundings]
+    _surroundings: type[Surroundings]  # of the form, for a client that is given none
 
     def __init__(self, pool: Pool, timeout: float) -> None:
-        if timeout <= 0:
-            raise ValueError(f"a timeout of {timeout} seconds leaves no time for an answer")
+        if not 0 < timeout < math.inf:
+            raise ValueError(f"a timeout is a number of seconds above 0, not {timeout}")
         self._pool = pool
         self._timeout = timeout
 
@@ -60,7 +61,7 @@ class Calls:
             raise ValueError("the cluster secret must not be empty")
         nodes = [_address(part.strip()) for part in addresses.split(",")]
         limits = Limits(max_connections, idle_timeout, connect_timeout)
-        return cls(Pool(nodes, key, surroundings or cls.surroundings(), limits), timeout)
+        return cls(Pool(nodes, key, surroundings or cls._surroundings(), limits), timeout)
 
     async def close(self) -> None:
         """Close the idle connections; later calls are Unavailable."""
@@ -129,8 +130,8 @@ class Calls:
     def _seconds(self, timeout: float | None) -> float:
         if timeout is None:
             return self._timeout
-        if timeout <= 0:
-            raise BadRequest(f"a timeout of {timeout} seconds leaves no time for an answer; nothing was asked")
+        if not 0 < timeout < math.inf:
+            raise BadRequest(f"a timeout is a number of seconds above 0, not {timeout}; nothing was asked")
         return timeout
 
 
@@ -168,6 +169,8 @@ def _address(text: str) -> Address:
 
 
 def _statement(sql: str, params: Params, expect_rows: int) -> Statement:
+    if isinstance(params, str | bytes):  # a sequence too, of characters that nobody means
+        raise BadRequest(f"parameters are a list or a dict, not {type(params).__name__}: put it in a list")
     return Statement(sql, dict(params) if isinstance(params, dict) else list(params), expect_rows)
 
 

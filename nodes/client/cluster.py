@@ -20,13 +20,13 @@ T = TypeVar("T")
 
 
 class _Calls(Calls):
-    surroundings = Threads
+    _surroundings = Threads
 
 
 def _blocking(call: Callable[Concatenate[Calls, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[Cluster, P], T]:
     @wraps(call)
     def blocking(cluster: Cluster, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return run(call(cluster.calls, *args, **kwargs))
+        return run(call(cluster._calls, *args, **kwargs))
 
     return blocking
 
@@ -35,7 +35,7 @@ class Cluster:
     """A client of one cluster, made by `connect`."""
 
     def __init__(self, calls: Calls) -> None:
-        self.calls = calls
+        self._calls = calls
 
     @classmethod
     def connect(
@@ -49,7 +49,8 @@ class Cluster:
         connect_timeout: float = 1.0,
         surroundings: Surroundings | None = None,
     ) -> Cluster:
-        """As `Calls.connect`."""
+        """A client of the nodes at `"host:port,host:port"`; the options are those of `Calls.connect`, which has their
+        meaning, and docs/client.md. No connection is opened yet."""
         return cls(
             _Calls.connect(
                 addresses,

@@ -43,7 +43,7 @@ class Limits:
     connect_s: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.connections < 1 or self.idle_s <= 0 or self.connect_s <= 0:
+        if self.connections < 1 or not (self.idle_s > 0 and self.connect_s > 0):
             raise ValueError(f"connections and times must be above 0: {self}")
 
 
@@ -91,7 +91,7 @@ class Pool:
         node = await admission.enter(candidates.next(), begin)
         try:
             connection = await self._connected(node, begin)
-            return await self._put(node, connection, question(next(self._numbers)), answer, until, gives_up)
+            return await self._put(node, connection, question, answer, until, gives_up)
         finally:
             admission.leave(node)
 
@@ -115,7 +115,7 @@ class Pool:
         self,
         node: int,
         connection: Connection,
-        question: FromClient,
+        question: Callable[[int], FromClient],
         answer: type[Answer],
         until: Deadline,
         gives_up: GivesUp,
@@ -126,8 +126,9 @@ class Pool:
             self._health.suspect(node)
             return gives_up(named)
 
-        exchange, is_whole = Exchange(connection, question), False
+        is_whole = False
         try:
+            exchange = Exchange(connection, question(next(self._numbers)))
             reply = await exchange.run(answer, until, silent)
             self._health.clear(node)
             is_whole = exchange.is_even

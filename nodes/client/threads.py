@@ -45,18 +45,10 @@ class Threads(Surroundings):
         deadline = time.monotonic() + seconds
         failure = OSError(f"{address[0]} has no address")
         for family, kind, protocol, _, where in _look_up(address, seconds):
-            sock = socket.socket(family, kind, protocol)
             try:
-                sock.settimeout(max(0.001, deadline - time.monotonic()))
-                sock.connect(where)
+                return BlockingSocket(_connected(socket.socket(family, kind, protocol), where, deadline))
             except OSError as error:
-                sock.close()
                 failure = error
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return BlockingSocket(sock)
         raise failure
 
     def turn(self) -> BlockingTurn:
@@ -70,7 +62,6 @@ class BlockingSocket:
 
     def __init__(self, connected: socket.socket) -> None:
         connected.setblocking(False)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = connected
         self._readable = select.poll()
         self._readable.register(connected, select.POLLIN)
@@ -82,13 +73,13 @@ class BlockingSocket:
         deadline, rest, writable = time.monotonic() + seconds, memoryview(data)[sent:], select.poll()
         writable.register(self._socket, select.POLLOUT)
         while rest:
-            if not writable.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            if not writable.poll(_milliseconds(deadline - time.monotonic())):
                 raise TimeoutError(f"{len(rest)} of {len(data)} bytes were not taken in time")
             rest = rest[self._send_some(rest) :]
 
     async def receive(self, seconds: float) -> bytes:
         while True:
-            if not self._readable.poll(max(0.0, seconds) * 1000):
+            if not self._readable.poll(_milliseconds(seconds)):
                 raise TimeoutError("nothing came in time")
             try:
                 return self._socket.recv(_PIECE_BYTES)
@@ -126,6 +117,23 @@ class BlockingTurn:
 
     def call(self) -> None:
         self._closed.release()
+
+
+def _milliseconds(seconds: float) -> float:
+    """For poll, which takes neither a negative number nor one of 32 bits or more."""
+    return max(0.0, min(seconds, 86_400.0)) * 1000
+
+
+def _connected(sock: socket.socket, where: Any, deadline: float) -> socket.socket:
+    """The socket, connected; closed if that failed."""
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.settimeout(max(0.001, deadline - time.monotonic()))
+        sock.connect(where)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _look_up(address: Address, seconds: float) -> list[Any]:

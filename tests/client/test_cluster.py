@@ -15,7 +15,6 @@ from nodes.errors import (
     BadRequest,
     Conflict,
     ConstraintViolation,
-    NotFound,
     OutcomeUnknown,
     ResultsLost,
     StoreError,
@@ -330,48 +329,19 @@ def test_a_value_that_cannot_be_sent_is_refused(node: MakeNode, client: MakeClie
     assert n1.connections == 1
 
 
+@pytest.mark.parametrize("params", ["x", b"x"])
+def test_parameters_that_are_one_text_are_refused(node: MakeNode, client: MakeClient, params: Any) -> None:
+    n1 = node(1)
+    with pytest.raises(BadRequest, match="put it in a list"):
+        client(n1).execute("SELECT $1", params)
+    assert n1.connections == 0
+
+
 def test_a_request_over_the_limit_is_not_sent(node: MakeNode, client: MakeClient) -> None:
     n1 = node(1)
     with pytest.raises(TooLarge):
         client(n1).execute("SELECT $1", ["x" * (5 << 20)])
     assert n1.calls == []
-
-
-def test_a_fate_is_asked_at_another_node_if_one_is_down(node: MakeNode, client: MakeClient) -> None:
-    n1, n2 = node(1), node(2)
-    n1.kill()
-    fate = client(n1, n2).fate(txn_id(4))
-    assert (fate.state, fate.outcome) == ("committed", "happened")
-    assert [(each.id, each.fence) for each in n2.questions] == [(txn_id(4), False)]
-
-
-def test_a_fence_is_told_as_one(node: MakeNode, client: MakeClient) -> None:
-    n1 = node(1, fate=aborted_fate)
-    assert client(n1).fence(txn_id(4)).state == "aborted"
-    assert n1.questions[0].fence
-
-
-def test_a_fence_that_nobody_confirms_may_stand(node: MakeNode, client: MakeClient) -> None:
-    cluster = client(node(1, fate=no_quorum))
-    with pytest.raises(OutcomeUnknown) as caught:
-        cluster.fence(txn_id(4))
-    assert caught.value.info.transaction == txn_id(4)
-    with pytest.raises(Unavailable):
-        cluster.fate(txn_id(4))
-
-
-def test_what_is_no_id_is_not_asked_for(node: MakeNode, client: MakeClient) -> None:
-    n1 = node(1)
-    for text in ("", "t1", "x" * 41, "é" * 41):
-        with pytest.raises(NotFound):
-            client(n1).fate(text)
-    assert n1.questions == []
-
-
-def test_the_status_is_what_a_node_tells(node: MakeNode, client: MakeClient) -> None:
-    cluster = client(node(1))
-    assert cluster.status() == {"node": 1, "wide": True}
-    assert cluster.status(wide=False) == {"node": 1, "wide": False}
 
 
 def test_a_closed_client_opens_nothing(node: MakeNode, client: MakeClient) -> None:

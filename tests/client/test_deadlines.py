@@ -109,6 +109,18 @@ def test_with_one_node_well_a_read_succeeds_unless_another_one_keeps_it_waiting(
     assert not isinstance(scene.submit(READ), StoreError)
 
 
+@pytest.mark.parametrize(("call", "longest_s"), [("named, silent", 2.5), ("takes nothing", 5.0), ("silent", 0.0)])
+def test_a_node_that_stops_is_left_long_before_the_time_is_up(call: str, longest_s: float) -> None:
+    """A named transaction is fenced elsewhere and made again; a query only goes elsewhere."""
+    scene = Scene([[Plan()], [Plan(call=call, commits=False)]], 10.0)
+    if longest_s:
+        assert scene.submit(WRITE).state == "committed"
+        assert scene.world.now - 100.0 < longest_s
+    scene = Scene([[Plan()], [Plan(call=call)]], 10.0)
+    assert scene.submit(READ).state == "committed"
+    assert scene.world.now - 100.0 < 5.0
+
+
 @pytest.mark.parametrize("step", [field.name for field in fields(Plan) if field.type == "str"])
 def test_each_thing_that_may_go_wrong_is_survived_where_it_can_be(step: str) -> None:
     """With n1 failing in each way and n2 well, a write is answered; unknown only where nobody could know."""

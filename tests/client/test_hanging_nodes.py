@@ -127,4 +127,4 @@ def test_both_forms_have_the_same_names() -> None:
     def names(cls: type) -> set[str]:
         return {name for name in dir(cls) if not name.startswith("_")}
 
-    assert names(Cluster) | {"surroundings"} == names(aio.Cluster)
+    assert names(Cluster) == names(aio.Cluster)

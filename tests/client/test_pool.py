@@ -89,6 +89,20 @@ def test_a_call_that_waits_is_served_when_the_one_before_it_fails(
     assert (first.result().row_count, second.result().row_count) == (1, 1)
 
 
+def test_who_came_first_is_served_first(node: MakeNode, client: MakeClient, threads: Any) -> None:
+    gate = Gate()
+    n1 = node(1, gate)
+    cluster = client(n1, max_connections=1, timeout=30.0)
+    queue = pool_of(cluster)._admission._queue
+    calls = []
+    for number in range(6):
+        calls += [threads.submit(cluster.execute, "SELECT $1", [number])]
+        n1.until(lambda _, number=number: len(gate.waiting) == 1 and len(queue) == number)
+    gate.open()
+    assert [call.result().rows[0][1] for call in calls] == list(range(6))
+    assert [call.request.statements[0].params for call in n1.calls] == [[number] for number in range(6)]
+
+
 def test_closing_a_client_refuses_who_waits_and_lets_calls_end(
     node: MakeNode, client: MakeClient, threads: Any
 ) -> None:
@@ -202,6 +216,8 @@ def test_a_call_that_ran_out_of_time_makes_no_node_lose_its_other_connections(
         {"secret": b""},
         {"timeout": 0},
         {"timeout": -1.0},
+        {"timeout": float("nan")},
+        {"timeout": float("inf")},
         {"max_connections": 0},
         {"idle_timeout": 0},
         {"connect_timeout": -1},
@@ -217,12 +233,14 @@ def test_options_that_make_no_sense_are_refused_at_once(
 def test_a_call_without_time_is_refused_before_anything_is_asked(node: MakeNode, client: MakeClient) -> None:
     n1 = node(1)
     cluster = client(n1)
-    for call in (lambda: cluster.execute("SELECT 1", timeout=0), lambda: cluster.status(timeout=-1)):
-        with pytest.raises(StoreError, match="nothing was asked") as caught:
-            call()
-        assert caught.value.info.code == "bad_request"
+    for timeout in (0, -1, float("nan"), float("inf")):
+        for call in (cluster.status, lambda timeout: cluster.execute("SELECT 1", timeout=timeout)):
+            with pytest.raises(StoreError, match="nothing was asked") as caught:
+                call(timeout=timeout)
+            assert caught.value.info.code == "bad_request"
     assert n1.connections == 0
+    assert cluster.status(timeout=1e9)["node"] == 1
 
 
 def pool_of(cluster: Any) -> Any:
-    return (cluster.calls if isinstance(cluster, Cluster) else cluster.cluster)._pool
+    return (cluster._calls if isinstance(cluster, Cluster) else cluster.cluster)._pool

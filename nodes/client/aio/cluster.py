@@ -20,7 +20,7 @@ from nodes.client.calls import Calls
 class Cluster(Calls):
     """A client of one cluster, made by `connect`."""
 
-    surroundings = Loop
+    _surroundings = Loop
 
     async def __aenter__(self) -> Self:
         return self

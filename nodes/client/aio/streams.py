@@ -18,6 +18,8 @@ from typing import cast
 
 from nodes.client.surroundings import Address, Surroundings
 
+_PIECE_BYTES = 32 << 10
+
 
 class Loop(Surroundings):
     """For clients whose callers are tasks of one loop."""
@@ -51,11 +53,13 @@ class Loop(Surroundings):
         return True
 
 
-class Stream(asyncio.Protocol):
-    """One connected transport, used by one call at a time."""
+class Stream(asyncio.BufferedProtocol):
+    """One connected transport, used by one call at a time. It is read into a buffer that is made once: a new one of the
+    loop's size for each piece took a third of the time of a whole call."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._buffer = memoryview(bytearray(_PIECE_BYTES))
         self._pieces: deque[bytes] = deque()
         self._end: OSError | None = None  # it broke
         self._has_ended = False  # the other side closed it, behind all of its bytes
@@ -107,8 +111,11 @@ class Stream(asyncio.Protocol):
         self._readable = select.poll()
         self._readable.register(self._descriptor, select.POLLIN)
 
-    def data_received(self, data: bytes) -> None:
-        self._pieces.append(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, count: int) -> None:
+        self._pieces.append(bytes(self._buffer[:count]))
         self._wake()
 
     def eof_received(self) -> None:

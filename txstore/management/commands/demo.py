@@ -32,7 +32,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--accounts", type=_whole(2, 1_000_000), default=100_000, help="default 100000")
-        parser.add_argument("--seconds", type=_whole(3, 3600), default=30, help="of transfers; default 30")
+        parser.add_argument("--seconds", type=_whole(3, 600), default=30, help="of transfers; default 30")
         parser.add_argument("--clients", type=_whole(1, 256), default=16, help="threads that move money; default 16")
         parser.add_argument("--no-kill", action="store_true", help="kill no node")
         parser.add_argument("--yes", action="store_true", help="do not ask before a node is killed")
