@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -61,6 +63,27 @@ def test_a_reply_reads_as_the_values_table_says(api: Any, cluster: FakeCluster) 
             {"columns": [], "rows": [], "row_count": 0},
         ],
     }
+
+
+def test_the_values_that_json_lacks_have_a_form_of_their_own(api: Any, cluster: FakeCluster) -> None:
+    columns = [Column("d", "DOUBLE PRECISION"), Column("y", "BYTEA"), Column("i", "UUID"), Column("z", "TIMESTAMPTZ")]
+    when = datetime(2024, 2, 29, 13, tzinfo=timezone(timedelta(hours=1)))
+    rows = [
+        [1.5, b"\0\xff", "0197a3b4-0000-7fff-8000-00000000002a", when],
+        [math.nan, b"", None, when.replace(microsecond=7)],
+        [math.inf, None, None, datetime.min.replace(tzinfo=UTC)],
+        [-math.inf, None, None, None],
+        [None, None, None, None],
+    ]
+    cluster.answers["submit"] = Reply(TXN, "committed", 9, 1, ["s1"], [Result(columns, rows, 5)])
+    answer = api.post(PATH, {"statements": [{"sql": "SELECT 1"}]}, content_type="application/json").json()
+    assert answer["results"][0]["rows"] == [
+        [1.5, "AP8=", "0197a3b4-0000-7fff-8000-00000000002a", "2024-02-29T12:00:00.000000Z"],
+        ["NaN", "", None, "2024-02-29T12:00:00.000007Z"],
+        ["Infinity", None, None, "0001-01-01T00:00:00.000000Z"],
+        ["-Infinity", None, None, None],
+        [None, None, None, None],
+    ]
 
 
 def test_a_commit_whose_results_were_lost_says_so(api: Any, cluster: FakeCluster) -> None:

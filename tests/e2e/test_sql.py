@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from threading import Barrier
+from uuid import UUID
 
 import pytest
 
 from nodes.client import Cluster
-from nodes.errors import BadRequest
+from nodes.errors import BadRequest, ConstraintViolation
 from tests.e2e.cluster import LocalCluster
 
 ROUNDS = 5
@@ -84,3 +87,76 @@ def test_tables_of_several_names_made_side_by_side_are_all_there(local_cluster: 
             assert all(list(client.query(f"SELECT x FROM {name}")) == [] for client in clients for name in names)
     for client in clients:
         client.close()
+
+
+def test_a_table_grows_and_goes_at_every_node_at_once(local_cluster: LocalCluster) -> None:
+    """Each step at another node than the last, and nobody waits between them."""
+    with (
+        local_cluster.client(1) as first,
+        local_cluster.client(2) as second,
+        local_cluster.client(3) as third,
+    ):
+        for number in range(ROUNDS):
+            first.execute("CREATE TABLE growing (id BIGINT PRIMARY KEY)")
+            second.execute_many([("INSERT INTO growing VALUES ($1)", [key]) for key in KEYS])
+            third.execute(f"ALTER TABLE growing ADD COLUMN size INT NOT NULL DEFAULT {number}")
+            first.execute("INSERT INTO growing VALUES (0, 50)")
+            assert list(second.query("SELECT size, count(*) FROM growing GROUP BY size ORDER BY size")) == [
+                [number, len(KEYS)],
+                [50, 1],
+            ]
+            with pytest.raises(ConstraintViolation) as refused:
+                second.execute("ALTER TABLE growing ADD COLUMN more INT NOT NULL")
+            assert refused.value.info.sqlstate == "23502"
+            third.execute("DROP TABLE growing")
+            with pytest.raises(BadRequest) as caught:
+                first.query("SELECT * FROM growing")
+            assert caught.value.info.sqlstate == "42P01"
+            second.execute("DROP TABLE IF EXISTS growing")
+
+
+def test_writers_go_on_while_columns_come(local_cluster: LocalCluster) -> None:
+    with local_cluster.client(1) as client:
+        client.execute("CREATE TABLE busy (id BIGINT PRIMARY KEY, n INT NOT NULL DEFAULT 0)")
+        client.execute_many([("INSERT INTO busy (id) VALUES ($1)", [key]) for key in KEYS])
+    start = Barrier(4)
+
+    def write(node: int) -> int:
+        with local_cluster.client(node) as client:
+            start.wait()
+            return sum(client.execute("UPDATE busy SET n = n + 1 WHERE id = $1", [key]).row_count for key in KEYS)
+
+    def grow() -> None:
+        with local_cluster.client(1) as client:
+            start.wait()
+            for number in range(ROUNDS):
+                client.execute(f"ALTER TABLE busy ADD COLUMN c{number} TEXT DEFAULT 'c{number}'")
+
+    with ThreadPoolExecutor(4) as threads:
+        growing = threads.submit(grow)
+        written = [threads.submit(write, node) for node in local_cluster.numbers]
+        growing.result()
+        assert [each.result() for each in written] == [len(KEYS)] * 3
+    with local_cluster.client(2) as client:
+        (row,) = client.query("SELECT sum(n), count(*), count(DISTINCT c0), min(c4) FROM busy")
+        assert row == [3 * len(KEYS), len(KEYS), 1, "c4"]
+
+
+def test_values_of_every_type_come_back_from_another_node(local_cluster: LocalCluster) -> None:
+    when = datetime(2026, 2, 28, 23, 59, 59, 999999, tzinfo=UTC)
+    key = UUID("0197a3b4-0000-7fff-8000-00000000002a")
+    with local_cluster.client(1) as first, local_cluster.client(3) as third:
+        first.execute(
+            "CREATE TABLE every (id uuid, at timestamptz, d float8, y bytea, made timestamptz NOT NULL DEFAULT now(), "
+            "PRIMARY KEY (id, at))"
+        )
+        values = [key, when, math.nan, b"\0\xff"]
+        first.execute("INSERT INTO every (id, at, d, y) VALUES ($1, $2, $3, $4)", values)
+        ((found_key, at, d, y, made),) = third.query("SELECT * FROM every WHERE id = $1 AND at = $2", [key, when])
+        assert (found_key, at, y) == (str(key), when, b"\0\xff")
+        assert math.isnan(d)
+        assert abs((made - datetime.now(UTC)).total_seconds()) < 300
+        first.execute("UPDATE every SET d = 0.1 + d * 0, y = y || $1 WHERE d = 'NaN'", [b"x"])
+        (row,) = third.query("SELECT d, y, avg(length(y)) FROM every GROUP BY id, at, d, y")
+        assert math.isnan(row[0])
+        assert row[1:] == [b"\0\xffx", "3.0000000000000000"]

@@ -8,8 +8,10 @@ form is checked, and that a value has a meaning on the wire.
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC
 from typing import Any
 
 from nodes import ids
@@ -180,4 +182,25 @@ def _numeric_to_json(value: Value) -> Value:
     return None if value is None else str(value)
 
 
-_TO_JSON: dict[str, Callable[[Value], Value]] = {"BIGINT": _bigint_to_json, "NUMERIC": _numeric_to_json}
+def _double_to_json(value: Value) -> Value:
+    if value is None or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _bytea_to_json(value: Value) -> Value:
+    return None if value is None else base64.b64encode(value).decode()
+
+
+def _timestamptz_to_json(value: Value) -> Value:
+    """ISO 8601 in UTC, always with microseconds."""
+    return None if value is None else value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+_TO_JSON: dict[str, Callable[[Value], Value]] = {
+    "BIGINT": _bigint_to_json,
+    "NUMERIC": _numeric_to_json,
+    "DOUBLE PRECISION": _double_to_json,
+    "BYTEA": _bytea_to_json,
+    "TIMESTAMPTZ": _timestamptz_to_json,
+}

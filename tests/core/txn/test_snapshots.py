@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from nodes.core.txn.messages import (
     NOT_LEADER,
     STALE,
@@ -13,8 +15,9 @@ from nodes.core.txn.messages import (
     SnapshotRefused,
     SnapshotRows,
 )
-from nodes.sql.schema import Fragment
+from nodes.sql.schema import AddColumns, ColumnDef, Fragment, Lock
 from tests.core.txn.scene import GATEWAY_NODE, ShardReplica, execute, new_id, one_shard, select, update
+from tests.storage.bank import ACCOUNTS
 
 TXN, NEXT = new_id(2), new_id(3)
 
@@ -190,3 +193,22 @@ def test_the_catalog_version_is_told_after_a_round() -> None:
     assert shard.host.is_silent
     shard.host.answer_confirm()
     assert shard.host.said(CatalogIs) == [CatalogIs(4, 1)]
+
+
+def test_a_read_planned_before_a_definition_gets_its_rows_below_it_and_is_refused_above() -> None:
+    shard = ShardReplica()
+    columns = (*ACCOUNTS.columns, ColumnDef("credit", "INT"))
+    ddl = AddColumns(msgspec.structs.replace(ACCOUNTS, version=2, columns=columns), 1)
+    shard.receive(execute(TXN, Fragment(0, "", [], [(2, 1)], [Lock(2, b"", "X")], True, ddl=ddl)))
+    shard.apply()
+    assert read(shard, 100) == []
+    end(shard, True, 80)
+    assert answers(shard) == []
+    assert [refusal.cause for refusal in shard.host.said(SnapshotRefused)] == [STALE]
+    assert read(shard, 79) == [[[1, 100]]]
+    newer = msgspec.structs.replace(select(1), tables=[(2, 2)])
+    assert read(shard, 80, newer) == [[[1, 100]]]
+    assert read(shard, 79, newer) == []
+    (refusal,) = shard.host.said(SnapshotRefused)
+    assert refusal.error is not None
+    assert refusal.error.code == "snapshot_too_old"
