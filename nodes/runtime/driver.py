@@ -114,6 +114,7 @@ class Driver:
         self.router = Router(members)
         self.desk = TimestampDesk(node, boot)
         self.groups: dict[int, Group] = {}
+        self.touched: dict[Group, None] = {}  # to be looked at for something to drain, in this order
         self._outgoing: dict[int, list[tuple[int, Any]]] = {}
         self._local: deque[tuple[int, Any]] = deque()
         self._records: list[bytes] = []
@@ -216,8 +217,7 @@ class Driver:
                 self._send(node, code, message)
             for group, mark in held.marks:
                 if not group.stopped:
-                    group.log.on_durable(mark)
-                    group.follow_leadership()
+                    group.on_durable(mark)
             for then in held.thens:
                 then()
         self.wake()
@@ -226,8 +226,7 @@ class Driver:
         self.router.on_peer_lost(peer)
         for group in self.groups.values():
             if peer in group.members and not group.stopped:
-                group.log.on_peer_lost(peer)
-                group.follow_leadership()
+                group.on_peer_lost(peer)
         self.wake()
 
     def tick(self) -> None:
@@ -252,7 +251,7 @@ class Driver:
     def hand_over(self) -> None:
         """Before a wanted stop: every leadership goes to the most caught-up peer."""
         for group in self.groups.values():
-            group.log.transfer()
+            group.hand_over()
         self.wake()
 
     # -- a turn
@@ -312,10 +311,13 @@ class Driver:
         return True
 
     def _drain_groups(self) -> bool:
+        """Whoever was drained is looked at again in the next round: one drain need not be all."""
+        touched, self.touched = self.touched, {}
         is_busy = False
-        for group in self.groups.values():
+        for group in touched:
             if not group.stopped and group.log.needs_drain():
                 is_busy = True
+                self.touched[group] = None
                 self._carry_out(group, group.log.drain())
         return is_busy
 

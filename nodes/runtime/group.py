@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nodes.constants import Constants
 from nodes.core.engine import Store, Stores
 from nodes.core.host import Machine
-from nodes.core.replicated_log import Entry, LogEffects, NotLeader, ReplicatedLog
+from nodes.core.replicated_log import Entry, LogEffects, NotLeader, Point, ReplicatedLog
 from nodes.runtime.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -80,12 +80,14 @@ class Group:
             self.log.propose(data, self.served_epoch)
         except NotLeader:
             return False
+        self._touch()
         return True
 
     def confirm(self, then: Callable[[bool], None]) -> None:
         self._next_token += 1
         self._confirms[self._next_token] = then
         self.log.confirm(self._next_token)
+        self._touch()
 
     def timestamp(self, then: Callable[[int], None]) -> None:
         self.driver.timestamp(then)
@@ -105,21 +107,44 @@ class Group:
         self.log.receive(sender, message)
         self.follow_leadership()
 
+    def on_durable(self, mark: int) -> None:
+        self.log.on_durable(mark)
+        self.follow_leadership()
+
+    def on_peer_lost(self, peer: int) -> None:
+        self.log.on_peer_lost(peer)
+        self.follow_leadership()
+
     def tick(self, clock_ms: int) -> None:
         self.log.tick(clock_ms)
         self.follow_leadership()
         self.machine.tick()
         self.transfer.tick()
 
-    def replace(self, store: Store) -> None:
-        """Another replica's store is this one's now, and the state machine is built anew from it."""
+    def replace(self, store: Store, epoch: int) -> None:
+        """The store of the leader of `epoch` is this one's now, and the state machine is built anew from it."""
         assert not self.served_epoch, "who serves has everything"
         self.store = store
         self.applied_slot = self.synced_slot = store.applied
         self.driver.build_machine(self)
+        self.log.install(Point(store.applied, store.epoch), epoch)
+        self._touch()
+
+    def compact(self, slot: int) -> None:
+        self.log.compact(slot)
+        self._touch()
+
+    def hand_over(self) -> None:
+        self.log.transfer()
+        self._touch()
+
+    def _touch(self) -> None:
+        """The log may have something to drain now; the driver looks at no other group."""
+        self.driver.touched[self] = None
 
     def follow_leadership(self) -> None:
-        """Has the leadership that is served gone?"""
+        """Something happened to the log. Has the leadership that is served gone?"""
+        self._touch()
         if self.served_epoch and not (self.log.leads and self.log.epoch == self.served_epoch):
             self.served_epoch = 0
             self.machine.unlead()

@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nodes.core.engine import Copy, Incoming, Store, Stores
-from nodes.core.replicated_log import Point
 from nodes.core.transfer import CHUNK_BYTES, Chunk, ChunkTaken, Receiving, Sending
 
 if TYPE_CHECKING:
@@ -163,8 +162,7 @@ class Transfer:
 
     def _exchange(self, store: Store, epoch: int) -> None:
         group, old = self.group, self.group.store
-        group.replace(store)
-        group.log.install(Point(store.applied, store.epoch), epoch)
+        group.replace(store, epoch)
         self.installed += 1
         group.driver.log.info("%s: took over a store at slot %d", group.group, store.applied)
         group.read(lambda: self.stores.retire(group.group, old), lambda _, error: None)
