@@ -315,7 +315,7 @@ class Driver:
         touched, self.touched = self.touched, {}
         is_busy = False
         for group in touched:
-            if not group.stopped and group.log.needs_drain():
+            if not group.stopped and group.needs_drain():
                 is_busy = True
                 self.touched[group] = None
                 self._carry_out(group, group.log.drain())

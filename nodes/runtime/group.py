@@ -2,6 +2,9 @@
 
 It is the `Host` of its machine and carries out what the log's `drain` returns, with the driver.
 
+A follower, for whose applying nobody waits, gathers entries up to the next tick: one local transaction of many entries
+touches each page of the store once.
+
 *Invariants*: the machine leads from the application of the leader's own first entry on, and stops leading before it
 sees another message once the log has another epoch or leader. What it proposes, it proposes in the epoch it serves.
 """
@@ -19,6 +22,11 @@ from nodes.runtime.transfer import Transfer
 
 if TYPE_CHECKING:
     from nodes.runtime.driver import Driver
+
+
+# Entries. Measured with three replicas: 57 -> 45 writes of the stores a transfer with 16 clients, and with 64 clients
+# 0.96-1.07 -> 0.90-0.93 ms of the nodes' CPU.
+FOLLOWER_BATCH = 64
 
 
 class Group:
@@ -50,6 +58,8 @@ class Group:
         self.applied_at = 0  # the tick of the last entries
         self.grown_bytes = 0  # of entries applied since the log was compacted
         self.stopped = ""
+        self._waiting: list[Entry] = []  # chosen, and to be applied by a follower at the next tick at the latest
+        self._is_apply_due = False
         self._confirms: dict[int, Callable[[bool], None]] = {}
         self._next_token = 0
 
@@ -118,14 +128,17 @@ class Group:
     def tick(self, clock_ms: int) -> None:
         self.log.tick(clock_ms)
         self.follow_leadership()
+        self._is_apply_due = bool(self._waiting)
         self.machine.tick()
         self.transfer.tick()
 
     def replace(self, store: Store, epoch: int) -> None:
         """The store of the leader of `epoch` is this one's now, and the state machine is built anew from it."""
         assert not self.served_epoch, "who serves has everything"
+        assert store.applied > self.delivered_slot, "a store is replaced by one that has applied more"
         self.store = store
         self.applied_slot = self.synced_slot = store.applied
+        self._waiting, self._is_apply_due = [], False  # applied there
         self.driver.build_machine(self)
         self.log.install(Point(store.applied, store.epoch), epoch)
         self._touch()
@@ -137,6 +150,15 @@ class Group:
     def hand_over(self) -> None:
         self.log.transfer()
         self._touch()
+
+    def needs_drain(self) -> bool:
+        """Is there anything that `drain` or `carry_out` would do?"""
+        return self._is_apply_due or self.log.needs_drain()
+
+    @property
+    def delivered_slot(self) -> int:
+        """The last slot that the log handed over; what waits behind the applied slot included."""
+        return self._waiting[-1].slot if self._waiting else self.applied_slot
 
     def _touch(self) -> None:
         """The log may have something to drain now; the driver looks at no other group."""
@@ -158,12 +180,19 @@ class Group:
 
     def carry_out(self, effects: LogEffects) -> None:
         """Apply what is chosen and durable, then answer the read indexes (asked before, so never of what follows)."""
-        if effects.entries:
-            self._apply(effects.entries)
+        if effects.entries or self._is_apply_due:
+            self._waiting += effects.entries
+            if self._must_apply():
+                entries, self._waiting, self._is_apply_due = self._waiting, [], False
+                self._apply(entries)
         for token, confirmed in effects.reads:
             then = self._confirms.pop(token, None)
             if then is not None:
                 then(confirmed and self.served_epoch != 0)
+
+    def _must_apply(self) -> bool:
+        """A leader applies at once: answers wait for it. So does `s0`, for the catalog is read on every node."""
+        return self._is_apply_due or self.log.leads or self.group == "s0" or len(self._waiting) >= FOLLOWER_BATCH
 
     def _apply(self, entries: list[Entry]) -> None:
         self.machine.apply(entries)

@@ -117,7 +117,7 @@ class Transfer:
     def receive(self, sender: int, message: Any) -> None:
         if isinstance(message, ChunkTaken):
             self._on_taken(sender, message)
-        elif self.group.log.leads or message.slot <= self.group.applied_slot:
+        elif self.group.log.leads or message.slot <= self.group.delivered_slot:
             self._answer(sender, message.number, message.size)
         else:
             self._on_chunk(sender, message)
@@ -152,7 +152,7 @@ class Transfer:
             group = self.group
             if error is not None:
                 group.driver.log.error("a copy of %s could not be kept: %s", group.group, error)
-            if error is not None or group.stopped or group.log.leads or receiving.slot <= group.applied_slot:
+            if error is not None or group.stopped or group.log.leads or receiving.slot <= group.delivered_slot:
                 incoming.discard()
             else:
                 self._exchange(incoming.install(), receiving.epoch)
