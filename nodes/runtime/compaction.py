@@ -78,7 +78,7 @@ class Compaction:
         if slot < group.log.first_slot:
             return True
         if group.synced_slot >= slot:
-            group.log.compact(slot)
+            group.compact(slot)
             group.grown_bytes = 0
             self.driver.wake()
         return group.synced_slot >= slot

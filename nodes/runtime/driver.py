@@ -119,6 +119,7 @@ class Driver:
         self.counts = Counts()
         self.changes = Changes(node, boot, world.clock_ms)
         self.groups: dict[int, Group] = {}
+        self.touched: dict[Group, None] = {}  # to be looked at for something to drain, in this order
         self._outgoing: dict[int, list[tuple[int, Any]]] = {}
         self._local: deque[tuple[int, Any]] = deque()
         self._records: list[bytes] = []
@@ -224,8 +225,7 @@ class Driver:
                 self._send(node, code, message)
             for group, mark in held.marks:
                 if not group.stopped:
-                    group.log.on_durable(mark)
-                    group.follow_leadership()
+                    group.on_durable(mark)
             for then in held.thens:
                 then()
         self.wake()
@@ -234,8 +234,7 @@ class Driver:
         self.router.on_peer_lost(peer)
         for group in self.groups.values():
             if peer in group.members and not group.stopped:
-                group.log.on_peer_lost(peer)
-                group.follow_leadership()
+                group.on_peer_lost(peer)
         self.wake()
 
     def tick(self) -> None:
@@ -263,7 +262,7 @@ class Driver:
     def hand_over(self) -> None:
         """Before a wanted stop: every leadership goes to the most caught-up peer."""
         for group in self.groups.values():
-            group.log.transfer()
+            group.hand_over()
         self.wake()
 
     # -- a turn
@@ -323,10 +322,13 @@ class Driver:
         return True
 
     def _drain_groups(self) -> bool:
+        """Whoever was drained is looked at again in the next round: one drain need not be all."""
+        touched, self.touched = self.touched, {}
         is_busy = False
-        for group in self.groups.values():
-            if not group.stopped and group.log.needs_drain():
+        for group in touched:
+            if not group.stopped and group.needs_drain():
                 is_busy = True
+                self.touched[group] = None
                 self._carry_out(group, group.log.drain())
         return is_busy
 

@@ -2,6 +2,9 @@
 
 It is the `Host` of its machine and carries out what the log's `drain` returns, with the driver.
 
+A follower, for whose applying nobody waits, gathers entries up to the next tick: one local transaction of many entries
+touches each page of the store once.
+
 *Invariants*: the machine leads from the application of the leader's own first entry on, and stops leading before it
 sees another message once the log has another epoch or leader. What it proposes, it proposes in the epoch it serves.
 """
@@ -14,12 +17,17 @@ from typing import TYPE_CHECKING, Any
 from nodes.constants import Constants
 from nodes.core.engine import Store, Stores
 from nodes.core.host import Machine
-from nodes.core.replicated_log import Entry, LogEffects, NotLeader, ReplicatedLog
+from nodes.core.replicated_log import Entry, LogEffects, NotLeader, Point, ReplicatedLog
 from nodes.runtime.activity import LEADS, LEADS_NO_MORE
 from nodes.runtime.transfer import Transfer
 
 if TYPE_CHECKING:
     from nodes.runtime.driver import Driver
+
+
+# Entries. Measured with three replicas: 57 -> 45 writes of the stores a transfer with 16 clients, and with 64 clients
+# 0.96-1.07 -> 0.90-0.93 ms of the nodes' CPU.
+FOLLOWER_BATCH = 64
 
 
 class Group:
@@ -52,6 +60,8 @@ class Group:
         self.grown_bytes = 0  # of entries applied since the log was compacted
         self.stopped = ""
         self._recovered_slot = log.last_slot
+        self._waiting: list[Entry] = []  # chosen, and to be applied by a follower at the next tick at the latest
+        self._is_apply_due = False
         self._confirms: dict[int, Callable[[bool], None]] = {}
         self._next_token = 0
 
@@ -82,12 +92,14 @@ class Group:
             self.log.propose(data, self.served_epoch)
         except NotLeader:
             return False
+        self._touch()
         return True
 
     def confirm(self, then: Callable[[bool], None]) -> None:
         self._next_token += 1
         self._confirms[self._next_token] = then
         self.log.confirm(self._next_token)
+        self._touch()
 
     def timestamp(self, then: Callable[[int], None]) -> None:
         self.driver.timestamp(then)
@@ -112,21 +124,56 @@ class Group:
         self.log.receive(sender, message)
         self.follow_leadership()
 
+    def on_durable(self, mark: int) -> None:
+        self.log.on_durable(mark)
+        self.follow_leadership()
+
+    def on_peer_lost(self, peer: int) -> None:
+        self.log.on_peer_lost(peer)
+        self.follow_leadership()
+
     def tick(self, clock_ms: int) -> None:
         self.log.tick(clock_ms)
         self.follow_leadership()
+        self._is_apply_due = bool(self._waiting)
         self.machine.tick()
         self.transfer.tick()
 
-    def replace(self, store: Store) -> None:
-        """Another replica's store is this one's now, and the state machine is built anew from it."""
+    def replace(self, store: Store, epoch: int) -> None:
+        """The store of the leader of `epoch` is this one's now, and the state machine is built anew from it."""
         assert not self.served_epoch, "who serves has everything"
+        assert store.applied > self.delivered_slot, "a store is replaced by one that has applied more"
         self.store = store
         self.applied_slot = self.synced_slot = store.applied
+        self._waiting, self._is_apply_due = [], False  # applied there
         self.driver.build_machine(self)
+        self.log.install(Point(store.applied, store.epoch), epoch)
+        self._touch()
+
+    def compact(self, slot: int) -> None:
+        self.log.compact(slot)
+        self._touch()
+
+    def hand_over(self) -> None:
+        self.log.transfer()
+        self._touch()
+
+    def needs_drain(self) -> bool:
+        """Is there anything that `drain` or `carry_out` would do?"""
+        return self._is_apply_due or self.log.needs_drain()
+
+    @property
+    def delivered_slot(self) -> int:
+        """The last slot that the log handed over; what waits behind the applied slot included."""
+        return self._waiting[-1].slot if self._waiting else self.applied_slot
+
+    def _touch(self) -> None:
+        """The log may have something to drain now; the driver looks at no other group."""
+        self.driver.touched[self] = None
 
     def follow_leadership(self) -> None:
-        """Has the leadership that is served gone?"""
+        """Something happened to the log. Has the leadership that is served gone?"""
+        self._touch()
         if self.served_epoch and not (self.log.leads and self.log.epoch == self.served_epoch):
             self._stop_serving()
 
@@ -143,12 +190,19 @@ class Group:
 
     def carry_out(self, effects: LogEffects) -> None:
         """Apply what is chosen and durable, then answer the read indexes (asked before, so never of what follows)."""
-        if effects.entries:
-            self._apply(effects.entries)
+        if effects.entries or self._is_apply_due:
+            self._waiting += effects.entries
+            if self._must_apply():
+                entries, self._waiting, self._is_apply_due = self._waiting, [], False
+                self._apply(entries)
         for token, confirmed in effects.reads:
             then = self._confirms.pop(token, None)
             if then is not None:
                 then(confirmed and self.served_epoch != 0)
+
+    def _must_apply(self) -> bool:
+        """A leader applies at once: answers wait for it. So does `s0`, for the catalog is read on every node."""
+        return self._is_apply_due or self.log.leads or self.group == "s0" or len(self._waiting) >= FOLLOWER_BATCH
 
     def _apply(self, entries: list[Entry]) -> None:
         self.machine.apply(entries)

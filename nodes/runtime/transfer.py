@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nodes.core.engine import Copy, Incoming, Store, Stores
-from nodes.core.replicated_log import Point
 from nodes.core.transfer import CHUNK_BYTES, Chunk, ChunkTaken, Receiving, Sending
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ class Transfer:
     def receive(self, sender: int, message: Any) -> None:
         if isinstance(message, ChunkTaken):
             self._on_taken(sender, message)
-        elif self.group.log.leads or message.slot <= self.group.applied_slot:
+        elif self.group.log.leads or message.slot <= self.group.delivered_slot:
             self._answer(sender, message.number, message.size)
         else:
             self._on_chunk(sender, message)
@@ -153,7 +152,7 @@ class Transfer:
             group = self.group
             if error is not None:
                 group.driver.log.error("a copy of %s could not be kept: %s", group.group, error)
-            if error is not None or group.stopped or group.log.leads or receiving.slot <= group.applied_slot:
+            if error is not None or group.stopped or group.log.leads or receiving.slot <= group.delivered_slot:
                 incoming.discard()
             else:
                 self._exchange(incoming.install(), receiving.epoch)
@@ -163,8 +162,7 @@ class Transfer:
 
     def _exchange(self, store: Store, epoch: int) -> None:
         group, old = self.group, self.group.store
-        group.replace(store)
-        group.log.install(Point(store.applied, store.epoch), epoch)
+        group.replace(store, epoch)
         self.installed += 1
         group.driver.log.info("%s: took over a store at slot %d", group.group, store.applied)
         group.read(lambda: self.stores.retire(group.group, old), lambda _, error: None)

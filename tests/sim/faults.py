@@ -180,8 +180,7 @@ class Faults:
         replica = driver.groups[ids.group_code(group)]
 
         def lose() -> None:
-            replica.log.on_peer_lost(peer)
-            replica.follow_leadership()
+            replica.on_peer_lost(peer)
             driver.wake()
 
         life.do(lose)
