@@ -103,8 +103,8 @@ class Decisions(Store, Protocol):
         """Ids and records of the commits that are not done."""
 
     def decision(self, txn: bytes) -> bytes | None: ...
-    def newest(self) -> bytes:
-        """The greatest id with a record, b"" if there is none."""
+    def newest(self) -> int:
+        """The greatest date of a decision's id or of a key; 0 if there is none."""
 
     def put(
         self, decided: Iterable[tuple[bytes, bytes]], begun: Iterable[bytes], done: Iterable[bytes], marks: HomeMarks

@@ -98,7 +98,7 @@ class Clients:
             else:
                 _send(connection, FateIs(message.number, fate))
 
-        gateway.ask_fate(message.id, message.fence, message.timeout_ms, then)
+        gateway.ask_fate(message.id, message.fence, message.timeout_ms, then, message.since)
 
 
 def _send(connection: Connection, message: Any) -> None:

@@ -260,12 +260,13 @@ class Execution:
             error.info.transaction = self._keyed.text
             self._on_end(error)
         else:
-            self.gateway.ask_key(self._keyed.key, False, self.deadline, partial(self._after_refusal, error))
+            self.gateway.ask_key(self._keyed.key, False, 0, self.deadline, partial(self._after_refusal, error))
 
     def _after_refusal(self, refusal: StoreError, known: KeyKnown | None, error: StoreError | None) -> None:
         if known is None:
             self._on_end(error or refusal)
         elif known.record is None:
+            refusal.info.detail = {**refusal.info.detail, "known_since": known.known_since}
             self._on_end(refusal)
         else:
             self._on_record(known.record)

@@ -91,19 +91,25 @@ class Gateway:
         on_end: Callable[[Reply | StoreError], None],
     ) -> None:
         """`on_end` is called once, with a Reply or a StoreError; never raises for what a client sent."""
-        deadline = self.surroundings.now + max(1, request.timeout_ms // TICK_MS)
         try:
-            self._check(request)
-            execution = Execution(self, request, deadline, named, age, on_named, on_end)
+            execution = Execution(self, request, self._deadline(request.timeout_ms), named, age, on_named, on_end)
         except StoreError as error:
             on_end(error)
             return
-        self._when_heard(execution)
+        try:
+            self._check(request)
+        except StoreError as error:
+            execution.fail(error)
+        else:
+            self._when_heard(execution)
 
-    def ask_fate(self, text: str, fence: bool, timeout_ms: int, then: Callable[[Fate | StoreError], None]) -> None:
-        """The fate of an id, or of a client key, in text form, from its home."""
+    def ask_fate(
+        self, text: str, fence: bool, timeout_ms: int, then: Callable[[Fate | StoreError], None], since: int = 0
+    ) -> None:
+        """The fate of an id, or of a client key, in text form, from its home. `since`: of a key, a timestamp from
+        before its first sending, or 0."""
         if is_key(text):
-            self._ask_fate_of_key(text, fence, timeout_ms, then)
+            self._ask_fate_of_key(text, fence, since, timeout_ms, then)
             return
         try:
             txn = ids.from_text(text)
@@ -123,10 +129,12 @@ class Gateway:
         self.questions[number] = FateQuestion(self.surroundings, number, txn, fence, deadline, ended)
 
     def _deadline(self, timeout_ms: int) -> int:
-        return self.surroundings.now + max(1, min(timeout_ms, MAX_TIMEOUT_MS) // TICK_MS)
+        """A time-out that makes no sense leaves time to say so, at least."""
+        sensible_ms = timeout_ms if 1 <= timeout_ms <= MAX_TIMEOUT_MS else MAX_TIMEOUT_MS
+        return self.surroundings.now + max(1, sensible_ms // TICK_MS)
 
     def _ask_fate_of_key(
-        self, text: str, fence: bool, timeout_ms: int, then: Callable[[Fate | StoreError], None]
+        self, text: str, fence: bool, since: int, timeout_ms: int, then: Callable[[Fate | StoreError], None]
     ) -> None:
         try:
             key = key_of(text)
@@ -135,12 +143,20 @@ class Gateway:
             return
 
         def ended(known: KeyKnown | None, error: StoreError | None) -> None:
-            then(fate_of_key(text, known) if known is not None else error or Unavailable("the key was not asked for"))
+            if known is None:
+                then(error or Unavailable("the key was not asked for"))
+            else:
+                then(fate_of_key(text, known, since))
 
-        self.ask_key(key, fence, self._deadline(timeout_ms), ended)
+        self.ask_key(key, fence, since, self._deadline(timeout_ms), ended)
 
     def ask_key(
-        self, key: bytes, fence: bool, deadline: int, then: Callable[[KeyKnown | None, StoreError | None], None]
+        self,
+        key: bytes,
+        fence: bool,
+        since: int,
+        deadline: int,
+        then: Callable[[KeyKnown | None, StoreError | None], None],
     ) -> None:
         """What a client key belongs to, from its home, by a read index begun now or later."""
         number = self._number()
@@ -149,7 +165,7 @@ class Gateway:
             self.questions.pop(number, None)
             then(known, error)
 
-        self.questions[number] = KeyQuestion(self.surroundings, number, key, fence, deadline, ended)
+        self.questions[number] = KeyQuestion(self.surroundings, number, key, fence, since, deadline, ended)
 
     def _check(self, request: Request) -> None:
         if not request.statements:

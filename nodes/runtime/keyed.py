@@ -17,13 +17,14 @@ from nodes.core.txn.messages import KeyBinding, KeyKnown, KeyRecord
 from nodes.errors import (
     DID_NOT_HAPPEN,
     HAPPENED,
+    UNKNOWN,
     BadRequest,
     KeyReused,
     NotFound,
     StoreError,
     TransactionAborted,
 )
-from nodes.requests import ABORTED, COMMITTED, Fate, Reply, Request, Result
+from nodes.requests import ABORTED, COMMITTED, EXPIRED, Fate, Reply, Request, Result
 
 KEPT_BYTES = 32 << 10  # a larger result is not kept: a repeat then hears that it is committed, without rows
 
@@ -82,9 +83,11 @@ def keyed(request: Request) -> Keyed | None:
     return Keyed(key_of(request.key), hashlib.blake2b(content, digest_size=16).digest())
 
 
-def fate_of_key(text: str, known: KeyKnown) -> Fate | StoreError:
-    """NotFound for a key of which nothing is known."""
+def fate_of_key(text: str, known: KeyKnown, since: int) -> Fate | StoreError:
+    """NotFound for a key of which nothing is known; expired, if `since` lies before what can be known."""
     record = known.record
+    if record is None and 0 < since <= known.known_since:
+        return Fate(text, EXPIRED, UNKNOWN, 0, "", known_since=known.known_since)
     if record is None:
         words = f"nothing is known of this key; that holds for one that was first sent after {known.known_since}"
         return NotFound(words, transaction=text, detail={"known_since": known.known_since})

@@ -83,12 +83,13 @@ class KeyQuestion(Question):
         number: int,
         key: bytes,
         fence: bool,
+        since: int,
         deadline: int,
         then: Callable[[Any, StoreError | None], None],
     ) -> None:
         self._key = key
         home = ids.key_home(key, surroundings.coordinators)
-        super().__init__(surroundings, home, AskKey(number, key, surroundings.node, fence), deadline, then)
+        super().__init__(surroundings, home, AskKey(number, key, surroundings.node, fence, since), deadline, then)
 
     def on_answer(self, message: KeyKnown) -> None:
         if message.leads:
@@ -121,8 +122,9 @@ class FateQuestion(Question):
         if not message.state:
             self.on_not_leader()
             return
-        outcome = OUTCOMES.get(message.state, UNKNOWN)
-        self.end(Fate(ids.to_text(message.txn), message.state, outcome, message.commit_ts, message.reason), None)
+        text, outcome = ids.to_text(message.txn), OUTCOMES.get(message.state, UNKNOWN)
+        fate = Fate(text, message.state, outcome, message.commit_ts, message.reason, known_since=message.known_since)
+        self.end(fate, None)
 
     def no_answer(self) -> StoreError:
         words = f"the home of this transaction ({self.group}) did not answer by the deadline; ask again"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import apsw
 
+from nodes import ids
 from nodes.core.engine import HomeMarks
 from nodes.storage.sqlite_store import SqliteStore
 
@@ -48,9 +49,10 @@ class SqliteDecisions(SqliteStore):
             return bytes(record)
         return None
 
-    def newest(self) -> bytes:
+    def newest(self) -> int:
         ((txn,),) = self._main.execute("SELECT max(txn) FROM decision")
-        return bytes(txn or b"")
+        ((date,),) = self._main.execute("SELECT max(date) FROM client_key")
+        return max(ids.time_of(txn or b""), date or 0)
 
     def put(
         self, decided: Iterable[tuple[bytes, bytes]], begun: Iterable[bytes], done: Iterable[bytes], marks: HomeMarks

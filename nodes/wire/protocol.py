@@ -41,12 +41,15 @@ class Failed(msgspec.Struct, array_like=True, tag=4):
 
 
 class AskFate(msgspec.Struct, array_like=True, tag=5):
-    """The fate of an id, at any node. `fence`: afterwards committed or never to be. Answered by FateIs or Failed."""
+    """The fate of an id, or of a client key, at any node. `fence`: afterwards committed or never to be. `since`: of a
+    key, a timestamp from before its first sending; it is then *expired* if its record may be gone. 0: not told.
+    Answered by FateIs or Failed."""
 
     number: int
     id: str
     fence: bool = False
     timeout_ms: int = 10_000
+    since: int = 0
 
 
 class FateIs(msgspec.Struct, array_like=True, tag=6):

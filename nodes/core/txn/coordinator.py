@@ -6,8 +6,7 @@ A transaction is committed when its DecideTxn is applied here at the home's lead
 
 *Invariants*: at most one decision per id. A commit is told to every participant until each has acknowledged; then
 DoneTxns. Nobody takes `commit_ts` from anywhere but the applied record. The mark below which decisions are forgotten
-moves through the log and never passes a commit that is not done, nor an id that is being decided. What is told of a
-client key is told after a read index, or after the entry that made it true.
+moves through the log and never passes a commit that is not done, nor an id that is being decided.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from nodes.core.host import GATEWAY, Host
 from nodes.core.oracle import Oracle, at_ms
 from nodes.core.replicated_log import TICK_MS, Entry
 from nodes.core.txn import steps
+from nodes.core.txn.client_keys import ClientKeys, refuse_key
 from nodes.core.txn.decisions import CoordinatorState
 from nodes.core.txn.messages import (
     Acknowledge,
@@ -35,7 +35,6 @@ from nodes.core.txn.messages import (
     FenceKey,
     ForgetDecisions,
     InDoubt,
-    KeyKnown,
     NotHome,
     Outcome,
     Reserve,
@@ -53,7 +52,7 @@ DONE_BATCH = 512
 class Leadership:
     """What the leader of a coordinator group has in memory."""
 
-    def __init__(self, state: CoordinatorState, now: int) -> None:
+    def __init__(self, state: CoordinatorState, host: Host) -> None:
         self.oracle = Oracle()
         self.oracle.lead(state.reserved)
         self.gateways: dict[bytes, list[int]] = {}  # who waits for the decision
@@ -61,11 +60,10 @@ class Leadership:
         self.doubters: dict[bytes, dict[str, InDoubt]] = {}  # by shard
         self.fates: dict[bytes, list[AskFate]] = {}
         self.unacknowledged: dict[bytes, list[str]] = {t: list(d.participants) for t, d in state.undone.items()}
-        self.tell_at: dict[bytes, int] = dict.fromkeys(state.undone, now)
+        self.tell_at: dict[bytes, int] = dict.fromkeys(state.undone, host.now)
         self.done: list[bytes] = []
-        self.bindings: dict[bytes, bytes] = {}  # of what is being decided: id -> client key
-        self.key_fences: dict[bytes, list[AskKey]] = {}
-        self.forget_at = now
+        self.keys = ClientKeys(state, host)
+        self.forget_at = host.now
         self.held: list[Callable[[], bool]] = []  # what waits for a reservation; True: served
 
 
@@ -82,7 +80,7 @@ class Coordinator:
             InDoubt: self._on_in_doubt,
             Acknowledge: self._on_acknowledge,
             AskFate: self._on_ask_fate,
-            AskKey: self._on_ask_key,
+            AskKey: lambda leading, message: leading.keys.on_ask(message),
             TimestampRequest: self._on_timestamp_request,
         }
 
@@ -98,11 +96,12 @@ class Coordinator:
                 self._on_applied(self.leading, decoded)
 
     def lead(self) -> None:
-        self.leading = Leadership(self.state, self.host.now)
+        self.leading = Leadership(self.state, self.host)
         self._reserve(self.leading)
 
     def unlead(self) -> None:
         assert self.leading is not None, "only a leader stops leading"
+        self.leading.keys.end()
         self.leading = None  # gateways ask the next leader under the same id
 
     def receive(self, sender: int, message: Any) -> None:
@@ -119,7 +118,7 @@ class Coordinator:
         elif isinstance(message, AskFate):
             self.host.send(message.gateway, GATEWAY, FateKnown(message.number, message.txn, "", 0, "", leader))
         elif isinstance(message, AskKey):
-            self.host.send(message.gateway, GATEWAY, KeyKnown(message.number, None, 0, leads=False, leader=leader))
+            refuse_key(self.host, message)
         elif isinstance(message, TimestampRequest | InDoubt | Acknowledge):
             # Who asked holds no replica of this group and would go on asking here.
             self.host.send(sender, GATEWAY, NotHome(b"", self.host.group, leader))
@@ -140,11 +139,11 @@ class Coordinator:
 
     def _on_decide(self, leading: Leadership, message: Decide) -> None:
         if message.binding is not None:
-            leading.bindings[message.txn] = message.binding.key
+            leading.keys.on_decide(message.txn, message.binding.key)
         decision = self.state.decision(message.txn)
         if decision is not None or self.state.is_expired(message.txn):
             self._answer(leading, message.gateway, message.txn, decision)
-            leading.bindings.pop(message.txn, None)
+            leading.keys.on_answered(message.txn)
             return
         waiting = leading.gateways.setdefault(message.txn, [])
         if message.gateway not in waiting:
@@ -181,8 +180,7 @@ class Coordinator:
             leading.oracle.on_reserved(entry.until)
             leading.held = [serve for serve in leading.held if not serve()]
         elif isinstance(entry, FenceKey):
-            for question in leading.key_fences.pop(entry.key, ()):
-                self._tell_key(question)
+            leading.keys.on_fenced(entry)
         elif isinstance(entry, DecideTxn):
             self._on_decided(leading, entry.txn, self.state.decision(entry.txn))
 
@@ -194,7 +192,7 @@ class Coordinator:
             leading.tell_at[txn] = self.host.now + TELL_AGAIN_TICKS
         for gateway in leading.gateways.pop(txn, ()):
             self._answer(leading, gateway, txn, decision)
-        leading.bindings.pop(txn, None)
+        leading.keys.on_answered(txn)
         for doubter in leading.doubters.pop(txn, {}).values():
             self._send_outcome(doubter, decision)
         for question in leading.fates.pop(txn, ()):
@@ -205,8 +203,8 @@ class Coordinator:
             answer = Decided(txn, False, 0, "expired", expired=True)
         else:
             answer = Decided(txn, decision.commit, decision.commit_ts, decision.reason)
-            if not decision.commit and txn in leading.bindings:
-                answer.bound = self.state.key(leading.bindings[txn])
+            if not decision.commit:
+                answer.bound = leading.keys.taker(txn)
         self.host.send(gateway, GATEWAY, answer)
 
     # -- participants
@@ -256,8 +254,7 @@ class Coordinator:
         if self.host.now < leading.forget_at:
             return
         leading.forget_at = self.host.now + max(1, self.host.constants.watermark_every_ms // TICK_MS)
-        newest = self.state.newest()
-        if not newest or ids.time_of(newest) <= self.state.marks.forgotten:
+        if self.state.newest() <= self.state.marks.forgotten:
             return  # an idle group would write for ever
 
         def propose(ts: int) -> None:
@@ -292,34 +289,11 @@ class Coordinator:
         decision = self.state.decision(message.txn)
         if decision is None:
             state = EXPIRED if self.state.is_expired(message.txn) else UNDECIDED
-            answer = FateKnown(message.number, message.txn, state, 0, "")
+            known_since = self.state.marks.forgotten
+            answer = FateKnown(message.number, message.txn, state, 0, "", known_since=known_since)
         else:
             state = COMMITTED if decision.commit else ABORTED
             answer = FateKnown(message.number, message.txn, state, decision.commit_ts, decision.reason)
-        self.host.send(message.gateway, GATEWAY, answer)
-
-    # -- client keys
-
-    def _on_ask_key(self, leading: Leadership, message: AskKey) -> None:
-        def fence(date: int) -> None:
-            if self.leading is leading:
-                leading.key_fences.setdefault(message.key, []).append(message)
-                self.host.propose(encode(FenceKey(message.key, date)))
-
-        def then(confirmed: bool) -> None:
-            if not confirmed or self.leading is not leading:
-                self._refuse(message.gateway, message)
-                return
-            known = self.state.key(message.key)
-            if message.fence and (known is None or not known.txn):
-                self.host.timestamp(fence)  # also a fence that stands is dated anew
-            else:
-                self._tell_key(message)
-
-        self.host.confirm(then)
-
-    def _tell_key(self, message: AskKey) -> None:
-        answer = KeyKnown(message.number, self.state.key(message.key), self.state.marks.forgotten)
         self.host.send(message.gateway, GATEWAY, answer)
 
     # -- the oracle

@@ -73,9 +73,14 @@ class CoordinatorState:
         """May a decision have been here, and be gone?"""
         return ids.time_of(txn) <= self.marks.forgotten
 
-    def newest(self) -> bytes:
-        """The greatest id that is remembered, b"" if none is."""
-        return max(self.store.newest(), *self._recent, b"") if self._recent else self.store.newest()
+    def is_before_mark(self, since: int) -> bool:
+        """Does who names this time (0: none) speak of one of which records may be gone?"""
+        return 0 < since <= self.marks.forgotten
+
+    def newest(self) -> int:
+        """The greatest date of a decision or a key that is remembered; 0 if none is."""
+        recent = max(map(ids.time_of, self._recent), default=0)
+        return max(self.store.newest(), recent, max((record.date for record in self._keys.values()), default=0))
 
     def apply(self, entry: Entry) -> CoordinatorEntry | None:
         """The decoded entry; None for nothing."""
@@ -117,8 +122,10 @@ class CoordinatorState:
 
     def _on_fence(self, fence: FenceKey) -> None:
         known = self.key(fence.key)
-        if known is None or not known.txn:
-            self._keys[fence.key] = KeyRecord(b"", 0, max(fence.date, known.date if known is not None else 0))
+        if known is None and not self.is_before_mark(fence.since):
+            self._keys[fence.key] = KeyRecord(b"", 0, fence.date)
+        elif known is not None and not known.txn:
+            self._keys[fence.key] = KeyRecord(b"", 0, max(fence.date, known.date))
 
     def _on_done(self, entry: DoneTxns) -> None:
         for txn in entry.txns:

@@ -173,7 +173,8 @@ class AskFate(msgspec.Struct, array_like=True, tag=12):
 
 
 class FateKnown(msgspec.Struct, array_like=True, tag=13):
-    """`state` as in nodes.requests; `leader` with state "": the asked node does not lead the home."""
+    """`state` as in nodes.requests; `leader` with state "": the asked node does not lead the home. `known_since`: ids
+    dated at or below it are forgotten there."""
 
     number: int
     txn: bytes
@@ -181,6 +182,7 @@ class FateKnown(msgspec.Struct, array_like=True, tag=13):
     commit_ts: int
     reason: str
     leader: int = 0
+    known_since: int = 0
 
 
 class SnapshotRead(msgspec.Struct, array_like=True, tag=14):
@@ -248,17 +250,19 @@ class NotHome(msgspec.Struct, array_like=True, tag=21):
 
 
 class AskKey(msgspec.Struct, array_like=True, tag=22):
-    """Any gateway to the home of a client key; `fence`: bind it to nothing if it is free."""
+    """Any gateway to the home of a client key; `fence`: bind it to nothing if it is free. `since`: a timestamp from
+    before its first sending; if the home cannot know of all since then, nothing is bound. 0: not told."""
 
     number: int
     key: bytes
     gateway: int
     fence: bool
+    since: int = 0
 
 
 class KeyKnown(msgspec.Struct, array_like=True, tag=23):
-    """`record` None: there is none, which holds for a key first sent after `known_since`. Not `leads`: the asked node
-    does not lead the home; `leader` is a hint."""
+    """`record` None: there is none, which holds for a key first sent after `known_since`; after a fence: `since` lies
+    before that. Not `leads`: the asked node does not lead the home; `leader` is a hint."""
 
     number: int
     record: KeyRecord | None
@@ -353,10 +357,12 @@ class ForgetDecisions(msgspec.Struct, array_like=True, tag=48):
 
 
 class FenceKey(msgspec.Struct, array_like=True, tag=49):
-    """Nothing will be committed under this key, unless it is already. `date`: an oracle value drawn for it."""
+    """Nothing will be committed under this key, unless it is already. `date`: an oracle value drawn for it. It has no
+    effect on a key without a record if `since` is given and lies at or below the mark."""
 
     key: bytes
     date: int
+    since: int = 0
 
 
 CoordinatorEntry = DecideTxn | DoneTxns | Reserve | ForgetDecisions | FenceKey

@@ -208,7 +208,7 @@ class Shard:
         if outcome is None:
             is_active = message.txn in leading.participant.active
             state = ACTIVE if is_active else EXPIRED if self.state.is_expired(message.txn) else UNDECIDED
-            answer = FateKnown(message.number, message.txn, state, 0, "")
+            answer = FateKnown(message.number, message.txn, state, 0, "", known_since=self.state.engine.marks.home)
         else:
             state = COMMITTED if outcome.commit else ABORTED
             answer = FateKnown(message.number, message.txn, state, outcome.commit_ts, outcome.reason)
