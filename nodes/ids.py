@@ -17,9 +17,12 @@ import base64
 import binascii
 import functools
 import hashlib
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 ID_BYTES = 25
 AGE_BYTES = 20
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def node_name(node: int) -> str:
@@ -71,6 +74,32 @@ def key_home(key: bytes, coordinators: int) -> str:
 
 def age_of(txn: bytes) -> bytes:
     return txn[:AGE_BYTES]
+
+
+def is_key(text: str) -> bool:
+    """Is it written like a client key rather than like an id?"""
+    return len(text) == 36 and text.count("-") == 4
+
+
+def key_of(text: str) -> bytes:
+    """The 16 bytes of a client key; ValueError for what is no UUID in its usual form."""
+    try:
+        key = UUID(text)
+    except ValueError:
+        key = None
+    if key is None or str(key) != text.lower():
+        raise ValueError("a key is a UUID with dashes, such as 0f1e2d3c-4b5a-4978-8697-a6b5c4d3e2f1")
+    return key.bytes
+
+
+def timestamp_at(time: datetime) -> int:
+    """The first oracle timestamp of the millisecond of an aware time; 0 before 1970."""
+    return max(0, (time - _EPOCH) // timedelta(milliseconds=1)) << 16
+
+
+def time_at(ts: int) -> datetime:
+    """The end of the millisecond that an oracle timestamp names: what is drawn later than that is greater."""
+    return _EPOCH + timedelta(milliseconds=(ts >> 16) + 1) if ts else _EPOCH
 
 
 def belongs_to(txn: bytes, cluster: bytes) -> bool:

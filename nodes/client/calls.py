@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, Self, overload
+from uuid import UUID
 
 from nodes import ids
 from nodes.client.exchange import Answer
@@ -72,20 +74,29 @@ class Calls:
         return await Submission(self._pool, request).run()
 
     async def execute(
-        self, sql: str, params: Params = (), expect_rows: int = -1, timeout: float | None = None
+        self,
+        sql: str,
+        params: Params = (),
+        expect_rows: int = -1,
+        timeout: float | None = None,
+        idempotency_key: str | UUID = "",
     ) -> Result:
-        """One statement, one transaction. ResultsLost if it is committed and its answer was lost."""
-        return _only_result(await self.submit(self._request([_statement(sql, params, expect_rows)], timeout)))
+        """One statement, one transaction. ResultsLost if it is committed and its answer was lost. Under an
+        `idempotency_key` it happens at most once, whoever asks for it again, and gives the same result."""
+        request = self._request([_statement(sql, params, expect_rows)], timeout, idempotency_key)
+        return _only_result(await self.submit(request))
 
     async def execute_many(
         self,
         statements: Sequence[tuple[str, Params] | tuple[str, Params, int]],
         expect_rows: int = -1,
         timeout: float | None = None,
+        idempotency_key: str | UUID = "",
     ) -> Reply:
-        """Several statements, one transaction, one round trip. `expect_rows` holds for each that states none itself."""
+        """Several statements, one transaction, one round trip. `expect_rows` holds for each that states none itself.
+        Under an `idempotency_key` they happen at most once; `repeated` tells that an earlier call had done it."""
         listed = [_statement(*_with_expectation(each, expect_rows)) for each in statements]
-        return await self.submit(self._request(listed, timeout))
+        return await self.submit(self._request(listed, timeout, idempotency_key))
 
     async def query(self, sql: str, params: Params = (), timeout: float | None = None) -> Rows:
         """A SELECT on a snapshot of now; gives its rows."""
@@ -93,13 +104,16 @@ class Calls:
         request.read_only = True
         return Rows(_only_result(await self.submit(request)))
 
-    async def fate(self, id: str, timeout: float | None = None) -> Fate:
-        """What became of a transaction, from any node; NotFound for what is no id of this cluster."""
-        return await ask_fate(self._pool, _checked_id(id), False, self._seconds(timeout))
+    async def fate(self, id: str, timeout: float | None = None, since: int | datetime = 0) -> Fate:
+        """What became of a transaction, by its id or its key, from any node; NotFound for what is no id of this
+        cluster, and for a key of which nothing is known. `since`, of a key: a time, or a timestamp that the cluster
+        gave, from before it was first sent; it is then *expired* if its record may be gone."""
+        return await ask_fate(self._pool, _checked_id(id), False, self._seconds(timeout), _timestamp(since))
 
-    async def fence(self, id: str, timeout: float | None = None) -> Fate:
-        """The same, and afterwards it is committed or will never be."""
-        return await ask_fate(self._pool, _checked_id(id), True, self._seconds(timeout))
+    async def fence(self, id: str, timeout: float | None = None, since: int | datetime = 0) -> Fate:
+        """The same, and afterwards it is committed or will never be: with a key for as long as its record is kept. An
+        expired key is not fenced."""
+        return await ask_fate(self._pool, _checked_id(id), True, self._seconds(timeout), _timestamp(since))
 
     async def status(self, wide: bool = True, timeout: float | None = None) -> dict[str, Any]:
         """Nodes, groups, leaders, lag. `wide`: the node that is asked asks all others, too."""
@@ -124,8 +138,8 @@ class Calls:
         """A question that may be asked any number of times; `question` as in `questions`."""
         return await ask(self._pool, question, answer, self._seconds(timeout))
 
-    def _request(self, statements: list[Statement], timeout: float | None) -> Request:
-        return Request(statements, round(self._seconds(timeout) * 1000))
+    def _request(self, statements: list[Statement], timeout: float | None, key: str | UUID = "") -> Request:
+        return Request(statements, round(self._seconds(timeout) * 1000), None, str(key))
 
     def _seconds(self, timeout: float | None) -> float:
         if timeout is None:
@@ -188,7 +202,17 @@ def _only_result(reply: Reply) -> Result:
 
 def _checked_id(id: str) -> str:
     try:
-        ids.from_text(id)
+        ids.key_of(id) if ids.is_key(id) else ids.from_text(id)
     except ValueError as error:
         raise NotFound(f"no such transaction: {error}") from error
     return id
+
+
+def _timestamp(since: int | datetime) -> int:
+    if isinstance(since, int):
+        if since < 0:
+            raise BadRequest(f"{since} is no timestamp; nothing was asked")
+        return since
+    if since.tzinfo is None:
+        raise BadRequest("`since` must say its time zone; nothing was asked")
+    return ids.timestamp_at(since)

@@ -58,10 +58,11 @@ async def _ask_each(pool: Pool, question: Question, answer: type[Answer], deadli
     raise Unavailable(f"no node answers: {'; '.join(reasons)}")
 
 
-async def ask_fate(pool: Pool, id: str, fence: bool, seconds: float) -> Fate:
-    """The fate of an id, after fencing it if `fence`. A fence that no node confirmed may stand: OutcomeUnknown."""
+async def ask_fate(pool: Pool, id: str, fence: bool, seconds: float, since: int = 0) -> Fate:
+    """The fate of an id or a key, after fencing it if `fence`. A fence that no node confirmed may stand:
+    OutcomeUnknown."""
     try:
-        return (await ask(pool, lambda number, ms: AskFate(number, id, fence, ms), FateIs, seconds)).fate
+        return (await ask(pool, lambda number, ms: AskFate(number, id, fence, ms, since), FateIs, seconds)).fate
     except Unavailable as error:
         if not fence:
             raise

@@ -6,11 +6,14 @@ An attempt whose answer was lost is fenced at another node: afterwards it is com
 results) or will never be, and may be made again. A node that falls silent is left for another one, if the attempt was
 named or only reads; of an unnamed one that writes nobody could say anything, so it is waited for.
 
+A request with an idempotency key is simply made again when its answer was lost, for it happens at most once: the answer
+then comes with its results. Attempts that are still open when the time is up, or when a retry cannot help, are fenced.
+
 The time is divided: a gateway has to answer before a reserve at the end (a fifth, at most RESERVE_S), which is kept
 for the fence. Between attempts lies a random pause, doubled each time.
 
-*Invariants*: no attempt is begun while an earlier one may still commit; "did not happen" is raised only if that is
-certain of every attempt.
+*Invariants*: without a key no attempt is begun while an earlier one may still commit; "did not happen" is raised only
+if that is certain of every attempt.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from nodes.client.exchange import Lost, NotSent
 from nodes.client.pool import Pool
 from nodes.client.questions import ANSWER_MARGIN_S, ask_fate, milliseconds
 from nodes.client.surroundings import Deadline, Pauses
-from nodes.errors import DID_NOT_HAPPEN, UNKNOWN, OutcomeUnknown, StoreError, Unavailable
+from nodes.errors import DID_NOT_HAPPEN, UNKNOWN, KeyReused, OutcomeUnknown, StoreError, Unavailable
 from nodes.requests import ABORTED, COMMITTED, Reply, Request
 from nodes.wire.protocol import Call, Done, Failed
 
@@ -43,6 +46,7 @@ class Submission:
         self._answer_by = self._deadline.earlier(reserve - min(reserve / 2, ANSWER_MARGIN_S))
         self._attempts = 0
         self._age = ""
+        self._open: list[str] = []  # attempts under the key whose answers were lost; "": one whose id was not heard
 
     async def run(self) -> Reply:
         """The reply; or the last error when the time is up or a retry cannot help."""
@@ -54,7 +58,7 @@ class Submission:
                 self._age = self._age or str(error.info.detail.get("age", ""))
                 may_retry = error.info.retryable and error.info.outcome == DID_NOT_HAPPEN
                 if not may_retry or not await pauses.pause(self._begin_by.left()):
-                    raise
+                    return await self._ended(error)
 
     async def _attempt(self) -> Reply:
         """One attempt, at the first node that takes it."""
@@ -75,23 +79,33 @@ class Submission:
         raise Unavailable(f"no node takes the request: {'; '.join(reasons)}")
 
     def _call(self, number: int) -> Call:
-        request = Request(self._request.statements, milliseconds(self._begin_by.left()), self._read_only)
+        left_ms = milliseconds(self._begin_by.left())
+        request = Request(self._request.statements, left_ms, self._read_only, self._request.key)
         return Call(number, request, True, self._age)
 
     def _gives_up(self, named: str) -> bool:
-        return bool(named or self._read_only)
+        return bool(named or self._read_only or self._request.key)
 
     async def _judged(self, answer: Done | Failed, named: str) -> Reply:
         """What the gateway said. Where it does not know the outcome, the home is asked."""
         if isinstance(answer, Done):
-            answer.reply.attempts += self._attempts - 1
-            return answer.reply
+            return self._own(answer.reply)
         error = StoreError.of(answer.error)
+        if error.info.outcome == UNKNOWN and self._request.key:
+            raise self._left_open(named, str(error))
         if error.info.outcome == UNKNOWN and (error.info.transaction or named):
             return await self._resolved(error.info.transaction or named, str(error))
         raise error
 
+    def _own(self, reply: Reply) -> Reply:
+        """With the attempts of this call; a repeat only if it was not this call that it repeats."""
+        reply.attempts += self._attempts - 1
+        reply.repeated = reply.repeated and reply.id not in self._open
+        return reply
+
     async def _after_loss(self, lost: Lost) -> Reply:
+        if self._request.key and (lost.id or not lost.ended):
+            raise self._left_open(lost.id, str(lost))
         if self._read_only:
             raise Unavailable(f"the answer of a read was lost: {lost}") from lost
         if lost.id:
@@ -99,6 +113,24 @@ class Submission:
         if lost.ended:
             raise Unavailable(f"the node was lost before the attempt began: {lost}") from lost
         raise OutcomeUnknown(f"{lost}; the id of an attempt was not heard") from lost
+
+    def _left_open(self, id: str, why: str) -> Unavailable:
+        self._open.append(id)
+        return Unavailable(f"{why}; the request may be made again under its key", transaction=self._request.key)
+
+    async def _ended(self, error: StoreError) -> Reply:
+        """The last error, if it holds for the attempts too that are still open under the key."""
+        if isinstance(error, KeyReused):  # a key that belongs to another request lets none of them commit
+            raise error
+        if "" in self._open:
+            words = f"{error}; of an earlier attempt under this key no answer came: make the request again, or fence it"
+            raise OutcomeUnknown(words, transaction=self._request.key, retryable=True) from error
+        for id in reversed(self._open):
+            try:
+                return await self._resolved(id, str(error))
+            except Unavailable:
+                continue  # it will never commit
+        raise error
 
     async def _resolved(self, id: str, why: str) -> Reply:
         """Fence the attempt: its reply without results if it is committed, Unavailable if it never will be."""

@@ -34,7 +34,7 @@ from nodes.errors import BadRequest, NotFound, NotSupported, StoreError, TooLarg
 from nodes.requests import Fate, Reply, Request
 from nodes.runtime.catalog import Catalog
 from nodes.runtime.execution import Execution
-from nodes.runtime.keyed import fate_of_key, is_key, key_of
+from nodes.runtime.keyed import fate_of_key
 from nodes.runtime.questions import CatalogQuestion, FateQuestion, KeyQuestion
 from nodes.runtime.snapshot import SnapshotRun
 from nodes.runtime.surroundings import Surroundings
@@ -108,7 +108,7 @@ class Gateway:
     ) -> None:
         """The fate of an id, or of a client key, in text form, from its home. `since`: of a key, a timestamp from
         before its first sending, or 0."""
-        if is_key(text):
+        if ids.is_key(text):
             self._ask_fate_of_key(text, fence, since, timeout_ms, then)
             return
         try:
@@ -137,8 +137,8 @@ class Gateway:
         self, text: str, fence: bool, since: int, timeout_ms: int, then: Callable[[Fate | StoreError], None]
     ) -> None:
         try:
-            key = key_of(text)
-        except StoreError as error:
+            key = ids.key_of(text)
+        except ValueError as error:
             then(NotFound(f"no such transaction: {error}"))
             return
 

@@ -56,31 +56,19 @@ class Keyed:
             return KeyReused(words, transaction=self.text)
         shards, results = _kept.decode(record.result) if record.result else ([], [])
         id, ts = ids.to_text(record.txn), record.commit_ts
-        return Reply(id, COMMITTED, ts, 0, shards, results, ts, results_lost=not record.result, repeated=True)
-
-
-def key_of(text: str) -> bytes:
-    """BadRequest for what is no UUID in its usual form, with dashes."""
-    try:
-        key = UUID(text)
-    except ValueError:
-        key = None
-    if key is None or str(key) != text.lower():
-        raise BadRequest("an idempotency key is a UUID with dashes, such as 0f1e2d3c-4b5a-4978-8697-a6b5c4d3e2f1")
-    return key.bytes
-
-
-def is_key(text: str) -> bool:
-    """Is it written like a key rather than like an id?"""
-    return len(text) == 36 and text.count("-") == 4
+        return Reply(id, COMMITTED, ts, 1, shards, results, ts, results_lost=not record.result, repeated=True)
 
 
 def keyed(request: Request) -> Keyed | None:
     """None for a request without a key; BadRequest for a malformed one."""
     if not request.key:
         return None
+    try:
+        key = ids.key_of(request.key)
+    except ValueError as error:
+        raise BadRequest(f"{error}; nothing happened") from error
     content = _encoder.encode((request.statements, request.read_only))
-    return Keyed(key_of(request.key), hashlib.blake2b(content, digest_size=16).digest())
+    return Keyed(key, hashlib.blake2b(content, digest_size=16).digest())
 
 
 def fate_of_key(text: str, known: KeyKnown, since: int) -> Fate | StoreError:
@@ -89,7 +77,8 @@ def fate_of_key(text: str, known: KeyKnown, since: int) -> Fate | StoreError:
     if record is None and 0 < since <= known.known_since:
         return Fate(text, EXPIRED, UNKNOWN, 0, "", known_since=known.known_since)
     if record is None:
-        words = f"nothing is known of this key; that holds for one that was first sent after {known.known_since}"
+        when = ids.time_at(known.known_since).isoformat()
+        words = f"nothing is known of this key; that holds for one that was first sent after {when}"
         return NotFound(words, transaction=text, detail={"known_since": known.known_since})
     if not record.txn:
         return Fate(text, ABORTED, DID_NOT_HAPPEN, 0, "fenced")
