@@ -21,7 +21,7 @@ from nodes.storage.sqlite_connection import SqliteConnection
 from nodes.storage.sqlite_errors import describe
 from nodes.storage.sqlite_tables import SqliteTables
 
-SNAPSHOT_TS = 5
+DDL_TS, SNAPSHOT_TS = 1, 5
 NOW = 1_900_000_000_123_456
 
 
@@ -92,7 +92,7 @@ class Store:
             self.held[shard].attempt(fragment.ddl)
         finally:
             self.databases[shard].execute("ROLLBACK TO tried")
-        self.held[shard].define(fragment.ddl, 0)
+        self.held[shard].define(fragment.ddl, DDL_TS)
 
     def _rows(self, shard: int, sql: str, params: list[Any]) -> list[list[Any]]:
         try:
