@@ -101,8 +101,7 @@ class Driver:
         self.node = node
         self.boot = boot
         self.cluster_id = founding.cluster_id
-        self.shards = founding.shards
-        self.replicas = founding.replicas
+        self.shards, self.replicas = founding.shards, founding.replicas
         self.constants = constants or Constants()
         self.rng = world.rng
         self.now = 0
