@@ -20,8 +20,10 @@ from nodes.client.questions import Question, ask, ask_fate
 from nodes.client.submission import Submission
 from nodes.client.surroundings import Address, Surroundings
 from nodes.errors import BadRequest, NotFound, ResultsLost
-from nodes.requests import Fate, Reply, Request, Result, Statement, Value
-from nodes.wire.protocol import AskStatus, StatusIs
+from nodes.requests import Fate, Reply, Request, Result, Shard, Statement, Table, Value
+from nodes.wire.protocol import AskShards, AskStatus, AskTables, ShardsAre, StatusIs, TablesAre
+
+TABLES_A_QUESTION = 500
 
 Params = Sequence[Value] | dict[str, Value]
 
@@ -103,6 +105,31 @@ class Calls:
     async def status(self, wide: bool = True, timeout: float | None = None) -> dict[str, Any]:
         """Nodes, groups, leaders, lag. `wide`: the node that is asked asks all others, too."""
         return (await self._ask(lambda number, ms: AskStatus(number, wide), StatusIs, timeout)).status
+
+    async def tables(self, after: str = "", limit: int | None = None, timeout: float | None = None) -> list[Table]:
+        """The tables in bytewise order of their names: those that come after `after`, at most `limit` of them."""
+        found: list[Table] = []
+        while limit is None or len(found) < limit:
+            most = TABLES_A_QUESTION if limit is None else min(TABLES_A_QUESTION, limit - len(found))
+            page = await self._tables("", found[-1].name if found else after, most, timeout)
+            found += page
+            if len(page) < most:
+                break
+        return found
+
+    async def table(self, name: str, timeout: float | None = None) -> Table:
+        """The table of that name, written as the catalog has it (`accounts`, without quotes); NotFound."""
+        found = await self._tables(name, "", 1, timeout) if name else []
+        if not found:
+            raise NotFound(f'relation "{name}" does not exist', sqlstate="42P01")
+        return found[0]
+
+    async def shards(self, timeout: float | None = None) -> list[Shard]:
+        """Every shard with its slots and nodes, `s0` first."""
+        return (await self._ask(lambda number, ms: AskShards(number), ShardsAre, timeout)).shards
+
+    async def _tables(self, name: str, after: str, most: int, timeout: float | None) -> list[Table]:
+        return (await self._ask(lambda number, ms: AskTables(number, name, after, most, ms), TablesAre, timeout)).tables
 
     async def _ask(self, question: Question, answer: type[Answer], timeout: float | None) -> Answer:
         """A question that may be asked any number of times; `question` as in `questions`."""

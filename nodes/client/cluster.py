@@ -76,3 +76,6 @@ class Cluster:
     fate = _blocking(Calls.fate)
     fence = _blocking(Calls.fence)
     status = _blocking(Calls.status)
+    tables = _blocking(Calls.tables)
+    table = _blocking(Calls.table)
+    shards = _blocking(Calls.shards)
