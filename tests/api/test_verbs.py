@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -61,6 +63,31 @@ def test_a_reply_reads_as_the_values_table_says(api: Any, cluster: FakeCluster) 
             {"columns": [], "rows": [], "row_count": 0},
         ],
     }
+
+
+VALUES: list[tuple[str, Any, Any]] = [
+    ("DOUBLE PRECISION", 1.5, 1.5),
+    ("DOUBLE PRECISION", -0.0, -0.0),
+    ("DOUBLE PRECISION", 1e308, 1e308),
+    ("DOUBLE PRECISION", math.nan, "NaN"),
+    ("DOUBLE PRECISION", math.inf, "Infinity"),
+    ("DOUBLE PRECISION", -math.inf, "-Infinity"),
+    ("BYTEA", b"\x00\xff\xfe", "AP/+"),
+    ("BYTEA", b"", ""),
+    ("UUID", "00000000-0000-0000-0000-0000000000ff", "00000000-0000-0000-0000-0000000000ff"),
+    ("TIMESTAMPTZ", datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC), "2026-01-02T03:04:05.000006Z"),
+    ("TIMESTAMPTZ", datetime(2026, 1, 2, tzinfo=timezone(timedelta(hours=5))), "2026-01-01T19:00:00.000000Z"),
+    *((type, None, None) for type in ("DOUBLE PRECISION", "BYTEA", "UUID", "TIMESTAMPTZ")),
+]
+
+
+@pytest.mark.parametrize(("type", "value", "told"), VALUES)
+def test_a_value_reads_as_the_values_table_says(
+    api: Any, cluster: FakeCluster, type: str, value: Any, told: Any
+) -> None:
+    cluster.answers["submit"] = Reply(TXN, "committed", 9, 1, [], [Result([Column("v", type)], [[value]], 1)])
+    answer = api.post(PATH, {"statements": [{"sql": "SELECT 1"}]}, content_type="application/json")
+    assert answer.json()["results"][0]["rows"] == [[told]]
 
 
 def test_a_commit_whose_results_were_lost_says_so(api: Any, cluster: FakeCluster) -> None:
