@@ -5,7 +5,7 @@ N ?= 3
 MINUTES ?= 30
 ARGS ?=
 
-# What the tests start or look through: PostgreSQL servers as peers and for Django, Redis as broker, strace to see what
+# What the tests start or look through: PostgreSQL servers as peers and for Django, Redis as broker and cache, strace to see what
 # reached the disk, patch to plant faults.
 TEST_PACKAGES := postgresql-15 redis-server strace patch
 
