@@ -81,6 +81,40 @@ class Fate(msgspec.Struct, array_like=True):
     known_since: int = 0
 
 
+class TableColumn(msgspec.Struct, array_like=True, frozen=True):
+    """A column of a table. If `has_default`, a new row takes the value `default`; with `default_is_now` the time of its
+    transaction."""
+
+    name: str
+    type: str
+    nullable: bool
+    has_default: bool = False
+    default: Value = None
+    default_is_now: bool = False
+
+
+class Table(msgspec.Struct, array_like=True, frozen=True):
+    """A table as the catalog has it: `version` rises with its definition, keys are names of columns in the key's
+    order, `checks` are the names of its CHECK constraints."""
+
+    name: str
+    version: int
+    columns: list[TableColumn]
+    primary_key: list[str]
+    shard_by: list[str]
+    checks: list[str] = []
+
+
+class Shard(msgspec.Struct, array_like=True, frozen=True):
+    """A shard: its slots as ranges [first, last] (none for `s0`, which holds the catalog), the nodes that have a
+    replica, and the one that leads it as far as the node that was asked knows (0: none)."""
+
+    name: str
+    slots: list[tuple[int, int]]
+    members: list[int]
+    leader: int = 0
+
+
 # -- what nodes remember of transactions for those who ask later (nodes/runtime/trace.py)
 
 NEWEST, SLOW, IN_DOUBT = "newest", "slow", "in_doubt"  # and ABORTED

@@ -1,4 +1,4 @@
-"""Django's own users and groups in the admin's theme."""
+"""The admin pages of the front: tokens, and Django's own users and groups in the theme."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from txstore import token_admin as token_admin
 
 admin.site.unregister(User)
 admin.site.unregister(Group)

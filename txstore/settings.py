@@ -9,6 +9,10 @@ from __future__ import annotations
 import os
 
 from txstore import environment
+from txstore.api_settings import CACHES as CACHES
+from txstore.api_settings import REST_FRAMEWORK as REST_FRAMEWORK
+from txstore.api_settings import REST_KNOX as REST_KNOX
+from txstore.api_settings import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
 from txstore.home import PROJECT, Home
 from txstore.theme import UNFOLD as UNFOLD
 
@@ -27,6 +31,9 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "knox",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_celery_beat",
     "monitoring",
     "txstore",
@@ -35,11 +42,11 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "txstore.middleware.Sessions",
     "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "txstore.middleware.Forgeries",
+    "txstore.middleware.Users",
+    "txstore.middleware.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -81,18 +88,6 @@ WHITENOISE_USE_FINDERS = True
 # The most that a request may carry (DESIGN.md §8). The API's parser says the same in problem+json.
 MAX_BODY_BYTES = 4 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
-
-REST_FRAMEWORK = {
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["txstore.api.parsers.StrictJSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "txstore.api.parsers.AlwaysJSON",
-    "DEFAULT_AUTHENTICATION_CLASSES": ["txstore.api.auth.BearerToken"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "EXCEPTION_HANDLER": "txstore.api.errors.on_exception",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "UNAUTHENTICATED_USER": None,
-    "COMPACT_JSON": True,
-}
 
 # The watch: how it reaches the cluster, and where it tells of flips ("" for nowhere).
 STORE_CLIENT = "txstore.store.cluster"

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from txstore.api import errors, health, views
+from txstore.api import catalog_views, document_views, errors, health, token_views, views
 
 admin.autodiscover()
 
@@ -17,8 +17,15 @@ urlpatterns = [
     path("api/v1/transactions/<str:id>/fence", views.TransactionFence.as_view()),
     path("api/v1/transactions/<str:id>/trace", views.TransactionTrace.as_view()),
     path("api/v1/cluster", views.ClusterStatus.as_view()),
+    path("api/v1/tables", catalog_views.Tables.as_view()),
+    path("api/v1/tables/<path:name>", catalog_views.OneTable.as_view()),
+    path("api/v1/shards", catalog_views.Shards.as_view()),
+    path("api/v1/tokens", token_views.Tokens.as_view()),
+    path("api/v1/tokens/<str:id>", token_views.OneToken.as_view()),
     path("api/v1/health", health.Health.as_view()),
     path("api/v1/health/flips", health.HealthFlips.as_view()),
+    path("api/schema/", document_views.Document.as_view(), name="schema"),
+    path("api/docs/", document_views.DocumentPage.as_view()),
     re_path("^api(?:/|$)", views.no_such_path),
     path("healthz", views.healthz),
     path("readyz", views.readyz),

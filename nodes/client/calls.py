@@ -23,8 +23,33 @@ from nodes.client.questions import Question, ask, ask_fate
 from nodes.client.submission import Submission
 from nodes.client.surroundings import Address, Surroundings
 from nodes.errors import BadRequest, NotFound, ResultsLost
-from nodes.requests import NEWEST, Fate, Reply, Request, Result, Statement, Trace, Transactions, Value
-from nodes.wire.protocol import AskStatus, AskTrace, AskTransactions, StatusIs, TraceIs, TransactionsAre
+from nodes.requests import (
+    NEWEST,
+    Fate,
+    Reply,
+    Request,
+    Result,
+    Shard,
+    Statement,
+    Table,
+    Trace,
+    Transactions,
+    Value,
+)
+from nodes.wire.protocol import (
+    AskShards,
+    AskStatus,
+    AskTables,
+    AskTrace,
+    AskTransactions,
+    ShardsAre,
+    StatusIs,
+    TablesAre,
+    TraceIs,
+    TransactionsAre,
+)
+
+TABLES_A_QUESTION = 500
 
 Params = Sequence[Value] | dict[str, Value]
 
@@ -133,6 +158,31 @@ class Calls:
         """The steps of a transaction that the nodes remember, and its fate; NotFound for no id of this cluster."""
         known = _checked_id(id)
         return (await self._ask(lambda number, ms: AskTrace(number, known), TraceIs, timeout)).trace
+
+    async def tables(self, after: str = "", limit: int | None = None, timeout: float | None = None) -> list[Table]:
+        """The tables in bytewise order of their names: those that come after `after`, at most `limit` of them."""
+        found: list[Table] = []
+        while limit is None or len(found) < limit:
+            most = TABLES_A_QUESTION if limit is None else min(TABLES_A_QUESTION, limit - len(found))
+            page = await self._tables("", found[-1].name if found else after, most, timeout)
+            found += page
+            if len(page) < most:
+                break
+        return found
+
+    async def table(self, name: str, timeout: float | None = None) -> Table:
+        """The table of that name, written as the catalog has it (`accounts`, without quotes); NotFound."""
+        found = await self._tables(name, "", 1, timeout) if name else []
+        if not found:
+            raise NotFound(f'relation "{name}" does not exist', sqlstate="42P01")
+        return found[0]
+
+    async def shards(self, timeout: float | None = None) -> list[Shard]:
+        """Every shard with its slots and nodes, `s0` first."""
+        return (await self._ask(lambda number, ms: AskShards(number), ShardsAre, timeout)).shards
+
+    async def _tables(self, name: str, after: str, most: int, timeout: float | None) -> list[Table]:
+        return (await self._ask(lambda number, ms: AskTables(number, name, after, most, ms), TablesAre, timeout)).tables
 
     async def _ask(self, question: Question, answer: type[Answer], timeout: float | None) -> Answer:
         """A question that may be asked any number of times; `question` as in `questions`."""

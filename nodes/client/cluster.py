@@ -79,3 +79,6 @@ class Cluster:
     status = _blocking(Calls.status)
     transactions = _blocking(Calls.transactions)
     trace = _blocking(Calls.trace)
+    tables = _blocking(Calls.tables)
+    table = _blocking(Calls.table)
+    shards = _blocking(Calls.shards)

@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nodes.core.engine import Engine
+from nodes.sql.plan import SYSTEM_TABLES
 from nodes.sql.schema import TableDef
 
 
 class Catalog:
-    """`read_from` an engine of `s0`, `refresh` after it applied something; `when` waits for a version."""
+    """`read_from` an engine of `s0`, `refresh` after it applied something; `when` waits for a version. `users` has the
+    tables that users made, in bytewise order of their names."""
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
         self._tables: dict[str, TableDef] = {}
         self._names: dict[int, str] = {}
+        self.users: dict[str, TableDef] = {}
         self._waiting: list[tuple[int, Callable[[], None]]] = []
         self.version = 0
 
@@ -31,6 +34,8 @@ class Catalog:
         tables = self._engine.tables()
         self._tables = {table.name: table for table in tables}
         self._names = {table.id: table.name for table in tables}
+        own = {table.id for table in SYSTEM_TABLES}
+        self.users = {name: self._tables[name] for name in sorted(self._tables) if self._tables[name].id not in own}
         self.version = self._engine.catalog_version
         ready = [then for version, then in self._waiting if version <= self.version]
         self._waiting = [(version, then) for version, then in self._waiting if version > self.version]

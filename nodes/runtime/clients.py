@@ -1,4 +1,4 @@
-"""What clients ask a node over its connections, answered by the gateway or from the status."""
+"""What clients ask a node over its connections, answered by the gateway, from its catalog or from the status."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import Any
 from nodes import ids
 from nodes.errors import BadRequest, StoreError, Unavailable
 from nodes.requests import Fate, Reply, Trace, Transactions
+from nodes.runtime import listing
 from nodes.runtime.connection import Connection
 from nodes.runtime.gateway import Gateway
 from nodes.runtime.messages import answers
 from nodes.runtime.survey import Survey
 from nodes.wire.protocol import (
     AskFate,
+    AskShards,
     AskStatus,
+    AskTables,
     AskTrace,
     AskTransactions,
     Call,
@@ -22,7 +25,9 @@ from nodes.wire.protocol import (
     Failed,
     FateIs,
     Named,
+    ShardsAre,
     StatusIs,
+    TablesAre,
     TraceIs,
     TransactionsAre,
 )
@@ -49,6 +54,10 @@ class Clients:
             _send(connection, Failed(message.number, error.info))
         elif isinstance(message, Call):
             self._on_call(gateway, connection, message)
+        elif isinstance(message, AskTables):
+            self._on_ask_tables(gateway, connection, message)
+        elif isinstance(message, AskShards):
+            _send(connection, ShardsAre(message.number, listing.shards(gateway.surroundings)))
         else:
             self._on_ask_fate(gateway, connection, message)
 
@@ -90,6 +99,15 @@ class Clients:
                 _send(connection, Done(message.number, end))
 
         gateway.submit(message.request, message.named, age, named, ended)
+
+    def _on_ask_tables(self, gateway: Gateway, connection: Connection, message: AskTables) -> None:
+        def then(error: StoreError | None) -> None:
+            if error is not None:
+                _send(connection, Failed(message.number, error.info))
+            else:
+                _send(connection, TablesAre(message.number, listing.tables(gateway.catalog, message)))
+
+        gateway.refresh_catalog(message.timeout_ms, then)
 
     def _on_ask_fate(self, gateway: Gateway, connection: Connection, message: AskFate) -> None:
         def then(fate: Fate | StoreError) -> None:

@@ -189,6 +189,9 @@ class Driver:
     def leader_of(self, group: str) -> int:
         return self.router.leader_of(group)
 
+    def members_of(self, group: str) -> tuple[int, ...]:
+        return self.router.members[group]
+
     def on_hint(self, group: str, refused_by: int, leader: int) -> None:
         self.router.on_hint(group, refused_by, leader)
 

@@ -35,7 +35,7 @@ from nodes.requests import Fate, Reply, Request
 from nodes.runtime.catalog import Catalog
 from nodes.runtime.execution import Execution
 from nodes.runtime.keyed import fate_of_key
-from nodes.runtime.questions import CatalogQuestion, FateQuestion, KeyQuestion
+from nodes.runtime.questions import CatalogQuestion, FateQuestion, FreshCatalog, KeyQuestion
 from nodes.runtime.snapshot import SnapshotRun
 from nodes.runtime.surroundings import Surroundings
 from nodes.sql.plan import Plan, PlanCache, is_well_formed
@@ -166,6 +166,17 @@ class Gateway:
             then(known, error)
 
         self.questions[number] = KeyQuestion(self.surroundings, number, key, fence, since, deadline, ended)
+
+    def refresh_catalog(self, timeout_ms: int, then: Callable[[StoreError | None], None]) -> None:
+        """Calls `then` when the catalog here has every DDL that was committed before this call, or with an error."""
+        number = self._number()
+
+        def ended(version: int | None, error: StoreError | None) -> None:
+            self.questions.pop(number, None)
+            then(error)
+
+        question = FreshCatalog(self.surroundings, number, self._deadline(timeout_ms), self.catalog.when, ended)
+        self.questions[number] = question
 
     def _check(self, request: Request) -> None:
         if not request.statements:

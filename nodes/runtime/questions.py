@@ -74,6 +74,27 @@ class CatalogQuestion(Question):
         self.end(message.version, None)
 
 
+class FreshCatalog(CatalogQuestion):
+    """Ends when `when(version, then)`, the catalog here, has the version that `s0` named."""
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        number: int,
+        deadline: int,
+        when: Callable[[int, Callable[[], None]], None],
+        then: Callable[[Any, StoreError | None], None],
+    ) -> None:
+        self._when = when
+        self._is_answered = False
+        super().__init__(surroundings, number, deadline, then)
+
+    def on_answer(self, message: CatalogIs) -> None:
+        if not self._is_answered:
+            self._is_answered = True
+            self._when(message.version, lambda: self.end(message.version, None))
+
+
 class KeyQuestion(Question):
     """What a client key belongs to, or its fence; answers with a KeyKnown."""
 

@@ -93,3 +93,8 @@ def shard_slot(types: Sequence[str], values: Sequence[Value]) -> int:
 def shard_of_slot(slot: int, shards: int) -> int:
     """The number of the user shard (1 to `shards`) that owns the slot."""
     return 1 + slot * shards // SHARD_SLOTS
+
+
+def slots_of_shard(shard: int, shards: int) -> tuple[int, int]:
+    """The first and the last slot that the user shard owns."""
+    return -(-(shard - 1) * SHARD_SLOTS // shards), -(-shard * SHARD_SLOTS // shards) - 1

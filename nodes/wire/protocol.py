@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from nodes.errors import ErrorInfo
-from nodes.requests import Fate, Reply, Request, Trace, Transactions
+from nodes.requests import Fate, Reply, Request, Shard, Table, Trace, Transactions
 
 
 class Call(msgspec.Struct, array_like=True, tag=1):
@@ -98,5 +98,32 @@ class TraceIs(msgspec.Struct, array_like=True, tag=23):
     trace: Trace
 
 
-FromClient = Call | AskFate | AskStatus | AskTransactions | AskTrace
-ToClient = Named | Done | Failed | FateIs | StatusIs | TransactionsAre | TraceIs
+class AskTables(msgspec.Struct, array_like=True, tag=30):
+    """The tables whose names come after `after`, in bytewise order, at most `most` of them; or only the one called
+    `name`, if it is not "". They are those that were there when this was asked. Answered by TablesAre or Failed."""
+
+    number: int
+    name: str = ""
+    after: str = ""
+    most: int = 100
+    timeout_ms: int = 10_000
+
+
+class TablesAre(msgspec.Struct, array_like=True, tag=31):
+    number: int
+    tables: list[Table]
+
+
+class AskShards(msgspec.Struct, array_like=True, tag=32):
+    """All shards, in the order of their numbers. Answered by ShardsAre or Failed."""
+
+    number: int
+
+
+class ShardsAre(msgspec.Struct, array_like=True, tag=33):
+    number: int
+    shards: list[Shard]
+
+
+FromClient = Call | AskFate | AskStatus | AskTransactions | AskTrace | AskTables | AskShards
+ToClient = Named | Done | Failed | FateIs | StatusIs | TransactionsAre | TraceIs | TablesAre | ShardsAre

@@ -12,10 +12,11 @@ import pytest
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "txstore.settings")
 
 from nodes import ids
-from nodes.requests import COMMITTED, Fate, Reply, Request, Trace, Transactions
+from nodes.requests import COMMITTED, Fate, Reply, Request, Shard, Table, TableColumn, Trace, Transactions
 
 TOKEN = "the-token-of-this-test"
 TXN = ids.to_text(ids.mint(7 << 16, 1, 1, 1, "c1", b"abc"))
+TABLE = Table("accounts", 2, [TableColumn("id", "BIGINT", False, True, 2**60)], ["id"], ["id"], ["a_check"])
 
 
 class FakeCluster:
@@ -30,6 +31,9 @@ class FakeCluster:
             "status": status(),
             "transactions": Transactions([]),
             "trace": Trace(TXN, Fate(TXN, COMMITTED, "happened", 5 << 16), None, []),
+            "tables": [TABLE],
+            "table": TABLE,
+            "shards": [Shard("s0", [], [1, 2], 1), Shard("s1", [(0, 1023)], [2, 1], 0)],
         }
 
     def submit(self, request: Request) -> Any:
@@ -40,6 +44,15 @@ class FakeCluster:
 
     def fence(self, id: str) -> Any:
         return self._answer("fence", id)
+
+    def tables(self, after: str = "", limit: int | None = None) -> Any:
+        return self._answer("tables", (after, limit))
+
+    def table(self, name: str) -> Any:
+        return self._answer("table", name)
+
+    def shards(self) -> Any:
+        return self._answer("shards", None)
 
     def status(self, wide: bool = True, timeout: float | None = None) -> Any:
         return self._answer("status", wide)
@@ -60,7 +73,8 @@ class FakeCluster:
 
 def status(leader: int | None = 1, second_up: bool = True) -> dict[str, Any]:
     """A wide status of two nodes and two groups; `leader` leads s0."""
-    replicas = [{"node": 1, "applied_slot": 10, "last_slot": 10, "lag": 0, "role": "leader"}]
+    slots = {"applied_slot": 10, "chosen_slot": 10, "last_slot": 10}
+    replicas = [{"node": 1, "role": "leader", **slots, "lag": 0, "stopped": ""}]
     return {
         "node": 1,
         "cluster_id": "abc123",
@@ -69,24 +83,28 @@ def status(leader: int | None = 1, second_up: bool = True) -> dict[str, Any]:
             {"node": 2, "name": "n2", "address": "127.0.0.1:7102", "up": second_up, "error": ""},
         ],
         "groups": [
-            {"group": "c1", "kind": "coordinator", "leader": 1, "epoch": 3, "replicas": replicas},
-            {"group": "s0", "kind": "shard", "leader": leader, "epoch": 3, "replicas": replicas},
+            {"group": "c1", "kind": "coordinator", "leader": 1, "epoch": 3, "members": [1, 2], "replicas": replicas},
+            {"group": "s0", "kind": "shard", "leader": leader, "epoch": 3, "members": [1, 2], "replicas": replicas},
         ],
         "in_doubt": {"count": 0, "oldest_ms": 0},
     }
 
 
 @pytest.fixture(autouse=True)
-def home(settings: Any, tmp_path: Path) -> Iterator[Path]:
-    """A home with a token."""
-    from txstore.api.auth import expected_token
+def home(settings: Any, tmp_path: Path, db: None) -> Iterator[Path]:
+    """A home with a token, and the user admin whose token it is."""
+    from django.contrib.auth.models import User
+    from django.core.cache import cache
+
+    from txstore.api.auth import memory
     from txstore.home import Home
 
     (tmp_path / "api-token").write_text(TOKEN + "\n")
     settings.HOME = Home(tmp_path)
-    expected_token.cache_clear()
+    User.objects.create_superuser("admin")
     yield tmp_path
-    expected_token.cache_clear()
+    memory.clear()
+    cache.clear()
 
 
 @pytest.fixture

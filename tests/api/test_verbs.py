@@ -65,25 +65,29 @@ def test_a_reply_reads_as_the_values_table_says(api: Any, cluster: FakeCluster) 
     }
 
 
-def test_the_values_that_json_lacks_have_a_form_of_their_own(api: Any, cluster: FakeCluster) -> None:
-    columns = [Column("d", "DOUBLE PRECISION"), Column("y", "BYTEA"), Column("i", "UUID"), Column("z", "TIMESTAMPTZ")]
-    when = datetime(2024, 2, 29, 13, tzinfo=timezone(timedelta(hours=1)))
-    rows = [
-        [1.5, b"\0\xff", "0197a3b4-0000-7fff-8000-00000000002a", when],
-        [math.nan, b"", None, when.replace(microsecond=7)],
-        [math.inf, None, None, datetime.min.replace(tzinfo=UTC)],
-        [-math.inf, None, None, None],
-        [None, None, None, None],
-    ]
-    cluster.answers["submit"] = Reply(TXN, "committed", 9, 1, ["s1"], [Result(columns, rows, 5)])
-    answer = api.post(PATH, {"statements": [{"sql": "SELECT 1"}]}, content_type="application/json").json()
-    assert answer["results"][0]["rows"] == [
-        [1.5, "AP8=", "0197a3b4-0000-7fff-8000-00000000002a", "2024-02-29T12:00:00.000000Z"],
-        ["NaN", "", None, "2024-02-29T12:00:00.000007Z"],
-        ["Infinity", None, None, "0001-01-01T00:00:00.000000Z"],
-        ["-Infinity", None, None, None],
-        [None, None, None, None],
-    ]
+VALUES: list[tuple[str, Any, Any]] = [
+    ("DOUBLE PRECISION", 1.5, 1.5),
+    ("DOUBLE PRECISION", -0.0, -0.0),
+    ("DOUBLE PRECISION", 1e308, 1e308),
+    ("DOUBLE PRECISION", math.nan, "NaN"),
+    ("DOUBLE PRECISION", math.inf, "Infinity"),
+    ("DOUBLE PRECISION", -math.inf, "-Infinity"),
+    ("BYTEA", b"\x00\xff\xfe", "AP/+"),
+    ("BYTEA", b"", ""),
+    ("UUID", "00000000-0000-0000-0000-0000000000ff", "00000000-0000-0000-0000-0000000000ff"),
+    ("TIMESTAMPTZ", datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC), "2026-01-02T03:04:05.000006Z"),
+    ("TIMESTAMPTZ", datetime(2026, 1, 2, tzinfo=timezone(timedelta(hours=5))), "2026-01-01T19:00:00.000000Z"),
+    *((type, None, None) for type in ("DOUBLE PRECISION", "BYTEA", "UUID", "TIMESTAMPTZ")),
+]
+
+
+@pytest.mark.parametrize(("type", "value", "told"), VALUES)
+def test_a_value_reads_as_the_values_table_says(
+    api: Any, cluster: FakeCluster, type: str, value: Any, told: Any
+) -> None:
+    cluster.answers["submit"] = Reply(TXN, "committed", 9, 1, [], [Result([Column("v", type)], [[value]], 1)])
+    answer = api.post(PATH, {"statements": [{"sql": "SELECT 1"}]}, content_type="application/json")
+    assert answer.json()["results"][0]["rows"] == [[told]]
 
 
 def test_a_commit_whose_results_were_lost_says_so(api: Any, cluster: FakeCluster) -> None:

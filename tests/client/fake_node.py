@@ -17,13 +17,14 @@ from typing import Any
 
 from nodes import ids
 from nodes.errors import StoreError
-from nodes.requests import COMMITTED, Column, Fate, Reply, Result, Trace, Transactions
+from nodes.requests import COMMITTED, Column, Fate, Reply, Result, Table, Trace, Transactions
 from nodes.wire.codec import Codec
 from nodes.wire.frames import FORMAT, MAX_CLIENT_BYTES, MAX_HANDSHAKE_BYTES, Splitter, encode_frame
 from nodes.wire.handshake import NODE, NONCE_BYTES, Handshake, Hello, encode_refusal
 from nodes.wire.protocol import (
     AskFate,
     AskStatus,
+    AskTables,
     AskTrace,
     AskTransactions,
     Call,
@@ -33,6 +34,7 @@ from nodes.wire.protocol import (
     FromClient,
     Named,
     StatusIs,
+    TablesAre,
     TraceIs,
     TransactionsAre,
 )
@@ -134,6 +136,7 @@ class FakeNode:
         self.script = list(script) or [answered]
         self.fate: Any = fate or committed_fate
         self.greet = greet
+        self.tables: list[str] = []
         self.received: list[Any] = []
         self.ended: list[Talk] = []
         self.on_status: Callable[[], object] = lambda: None
@@ -185,6 +188,8 @@ class FakeNode:
             talk.send(TransactionsAre(message.number, page))
         elif isinstance(message, AskTrace):
             talk.send(TraceIs(message.number, Trace(message.id, None, None, [], {self.number: 5})))
+        elif isinstance(message, AskTables):
+            talk.send(TablesAre(message.number, self._page(message)))
 
     def drop_connections(self) -> None:
         """Close all connections with a reset, and go on listening: as after a fast restart."""
@@ -208,6 +213,11 @@ class FakeNode:
             talk.send(Failed(question.number, fate.info))
         elif fate is not None:
             talk.send(FateIs(question.number, fate))
+
+    def _page(self, asked: AskTables) -> list[Table]:
+        """What a node would answer, whose tables are called `tables`."""
+        names = [name for name in sorted(self.tables) if (name == asked.name if asked.name else name > asked.after)]
+        return [Table(name, 1, [], [], []) for name in names[: asked.most]]
 
     def _accept(self) -> None:
         while True:

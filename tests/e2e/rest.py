@@ -42,7 +42,7 @@ class Door:
             text = response.read().decode()
         finally:
             connection.close()
-        return Answer(response.status, found, json.loads(text) if "json" in found["content-type"] else text)
+        return Answer(response.status, found, json.loads(text) if "json" in found.get("content-type", "") else text)
 
     def transact(self, *steps: Step, **fields: Any) -> Answer:
         """A one-shot request of (sql, params) or (sql, params, expect_rows)."""

@@ -44,7 +44,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
 @pytest.fixture(scope="module")
 def web(cluster: LocalCluster) -> Iterator[WebServer]:
     server = WebServer(cluster)
-    server.make_admin()
     server.start()
     yield server
     server.stop()

@@ -76,42 +76,40 @@ class RestClient:
 
 
 class WebServer:
-    """granian with the project's WSGI application on the cluster's home."""
+    """granian with the project's WSGI application on the cluster's home; `settings` are environment variables."""
 
-    def __init__(self, cluster: LocalCluster) -> None:
+    def __init__(self, cluster: LocalCluster, **settings: str) -> None:
         self.address = f"{HOST}:{free_ports(1)[0]}"
         self.token = Home(cluster.directory).api_token()
-        self.password = ""  # of the user admin, once `make_admin` was called
-        self._home = cluster.directory
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def make_admin(self) -> None:
-        """Django's tables and the user admin, as `up` makes them."""
-        self.password = password = Home(self._home).admin_password()
-        environment = {**self._environment(), "DJANGO_SUPERUSER_PASSWORD": password}
-        user = ["createsuperuser", "--noinput", "--username", "admin", "--email", ""]
-        for command in (["migrate", "--verbosity", "0"], user):
-            subprocess.run([sys.executable, str(ROOT / "manage.py"), *command], env=environment, check=True)
-
-    def _environment(self) -> dict[str, str]:
-        return {
+        self.password = Home(cluster.directory).admin_password()  # of the user admin
+        self.log = Home(cluster.directory).log_file("web")
+        self._environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "DJANGO_SETTINGS_MODULE": "txstore.settings",
-            "TXSTORE_HOME": str(self._home),
+            "TXSTORE_HOME": str(cluster.directory),
             "TXSTORE_WEB_PORT": self.address.rpartition(":")[2],
+            **settings,
         }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def manage(self, *arguments: str) -> str:
+        """What `manage.py` prints, on this server's home."""
+        command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+        ended = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=60)
+        assert ended.returncode == 0, ended
+        return ended.stdout
 
     def start(self, timeout: float = 30) -> None:
-        """Start it and wait until it answers."""
-        environment = self._environment()
-        with (self._home / "logs" / "web").open("ab") as log:
+        """Prepare Django's database, start the server and wait until it answers."""
+        self.manage("prepare")
+        with self.log.open("ab") as log:
             command = [*tied_to_us(), sys.executable, "-m", "txstore.web"]
-            self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
         deadline = time.monotonic() + timeout
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the web server does not answer; see {self._home}/logs/web")
+                raise RuntimeError(f"the web server does not answer; see {self.log}")
             time.sleep(0.1)
 
     def _answers(self) -> bool:

@@ -7,6 +7,7 @@ is not known if the request could have had one.
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any, NamedTuple
 
 import msgspec
@@ -44,6 +45,7 @@ TABLE = {
     "too_large": Row(413, "Too large"),
     "key_reused": Row(422, "The key belongs to another request"),
     "unsupported_media_type": Row(415, "The body must be application/json"),
+    "too_many_requests": Row(429, "Too many requests; nothing happened"),
     "internal": Row(500, "A fault of the server"),
     "results_lost": Row(500, "Committed, but the answer was lost"),
     "unavailable": Row(503, "Not available now; nothing happened"),
@@ -56,6 +58,7 @@ _CODE_OF_EXCEPTION: list[tuple[type[exceptions.APIException], str]] = [
     (exceptions.PermissionDenied, "forbidden"),
     (exceptions.NotFound, "not_found"),
     (exceptions.MethodNotAllowed, "method_not_allowed"),
+    (exceptions.Throttled, "too_many_requests"),
     (exceptions.UnsupportedMediaType, "unsupported_media_type"),
     (exceptions.ParseError, "bad_request"),
 ]
@@ -107,6 +110,10 @@ def on_exception(error: Exception, context: dict[str, Any]) -> Response:
 
 def _of_api_exception(error: exceptions.APIException) -> Response:
     code = next((code for kind, code in _CODE_OF_EXCEPTION if isinstance(error, kind)), "internal")
+    if isinstance(error, exceptions.Throttled):
+        seconds = math.ceil(error.wait or RETRY_AFTER_S)
+        words = f"The caller has used up its requests. The next one is taken in {seconds} s."
+        return _response(ErrorInfo(code, words, retryable=True), {"Retry-After": str(seconds)})
     auth_header = getattr(error, "auth_header", None)
     return _response(ErrorInfo(code, str(error.detail)), {"WWW-Authenticate": auth_header} if auth_header else {})
 

@@ -10,14 +10,13 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from monitoring.health import flips, health
 from monitoring.rules import CHECKS
 from monitoring.verdicts import STATES
 from nodes.errors import BadRequest
-from txstore.api.serializers import refuse_ignored
-from txstore.api.views import StoreView
+from txstore.api.components import TEXT
+from txstore.api.store_view import StoreView
 
 PAGE, PAGE_MAX = 50, 500
 ID_MAX = 2**63 - 1
@@ -82,26 +81,31 @@ class Health(StoreView):
         return Response(HealthForm(health(timezone.now())).data)
 
 
-class HealthFlips(APIView):
+class HealthFlips(StoreView):
     """GET tells what changed, newest first."""
+
+    known = {"GET": PARAMETERS}
 
     @extend_schema(
         operation_id="health_flips",
         parameters=[
-            OpenApiParameter("limit", int, description=f"flips on a page, 1 to {PAGE_MAX}; {PAGE} by default"),
-            OpenApiParameter("after", int, description="the id of the last flip of the page before"),
+            OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE}),
+            OpenApiParameter(
+                "after",
+                {"type": "integer", "minimum": 1, "maximum": ID_MAX},
+                description="the id of the last flip of the page before",
+            ),
             OpenApiParameter("check", str, enum=list(CHECKS), description="only of this check"),
-            OpenApiParameter("subject", str, description="only of this subject"),
+            OpenApiParameter("subject", {"type": "string", "pattern": TEXT}, description="only of this subject"),
         ],
         responses=FlipPageForm,
     )
     def get(self, request: Request) -> Response:
         query = request.query_params
-        refuse_ignored(request.headers, {name: query[name] for name in query if name not in PARAMETERS})
         limit = _number(query.get("limit", str(PAGE)), "limit", PAGE_MAX)
         after = _number(query["after"], "after", ID_MAX) if "after" in query else None
         check, subject = query.get("check", ""), _text(query.get("subject", ""))
-        if check and check not in CHECKS:
+        if "check" in query and check not in CHECKS:
             raise BadRequest(f"There is no check {check[:80]!r}; there are {', '.join(CHECKS)}.")
         found = flips(limit + 1, after, check, subject)
         return Response(FlipPageForm({"results": found[:limit], "next": _next(request, found, limit)}).data)

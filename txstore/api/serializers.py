@@ -11,8 +11,10 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
+
+from django.http import QueryDict
 
 from nodes import ids
 from nodes.errors import BadRequest, NotFound, NotSupported, TooLarge
@@ -31,7 +33,7 @@ _LATER_FIELDS = ("mode", "as_of", "max_staleness_ms")
 def read_request(data: Any) -> Request:
     """The request that a body describes; BadRequest, NotSupported or TooLarge, saying what is wrong with it."""
     _refuse_later_fields(data)
-    _refuse_unknown_fields(data, _REQUEST_FIELDS, "The request")
+    refuse_unknown_fields(data, _REQUEST_FIELDS, "The request")
     statements = data.get("statements")
     if not isinstance(statements, list) or not statements:
         raise BadRequest('"statements" must be a list of at least one statement.')
@@ -40,13 +42,13 @@ def read_request(data: Any) -> Request:
     read_only = data.get("read_only")
     if read_only is not None and not isinstance(read_only, bool):
         raise BadRequest('"read_only" must be true or false.')
-    timeout_ms = _integer(data.get("timeout_ms", 10_000), 1, MAX_TIMEOUT_MS, '"timeout_ms"', -1)
+    timeout_ms = integer(data.get("timeout_ms", 10_000), 1, MAX_TIMEOUT_MS, '"timeout_ms"', -1)
     return Request([_read_statement(each, number) for number, each in enumerate(statements)], timeout_ms, read_only)
 
 
 def read_nothing(data: Any) -> None:
     """A verb that takes no body accepts an empty object, which is also what no body is read as."""
-    _refuse_unknown_fields(data, set(), "The request")
+    refuse_unknown_fields(data, set(), "The request")
 
 
 def read_id(text: str) -> str:
@@ -58,16 +60,20 @@ def read_id(text: str) -> str:
     return text
 
 
-def refuse_ignored(headers: Mapping[str, str], query: Mapping[str, str], known: Collection[str] = ()) -> None:
+def refuse_ignored(meta: Mapping[str, Any], query: Callable[[], QueryDict], known: Collection[str]) -> None:
     """Headers that will have a meaning later, a body that the server does not read, and query parameters that are not
-    `known`."""
-    if "Transfer-Encoding" in headers:
+    `known` or stand there twice. `meta` is the request's; `query` gives its parameters."""
+    if "HTTP_TRANSFER_ENCODING" in meta:
         raise BadRequest("A chunked body is not read: send it with a Content-Length.")
-    if "Idempotency-Key" in headers:
+    if "HTTP_IDEMPOTENCY_KEY" in meta:
         raise NotSupported("The header Idempotency-Key is not supported yet.")
-    for name in query:
+    if not meta.get("QUERY_STRING"):
+        return
+    for name, values in query().lists():
         if name not in known:
             raise BadRequest(f"The query parameter {name[:80]!r} is not known here.")
+        if len(values) > 1:
+            raise BadRequest(f"The query parameter {name!r} stands there {len(values)} times.")
 
 
 def _refuse_later_fields(data: Any) -> None:
@@ -76,7 +82,7 @@ def _refuse_later_fields(data: Any) -> None:
             raise NotSupported(f'"{field}" is not supported yet.')
 
 
-def _refuse_unknown_fields(data: Any, known: set[str], what: str, statement: int = -1) -> None:
+def refuse_unknown_fields(data: Any, known: set[str], what: str, statement: int = -1) -> None:
     if not isinstance(data, dict):
         raise BadRequest(f"{what} must be a JSON object.", statement=statement)
     unknown = [field for field in data if field not in known]
@@ -84,21 +90,23 @@ def _refuse_unknown_fields(data: Any, known: set[str], what: str, statement: int
         raise BadRequest(f"{what} has a field that is not known: {unknown[0][:80]!r}.", statement=statement)
 
 
-def _integer(value: Any, least: int, most: int, what: str, statement: int) -> int:
+def integer(value: Any, least: int, most: int, what: str, statement: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise BadRequest(f"{what} must be an integer from {least} to {most}.", statement=statement)
     return value
 
 
 def _read_statement(data: Any, number: int) -> Statement:
-    _refuse_unknown_fields(data, _STATEMENT_FIELDS, "A statement", number)
+    refuse_unknown_fields(data, _STATEMENT_FIELDS, "A statement", number)
     sql = data.get("sql")
-    if not isinstance(sql, str) or not sql.strip():
-        raise BadRequest('"sql" must be a text that is not empty.', statement=number)
-    _check_text(sql, '"sql"', number)
+    if not isinstance(sql, str):
+        raise BadRequest('"sql" must be a text.', statement=number)
+    if not sql.strip():
+        raise BadRequest('"sql" is empty.', sqlstate="42601", statement=number)
+    check_text(sql, '"sql"', number)
     expect_rows = -1
     if "expect_rows" in data:
-        expect_rows = _integer(data["expect_rows"], 0, MAX_BIGINT, '"expect_rows"', number)
+        expect_rows = integer(data["expect_rows"], 0, MAX_BIGINT, '"expect_rows"', number)
     return Statement(sql, _read_params(data.get("params", []), number), expect_rows)
 
 
@@ -108,7 +116,7 @@ def _read_params(params: Any, number: int) -> list[Value] | dict[str, Value]:
             _check_value(value, f"Parameter {place}", number)
     elif isinstance(params, dict):
         for name, value in params.items():
-            _check_text(name, "The name of a parameter", number)
+            check_text(name, "The name of a parameter", number)
             _check_value(value, f"Parameter {name[:80]!r}", number)
     else:
         raise BadRequest('"params" must be a list or an object.', statement=number)
@@ -121,7 +129,7 @@ def _check_value(value: Any, what: str, number: int) -> None:
     if value is None or isinstance(value, bool):
         return
     if isinstance(value, str):
-        _check_text(value, what, number)
+        check_text(value, what, number)
     elif isinstance(value, int):
         if not MIN_BIGINT <= value <= MAX_BIGINT:
             raise BadRequest(f"{what} is out of range.", sqlstate="22003", statement=number)
@@ -129,7 +137,7 @@ def _check_value(value: Any, what: str, number: int) -> None:
         raise BadRequest(f"{what} is of a type that no column has.", sqlstate="22P02", statement=number)
 
 
-def _check_text(text: str, what: str, number: int) -> None:
+def check_text(text: str, what: str, number: int) -> None:
     if "\0" in text:
         raise BadRequest(f"{what} contains a NUL character.", sqlstate="22021", statement=number)
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
@@ -174,6 +182,12 @@ def _result_to_json(result: Result) -> dict[str, Any]:
     return {"columns": [column.name for column in result.columns], "rows": rows, "row_count": result.row_count}
 
 
+def value_to_json(value: Value, type: str) -> Value:
+    """One value of an SQL type, as the values table says."""
+    converter = _TO_JSON.get(type)
+    return converter(value) if converter else value
+
+
 def _bigint_to_json(value: Value) -> Value:
     return str(value) if value is not None and not -MAX_EXACT <= value <= MAX_EXACT else value
 
@@ -183,6 +197,7 @@ def _numeric_to_json(value: Value) -> Value:
 
 
 def _double_to_json(value: Value) -> Value:
+    """A number, or the word for what JSON has no number for."""
     if value is None or math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
@@ -193,8 +208,12 @@ def _bytea_to_json(value: Value) -> Value:
 
 
 def _timestamptz_to_json(value: Value) -> Value:
-    """ISO 8601 in UTC, always with microseconds."""
-    return None if value is None else value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return None if value is None else time_to_json(value)
+
+
+def time_to_json(time: datetime) -> str:
+    """ISO 8601 in UTC with microseconds."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 _TO_JSON: dict[str, Callable[[Value], Value]] = {

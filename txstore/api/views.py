@@ -2,51 +2,67 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from nodes.errors import ErrorInfo, StoreError
+from nodes.errors import BadRequest, ErrorInfo, StoreError
 from txstore import store
-from txstore.api import errors, readiness, traces
-from txstore.api.serializers import fate_to_json, read_id, read_nothing, read_request, refuse_ignored, reply_to_json
+from txstore.api import errors, examples, readiness, traces
+from txstore.api.components import TRANSACTION_ID
+from txstore.api.openapi import TRANSACTION_PAGE, described, link, path_parameter
+from txstore.api.permissions import refusal
+from txstore.api.serializers import fate_to_json, read_id, read_nothing, read_request, reply_to_json
+from txstore.api.store_view import StoreView
+from txstore.models import READ, WRITE
 
 READINESS_S = 3.0
-
-
-class StoreView(APIView):
-    """A verb of the store: after the token is checked, what would be ignored is refused. `known`: the query parameters
-    of each method."""
-
-    known: ClassVar[dict[str, tuple[str, ...]]] = {}
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
-        refuse_ignored(request.headers, request.query_params, self.known.get(request.method or "", ()))
+ID = path_parameter("id", TRANSACTION_ID)
 
 
 class Transactions(StoreView):
-    """GET lists transactions that the nodes remember, POST runs a one-shot transaction."""
+    """GET lists transactions that the nodes remember. POST runs a one-shot transaction; of a user who may only read,
+    the store runs it as one that only reads."""
 
+    needs = {"GET": READ, "POST": READ}
     known = {"GET": traces.PARAMETERS}
 
+    @described(
+        "transactions", "Transactions that the nodes remember", (200, "Transactions"), parameters=TRANSACTION_PAGE
+    )
     def get(self, request: Request) -> Response:
         wanted = traces.read_wanted(request.query_params)
         page = store.cluster().transactions(wanted.filter, wanted.limit, wanted.after)
         return Response(traces.transactions_to_json(request.path, wanted, page))
 
+    @described(
+        "transact",
+        "Run a transaction in one request",
+        (200, "Reply"),
+        body="Transaction",
+        errors=(409, 504),
+        examples=examples.TRANSACTIONS,
+        links={"fate": link("fate", "id", "/id"), "fence": link("fence", "id", "/id")},
+    )
     def post(self, request: Request) -> Response:
-        return Response(reply_to_json(store.cluster().submit(read_request(request.data))))
+        wanted = read_request(request.data)
+        if request.user.has_perm(WRITE):
+            return Response(reply_to_json(store.cluster().submit(wanted)))
+        wanted.read_only = True
+        try:
+            return Response(reply_to_json(store.cluster().submit(wanted)))
+        except BadRequest as error:
+            if error.info.sqlstate != "25006":
+                raise
+            raise StoreError.of(ErrorInfo("forbidden", refusal(request, WRITE), sqlstate="42501")) from error
 
 
 class TransactionFate(StoreView):
     """GET tells what became of a transaction."""
 
+    @described("fate", "What became of a transaction", (200, "Fate"), errors=(404, 504), parameters=[ID])
     def get(self, request: Request, id: str) -> Response:
         return Response(fate_to_json(store.cluster().fate(read_id(id))))
 
@@ -54,6 +70,7 @@ class TransactionFate(StoreView):
 class TransactionTrace(StoreView):
     """GET tells the steps of a transaction."""
 
+    @described("trace", "The steps of a transaction", (200, "Trace"), errors=(404, 504), parameters=[ID])
     def get(self, request: Request, id: str) -> Response:
         return Response(traces.trace_to_json(store.cluster().trace(read_id(id))))
 
@@ -61,6 +78,14 @@ class TransactionTrace(StoreView):
 class TransactionFence(StoreView):
     """POST makes sure that a transaction is committed or will never be."""
 
+    @described(
+        "fence",
+        "Make sure that a transaction is committed or will never be",
+        (200, "Fate"),
+        body="Nothing",
+        errors=(404, 504),
+        parameters=[ID],
+    )
     def post(self, request: Request, id: str) -> Response:
         read_nothing(request.data)
         return Response(fate_to_json(store.cluster().fence(read_id(id))))
@@ -69,6 +94,7 @@ class TransactionFence(StoreView):
 class ClusterStatus(StoreView):
     """GET tells nodes, groups, leaders, lag and what is in doubt."""
 
+    @described("cluster", "Nodes, groups, leaders, lag and what is in doubt", (200, "Cluster"))
     def get(self, request: Request) -> Response:
         return Response(store.cluster().status(wide=True))
 
@@ -79,12 +105,14 @@ def no_such_path(request: HttpRequest) -> HttpResponse:
     return errors.response(ErrorInfo("not_found", f"There is nothing at {request.path[:200]}."))
 
 
+@csrf_exempt
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     """The process answers."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
+@csrf_exempt
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
     """The store can serve: a line for each check, 503 when one that is essential fails."""

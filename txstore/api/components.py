@@ -1,0 +1,321 @@
+"""The shapes that the API takes and gives, as JSON Schema: the components of the OpenAPI document.
+
+They say what `serializers`, `listings`, `tokens` and `errors` do; the fuzz test holds every answer against them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nodes.errors import DID_NOT_HAPPEN, HAPPENED, UNKNOWN
+from nodes.requests import ABORTED, ACTIVE, COMMITTED, EXPIRED, MOST_TRANSACTIONS, UNDECIDED
+from txstore.api import errors, listings, paging, serializers, tokens
+
+Schema = dict[str, Any]
+
+VALUES = """
+| SQL | in a reply | in a request |
+|---|---|---|
+| INT | number | number or decimal string |
+| BIGINT | number up to 2^53, a string beyond | number or decimal string |
+| DOUBLE PRECISION | number, or `"NaN"`, `"Infinity"`, `"-Infinity"` | the same |
+| NUMERIC | string, exact | string or number |
+| BOOLEAN, TEXT, NULL | as JSON has them | the same |
+| BYTEA | base64 string | the same |
+| UUID | string | the same |
+| TIMESTAMPTZ | ISO 8601 in UTC with microseconds | ISO 8601 with an offset |
+"""
+TEXT = "^[^\\u0000]*$"
+TRANSACTION_ID = {"type": "string", "pattern": "^t[a-z2-7]{40}$", "description": "A transaction id of this cluster."}
+TIMESTAMP = {"type": ["string", "null"], "pattern": "^[1-9][0-9]*$", "description": "A timestamp, as a decimal string."}
+COUNT = {"type": "integer", "minimum": 0}
+NODE = {"type": "integer", "minimum": 1}
+TIME = {"type": "string", "format": "date-time"}
+
+
+def ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def record(properties: Schema, *, optional: tuple[str, ...] = (), is_open: bool = False, **more: Any) -> Schema:
+    """An object with these properties and (unless `is_open`) no others; all of them are there but the optional ones."""
+    required = [name for name in properties if name not in optional]
+    found: Schema = {"type": "object", "properties": properties, "required": required, **more}
+    return found if is_open else {**found, "additionalProperties": False}
+
+
+def listed(items: Schema, **more: Any) -> Schema:
+    return {"type": "array", "items": items, **more}
+
+
+def page_of(name: str) -> Schema:
+    next_page = {"type": ["string", "null"], "description": "The path of the next page; null on the last one."}
+    return record({"results": listed(ref(name), maxItems=paging.MAX_LIMIT), "next": next_page})
+
+
+STATEMENT = record(
+    {
+        "sql": {"type": "string", "minLength": 1, "pattern": TEXT, "description": "One SQL statement."},
+        "params": {
+            "description": "A list for `$1` and `?`, an object for `:name`.",
+            "anyOf": [
+                listed(ref("Value")),
+                {"type": "object", "additionalProperties": ref("Value"), "propertyNames": {"pattern": TEXT}},
+            ],
+            "default": [],
+        },
+        "expect_rows": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": serializers.MAX_BIGINT,
+            "description": "The rows that it must change or return; with another number nothing happens at all.",
+        },
+    },
+    optional=("params", "expect_rows"),
+)
+TRANSACTION = record(
+    {
+        "statements": listed(ref("Statement"), minItems=1, maxItems=serializers.MAX_STATEMENTS),
+        "timeout_ms": {"type": "integer", "minimum": 1, "maximum": serializers.MAX_TIMEOUT_MS, "default": 10_000},
+        "read_only": {
+            "type": ["boolean", "null"],
+            "description": "true: only SELECT is allowed. A request of SELECTs only is read-only by itself.",
+        },
+    },
+    optional=("timeout_ms", "read_only"),
+)
+RESULT = record(
+    {"columns": listed({"type": "string"}), "rows": listed(listed(ref("Value"))), "row_count": COUNT},
+    description="What one statement gave. `row_count`: rows returned by a SELECT, rows changed by anything else.",
+)
+REPLY = record(
+    {
+        "id": {"type": "string", "pattern": "^(t[a-z2-7]{40})?$", "description": "Empty for one that only read."},
+        "state": {"const": COMMITTED},
+        "commit_ts": TIMESTAMP,
+        "ts": TIMESTAMP,
+        "attempts": {**COUNT, "description": "0 for one that only read."},
+        "shards": listed({"type": "string", "pattern": listings.SHARD_PATTERN}),
+        "results": listed(ref("Result")),
+        "results_lost": {"const": True},
+    },
+    optional=("results_lost",),
+    is_open=True,
+)
+FATE = record(
+    {
+        "id": TRANSACTION_ID,
+        "state": {"enum": [ACTIVE, UNDECIDED, COMMITTED, ABORTED, EXPIRED]},
+        "outcome": {"enum": [HAPPENED, DID_NOT_HAPPEN, UNKNOWN]},
+        "commit_ts": TIMESTAMP,
+        "reason": {"type": ["string", "null"]},
+    },
+    is_open=True,
+)
+TEXT_OR_NULL = {"type": ["string", "null"]}
+TIME_OR_NULL = {"type": ["string", "null"], "format": "date-time"}
+REMEMBERED = record(
+    {
+        "id": TRANSACTION_ID,
+        "gateway": {"type": "string"},
+        "state": {"enum": [ACTIVE, UNDECIDED, COMMITTED, ABORTED]},
+        "begun_at": TIME_OR_NULL,
+        "ended_at": TIME_OR_NULL,
+        "duration_ms": {"type": ["number", "null"], "minimum": 0},
+        "attempt": COUNT,
+        "shards": listed({"type": "string"}),
+        "statements": listed(record({"sql": {"type": "string"}, "params": {}}, is_open=True)),
+        "statements_left_out": COUNT,
+        "commit_ts": TIMESTAMP,
+        "code": TEXT_OR_NULL,
+        "cause": TEXT_OR_NULL,
+        "retried_as": TEXT_OR_NULL,
+        "in_doubt": listed(record({"shard": {"type": "string"}, "for_ms": COUNT})),
+    },
+    is_open=True,
+    description="What the nodes remember of one transaction id.",
+)
+REACH = {
+    "known_since": {**TIME_OR_NULL, "description": "From then on all that answered remember everything."},
+    "silent": listed({"type": "string"}, description="The nodes that did not answer."),
+}
+TRANSACTIONS = record(
+    {
+        "results": listed(ref("RememberedTransaction"), maxItems=MOST_TRANSACTIONS),
+        "next": {**TEXT_OR_NULL, "description": "The path of the next page; null on the last one."},
+        **REACH,
+    }
+)
+STEP = record(
+    {
+        "at": TIME_OR_NULL,
+        "node": {"type": "string"},
+        "group": TEXT_OR_NULL,
+        "step": {"type": "string"},
+        "detail": {"type": "object"},
+    },
+    description="One step, by the clock of its node; `group` is null for the gateway's own.",
+)
+TRACE = record(
+    {
+        "id": TRANSACTION_ID,
+        "fate": {"anyOf": [ref("Fate"), {"type": "null"}]},
+        "transaction": {"anyOf": [ref("RememberedTransaction"), {"type": "null"}]},
+        "steps": listed(ref("Step")),
+        **REACH,
+    },
+    is_open=True,
+    description="A transaction's whole story, in the order of the nodes' clocks.",
+)
+CONFLICT = record(
+    {"transaction": {"type": "string"}, "table": {"type": "string"}, "key": listed({}), "waited_ms": COUNT}
+)
+PROBLEM = record(
+    {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string", "minLength": 1},
+        "status": {"enum": sorted({row.status for row in errors.TABLE.values()})},
+        "detail": {"type": "string", "minLength": 1},
+        "code": {"enum": sorted(errors.TABLE)},
+        "outcome": {"enum": [HAPPENED, DID_NOT_HAPPEN, UNKNOWN]},
+        "retryable": {"type": "boolean"},
+        "sqlstate": {"type": "string", "pattern": "^[0-9A-Z]{5}$"},
+        "transaction": {"type": "string"},
+        "statement": {**COUNT, "description": "The statement that is at fault, counted from 0."},
+        "conflict": ref("Conflict"),
+    },
+    optional=("sqlstate", "transaction", "statement", "conflict"),
+    description="An error (RFC 9457). `type` leads to its words; `outcome` says whether the request happened.",
+)
+
+REPLICA = record(
+    {
+        "node": NODE,
+        "role": {"enum": ["leader", "candidate", "follower", "stopped"]},
+        "applied_slot": COUNT,
+        "chosen_slot": COUNT,
+        "last_slot": COUNT,
+        "lag": COUNT,
+        "stopped": {"type": "string"},
+    },
+    is_open=True,
+)
+GROUP = record(
+    {
+        "group": {"type": "string"},
+        "kind": {"enum": ["coordinator", "shard"]},
+        "leader": {"type": ["integer", "null"]},
+        "epoch": COUNT,
+        "members": listed(NODE),
+        "replicas": listed(ref("Replica")),
+    },
+    is_open=True,
+)
+NODE_STATE = record(
+    {
+        "node": NODE,
+        "name": {"type": "string"},
+        "address": {"type": "string"},
+        "up": {"type": "boolean"},
+        "error": {"type": "string"},
+    },
+    is_open=True,
+)
+CLUSTER = record(
+    {
+        "node": NODE,
+        "cluster_id": {"type": "string"},
+        "nodes": listed(ref("Node")),
+        "groups": listed(ref("Group")),
+        "in_doubt": record({"count": COUNT, "oldest_ms": COUNT}, is_open=True),
+    },
+    is_open=True,
+    description="What the node that was asked knows, with what the others told it within a second.",
+)
+
+COLUMN = record(
+    {
+        "name": {"type": "string"},
+        "type": {"type": "string"},
+        "nullable": {"type": "boolean"},
+        "has_default": {"type": "boolean"},
+        "default": ref("Value"),
+        "default_is_now": {"type": "boolean", "description": "A new row takes the time of its transaction."},
+    }
+)
+NAMES = listed({"type": "string"})
+TABLE = record(
+    {
+        "name": {"type": "string"},
+        "version": {"type": "integer", "minimum": 1, "description": "It rises with each change of the definition."},
+        "columns": listed(ref("Column"), minItems=1),
+        "primary_key": NAMES,
+        "shard_by": NAMES,
+        "checks": {**NAMES, "description": "The names of its CHECK constraints."},
+    }
+)
+SHARD = record(
+    {
+        "name": {"type": "string", "pattern": listings.SHARD_PATTERN},
+        "kind": {"enum": ["system", "user"]},
+        "slots": listed(record({"first": COUNT, "last": COUNT})),
+        "members": listed(NODE, description="The nodes that hold a replica."),
+        "leader": {"type": ["integer", "null"], "description": "As far as the node that was asked knows."},
+    }
+)
+
+TOKEN_FIELDS = {
+    "id": {"type": "string", "pattern": tokens.ID_PATTERN, "description": "The beginning of the token."},
+    "user": {"type": "string"},
+    "created_at": TIME,
+    "expires_at": {**TIME, "type": ["string", "null"]},
+}
+TOKEN = record(TOKEN_FIELDS)
+NEW_TOKEN = record(
+    {**TOKEN_FIELDS, "token": {"type": "string", "description": "Told only once: only its hash is kept."}}
+)
+TOKEN_REQUEST = record(
+    {
+        "user": {
+            "type": "string",
+            "minLength": 1,
+            "description": "Another user's name, which only a superuser may say.",
+        },
+        "lifetime_s": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": tokens.MAX_LIFETIME_S,
+            "default": tokens.DEFAULT_LIFETIME_S,
+        },
+    },
+    optional=("user", "lifetime_s"),
+)
+
+SCHEMAS: dict[str, Schema] = {
+    "Value": {"type": ["string", "number", "boolean", "null"], "description": VALUES},
+    "Statement": STATEMENT,
+    "Transaction": TRANSACTION,
+    "Result": RESULT,
+    "Reply": REPLY,
+    "Fate": FATE,
+    "RememberedTransaction": REMEMBERED,
+    "Transactions": TRANSACTIONS,
+    "Step": STEP,
+    "Trace": TRACE,
+    "Conflict": CONFLICT,
+    "Problem": PROBLEM,
+    "Replica": REPLICA,
+    "Group": GROUP,
+    "Node": NODE_STATE,
+    "Cluster": CLUSTER,
+    "Column": COLUMN,
+    "Table": TABLE,
+    "Tables": page_of("Table"),
+    "Shard": SHARD,
+    "Shards": page_of("Shard"),
+    "Token": TOKEN,
+    "NewToken": NEW_TOKEN,
+    "Tokens": page_of("Token"),
+    "TokenRequest": TOKEN_REQUEST,
+    "Nothing": record({}),
+}
