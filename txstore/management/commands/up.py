@@ -7,7 +7,6 @@ from functools import partial
 from signal import SIGTERM
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
@@ -41,15 +40,8 @@ class Command(BaseCommand):
         with held:
             self._tell(f"Starting txstore on {home.path}")
             home.create(wish.shape, wish.addresses())
-            self._prepare_django(home)
+            call_command("prepare")
             self._run(home, wish)
-
-    def _prepare_django(self, home: Home) -> None:
-        call_command("migrate", interactive=False, verbosity=0)
-        users = get_user_model().objects
-        if not users.filter(username="admin").exists():
-            users.create_superuser("admin", password=home.admin_password())
-        database.let_go()
 
     def _run(self, home: Home, wish: up.Wish) -> None:
         environment = up.environment_for(home, wish, os.environ)
