@@ -28,7 +28,7 @@ from tests.e2e import composition, image
 from tests.e2e.cluster import ROOT, tied_to_us
 
 SYSTEM, FRESH = ("usr", "bin", "lib", "lib64", "sbin", "etc"), {"proc", "dev", "tmp", "run"}
-SPACES = ("--unshare-user", "--unshare-pid", "--unshare-uts", "--unshare-ipc", "--new-session", "--cap-drop", "ALL")
+SPACES = ("--unshare-pid", "--unshare-uts", "--unshare-ipc", "--new-session", "--die-with-parent")
 USER = "10001"
 PATIENCE_S = 60.0
 POLL_S = 0.2
@@ -76,15 +76,16 @@ def _binds(root: Path) -> list[str]:
 class Container:
     """One service; `start`, `signal` and `kill` as often as one likes, on the same volumes."""
 
-    def __init__(self, name: str, sandbox: list[str], command: list[str], log: Path) -> None:
+    def __init__(self, name: str, sandbox: list[str], become: list[str], command: list[str], log: Path) -> None:
         self.name, self.log = name, log
-        self._sandbox, self._command = sandbox, command
+        self._sandbox, self._become, self._command = sandbox, become, command
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
 
     def start(self) -> None:
         reading, writing = os.pipe()
-        command = [*tied_to_us(), *self._sandbox, "--as-pid-1", "--info-fd", str(writing), "--", *self._command]
+        options = ["--as-pid-1", "--info-fd", str(writing), "--"]
+        command = [*tied_to_us(), *self._sandbox, *options, *self._become, *self._command]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[writing]
@@ -111,7 +112,7 @@ class Container:
 
     def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         """Another command with what this service has, as a health check runs."""
-        full = [*self._sandbox, "--die-with-parent", "--", *command]
+        full = [*self._sandbox, "--", *self._become, *command]
         return subprocess.run(full, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
     def words(self) -> str:
@@ -189,17 +190,13 @@ class Containers:
         environment |= {"HOSTNAME": name} | {key: str(value) for key, value in service.get("environment", {}).items()}
         given = [word for pair in environment.items() for word in ("--setenv", *self._command(name, list(pair)))]
         command = self._command(name, service.get("command") or settings.command)
+        user, become = _as_user(ours and self.root.built is not None)
         sandbox = [
-            *self._as_user(ours), *(self.root.binds if ours else _binds(Path("/"))), *self._mounts(name, service),
+            "bwrap", *SPACES, *user, "--proc", "/proc", "--dev", "/dev",
+            *(self.root.binds if ours else _binds(Path("/"))), *self._mounts(name, service),
             "--chdir", settings.workdir if ours else "/", "--clearenv", *given,
         ]  # fmt: skip
-        return Container(name, sandbox, command, self.directory / f"{name}.log")
-
-    def _as_user(self, ours: bool) -> list[str]:
-        """Under the image's own user where there is an image, else as if: files here belong to whoever runs this."""
-        user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--"]
-        real = user if ours and self.root.built else []
-        return [*real, "bwrap", *SPACES, "--uid", USER, "--gid", USER, "--proc", "/proc", "--dev", "/dev"]
+        return Container(name, sandbox, become, command, self.directory / f"{name}.log")
 
     def _mounts(self, name: str, service: dict[str, Any]) -> list[str]:
         found = ["--hostname", name, "--ro-bind", str(self._hosts(name, service)), "/etc/hosts"]
@@ -228,6 +225,16 @@ class Containers:
         file = self.directory / f"{name}.hosts"
         file.write_text("127.0.0.1 localhost\n" + "".join(f"{self.address(other)} {other}\n" for other in seen))
         return file
+
+
+def _as_user(is_real: bool) -> tuple[list[str], list[str]]:
+    """(Options of the sandbox, prefix of its command) for the image's user: root becomes that user where there is an
+    image; elsewhere it is as if, for the files of this machine belong to whoever runs this."""
+    if not is_real:
+        return ["--unshare-user", "--uid", USER, "--gid", USER, "--cap-drop", "ALL"], []
+    become = [f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--bounding-set=-all", "--pdeathsig=KILL"]
+    caps = [word for name in ("SETUID", "SETGID", "SETPCAP") for word in ("--cap-add", f"CAP_{name}")]
+    return caps, ["setpriv", *become, "--"]
 
 
 def wait_until(what: str, why_not: Callable[[], str], timeout: float = PATIENCE_S) -> None:

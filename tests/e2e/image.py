@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 DEBIAN = "debian:bookworm-slim"
+CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 PLAIN = ("RUN", "COPY", "WORKDIR", "ENV", "USER", "STOPSIGNAL", "CMD")
 
 
@@ -162,11 +163,12 @@ class Builder:
 
 
 def inside(root: Path, settings: Settings) -> list[str]:
-    """A command prefix: root's own processes, as RUN has them, with no variable of this machine but the mirror's."""
-    certificates = "/etc/ssl/certs/ca-certificates.crt"
-    variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "PIP_CERT": certificates}
+    """A command prefix: root, as RUN has it, and nothing of this machine but whom it trusts as a mirror."""
+    trusted = "/dev/certificates"  # a place that is not of the image
+    variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "PIP_CERT": trusted}
     given = [part for pair in (variables | settings.environment).items() for part in ("--setenv", *pair)]
     places = ["--bind", str(root), "/", "--proc", "/proc", "--dev", "/dev", "--chdir", settings.workdir]
+    places += ["--ro-bind", CERTIFICATES, trusted]
     return ["bwrap", *places, "--clearenv", *given, "--cap-add", "ALL", "--die-with-parent", "--"]
 
 

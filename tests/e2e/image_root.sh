@@ -10,6 +10,6 @@ chmod 755 "$roots"
 
 cd "$checkout"
 .venv/bin/python -m tests.e2e.image "$roots"
-image=$roots/$(ls -t "$roots" | head -n 1)
+image=$roots/txstore
 du -sh "$image"
 TXSTORE_IMAGE=$image .venv/bin/python -m pytest tests/e2e/test_docker.py
