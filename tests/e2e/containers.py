@@ -200,8 +200,9 @@ class Containers:
 
     def _mounts(self, name: str, service: dict[str, Any]) -> list[str]:
         found = ["--hostname", name, "--ro-bind", str(self._hosts(name, service)), "/etc/hosts"]
+        found += [word for folder in ("/run", "/run/secrets") for word in ("--perms", "0755", "--dir", folder)]
         for place in service.get("tmpfs", []):
-            found += ["--tmpfs", place]
+            found += ["--perms", "1777", "--tmpfs", place]
         for volume in service.get("volumes", []):
             source, target = volume.split(":")
             found += ["--bind", str(self._volume(source, target)), target]

@@ -135,6 +135,7 @@ class Builder:
             print(f"== FROM {stage.base}{f' AS {stage.name}' if stage.name else ''}", flush=True)
             self._begin(stage, root)
             settings = settings_of(self.stages, Stage(stage.base, ""))
+            (root / "etc/hosts").touch()  # an engine makes it, to put its own over it
             for name, arguments in stage.steps:
                 print(f"-- {name} {' '.join(arguments.split())}", flush=True)
                 settings.take(name, arguments)
