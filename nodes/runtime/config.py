@@ -14,7 +14,8 @@ engine = "sqlite"
 outcomes_kept_ms = 3600000
 
 In the environment a setting is named as in VARIABLES, and the founders stand in one list, `host:port,host:port`, the
-first of them with number 1. A host is a name or an address; a name is looked up at each dial. Constants other than the defaults need a file.
+first of them with number 1; constants other than the defaults need a file. A host is a name or an address; a name is
+looked up at each dial.
 """
 
 from __future__ import annotations

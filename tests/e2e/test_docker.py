@@ -136,7 +136,9 @@ def test_the_admin_of_the_secret_can_log_in(running):
 
 
 def test_a_service_sees_its_own_secrets_and_its_own_networks_and_cannot_write_its_image(running):
-    seen = running["n1"].run(["sh", "-c", "ls /run/secrets; grep -c -e postgres -e redis /etc/hosts; id -u; touch /tmp/x x"])
+    seen = running["n1"].run(
+        ["sh", "-c", "ls /run/secrets; grep -c -e postgres -e redis /etc/hosts; id -u; touch /tmp/x x"]
+    )
     assert seen.stdout.split() == ["cluster-secret", "0", containers.USER]
     assert seen.stderr.count("Read-only file system") == 1
 
