@@ -29,4 +29,5 @@ make broker-url "redis://:$(cat "$folder/redis-password")@redis:6379/0"
 # A message that is lost with Redis was a check that is due again in seconds: nothing is written to disk.
 make redis.conf "requirepass $(cat "$folder/redis-password")
 save \"\"
-appendonly no"
+appendonly no
+maxmemory 256mb"

@@ -45,8 +45,9 @@ def check(config: Config) -> int:
     from nodes.client import Cluster
     from nodes.errors import StoreError
 
+    host, port = config.nodes[config.node]
     try:
-        with Cluster([config.nodes[config.node]], config.secret) as cluster:
+        with Cluster.connect(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", secret=config.secret) as cluster:
             status = cluster.status(wide=False, timeout=CHECK_S)
     except StoreError as error:
         print(f"n{config.node} does not serve: {error}")

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docker"
 COMPOSE = FOLDER / "compose.yaml"
 OURS = "txstore"
-# Beat cannot be asked: that it is silent is seen by checks that come late.
+# Beat cannot be asked: when it falls silent, the checks that it sends turn stale.
 SILENT = "beat"
 HEALTHY, COMPLETED = "service_healthy", "service_completed_successfully"
 VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+):-([^}]*)\}|(.?))")

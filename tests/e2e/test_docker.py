@@ -124,6 +124,17 @@ def test_money_moves_through_the_web_server_of_the_composition(running):
         assert int(cluster.query("SELECT SUM(balance) FROM accounts")[0][0]) == 60
 
 
+def test_the_worker_runs_the_checks_that_beat_sends_through_redis(running):
+    def why() -> str:
+        status, text = ask(running, "GET", "/api/v1/health")
+        checks = {check["check"]: check for check in json.loads(text)["checks"]} if status == 200 else {}
+        silent = [name for name, check in checks.items() if check["stale"] or not check["enabled"]]
+        well = checks and all(checks[name]["state"] == "ok" for name in ("node_answers", "group_leader", "canary"))
+        return "" if well and not silent else f"{silent} {text}"
+
+    containers.wait_until("every check has run", why, timeout=120)
+
+
 def test_the_admin_of_the_secret_can_log_in(running):
     """Django's users live in PostgreSQL: `prepare` has made the tables and the user there."""
     script = (
@@ -240,4 +251,8 @@ def test_an_instruction_that_is_not_known_is_refused():
 def test_the_context_holds_what_is_copied_and_nothing_that_is_private():
     files = image.context_files()
     assert {"manage.py", "requirements.txt", "nodes/__main__.py", "txstore/wsgi.py"} <= set(files)
+    product = {"nodes", "monitoring", "txstore", "templates"}
+    stages = image.parse(image.DOCKERFILE.read_text())
+    copied = {arguments.split()[0] for name, arguments in stages[-1].steps if name == "COPY"}
+    assert {folder for folder in product if (image.ROOT / folder).exists()} <= copied
     assert not [file for file in files if file.startswith(("var/", "docker/", "tests/", ".")) or "__pycache__" in file]
