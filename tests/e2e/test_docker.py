@@ -144,6 +144,7 @@ def test_the_admin_of_the_secret_can_log_in(running):
     )
     done = running["web"].run(["python", "-c", script])
     assert done.stdout.split() == ["postgresql", "admin"], done.stderr
+    assert ask(running, "GET", "/admin/login/")[0] == 200
 
 
 def test_a_service_sees_its_own_secrets_and_its_own_networks_and_cannot_write_its_image(running):
