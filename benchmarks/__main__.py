@@ -156,7 +156,7 @@ def main() -> int:
     }  # fmt: skip
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"\n{report.table(run.points, rates)}\n")
+    print(f"\n{report.table(run.points, rates)}\n" if rates else "")
     for verdict in judged:
         print(f"{'met' if verdict['met'] else 'MISSED':6}  {verdict['words']}")
     print(f"written: {options.json}")
