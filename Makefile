@@ -5,11 +5,12 @@ N ?= 3
 MINUTES ?= 30
 ARGS ?=
 
-# What the tests start or look through: PostgreSQL servers as peers and for Django, Redis as broker, strace to see what
-# reached the disk, patch to plant faults, a browser for the admin.
-TEST_PACKAGES := postgresql-15 redis-server strace patch chromium fonts-dejavu-core
+# What the tests start or look through: PostgreSQL servers as peers and for Django, Redis as broker, bubblewrap to run the
+# composition's services in sandboxes, curl as a user has it, strace to see what reached the disk, patch to plant faults,
+# a browser for the admin.
+TEST_PACKAGES := postgresql-15 redis-server bubblewrap curl strace patch chromium fonts-dejavu-core
 
-.PHONY: help up demo test check sim kill soak bench reset fresh venv packages
+.PHONY: help up demo test check sim kill soak bench reset fresh image venv packages
 
 help:
 	@echo "make up       start the cluster, the web server, a Celery worker and beat; Ctrl-C ends them"
@@ -22,6 +23,7 @@ help:
 	@echo "make bench    the benchmarks, peers included"
 	@echo "make reset    delete the home and its data, after asking"
 	@echo "make fresh    make up and make test in a new Debian root (needs root and debootstrap)"
+	@echo "make image    what docker/ says, done without an engine (needs root and debootstrap)"
 
 # Kept apart from `venv`, so that `manage.py` is a child of make itself and gets its signals.
 up: venv
@@ -59,6 +61,10 @@ reset: venv
 # As root, with debootstrap: make up and make test in a Debian root of their own.
 fresh:
 	sh tests/e2e/fresh_root.sh
+
+# The same for docker/: the image's root, built by what the Dockerfile says, and the composition run in it.
+image: packages venv
+	sh tests/e2e/image_root.sh
 
 venv:
 	@sh txstore/bootstrap.sh venv

@@ -1,5 +1,8 @@
 """The client side of one measured point: two processes, their clients split between them.
 
+Each subject's module has `connect(arguments, clients, rows, process)`, which gives the client objects of one process,
+each with `transfer()` (or `work(tally)`, which does all of them) and `close()`.
+
 A client transfers without a pause. What is finished between `start` and `start + seconds` counts; clients run before
 (to warm up) and after (until told to end), so that the load is whole for all of that time.
 """
@@ -10,8 +13,8 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Callable
+from importlib import import_module
 from multiprocessing.connection import Connection
-from random import Random
 from typing import Any, NamedTuple
 
 PROCESSES = 2
@@ -55,31 +58,6 @@ class Tally:
             self.done.append((ended, ended - begun))
 
 
-def _clients_of(arguments: dict[str, Any], clients: int, rows: int, process: int) -> list[Any]:
-    """The client objects of one process, connected; each with `work(tally)` or `transfer()`, and `close()`."""
-    seed = time.time_ns()
-    if arguments["kind"] == "postgres":
-        from benchmarks import postgres
-
-        names = [f"{process}-{client}-{seed}" for client in range(clients)]
-        return [postgres.Transfers(arguments["dsns"], rows, name, Random(name)) for name in names]
-    from benchmarks import store
-    from nodes.client import Cluster
-
-    endpoints, secret = arguments["endpoints"], arguments["secret"]
-    if arguments["kind"] == "threads":
-        cluster = Cluster.connect(endpoints, secret=secret)
-        return [store.Transfers(cluster, rows, Random(f"{process}-{client}-{seed}")) for client in range(clients)]
-    nodes = endpoints.split(",")
-    nodes = nodes[process:] + nodes[:process]
-    shares = {node: len(range(place, clients, len(nodes))) for place, node in enumerate(nodes)}
-    return [
-        store.Multiplexed(node, secret, share, rows, Random(f"{process}-{node}-{seed}"))
-        for node, share in shares.items()
-        if share
-    ]
-
-
 def _job(client: Any, tally: Tally) -> threading.Thread:
     if hasattr(client, "work"):
         return threading.Thread(target=client.work, args=(tally,), daemon=True)
@@ -88,7 +66,8 @@ def _job(client: Any, tally: Tally) -> threading.Thread:
 
 def _process(arguments: dict[str, Any], clients: int, rows: int, number: int, pipe: Connection) -> None:
     """One client process: connect, say so, run from the first word to the last, send the tally."""
-    transfers = _clients_of(arguments, clients, rows, number)
+    subject = import_module(f"benchmarks.{arguments['module']}")
+    transfers = subject.connect(arguments, clients, rows, f"{number}-{time.time_ns()}")
     tally = Tally()
     threads = [_job(each, tally) for each in transfers]
     pipe.send("connected")

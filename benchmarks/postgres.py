@@ -116,7 +116,7 @@ class Server:
 class Servers:
     """Both servers with their accounts: one subject of the benchmark."""
 
-    name, replicas = "postgres-2pc", 1
+    name, replicas, is_durable = "postgres-2pc", 1, True
 
     def __init__(self, directory: Path) -> None:
         self.servers = [Server(directory / f"p{number}") for number in range(1, SERVERS + 1)]
@@ -158,7 +158,7 @@ class Servers:
 
     def arguments(self) -> dict[str, Any]:
         """What a client process needs to connect."""
-        return {"kind": "postgres", "dsns": [server.dsn for server in self.servers]}
+        return {"module": "postgres", "dsns": [server.dsn for server in self.servers]}
 
     def stop(self) -> None:
         for server in self.servers:
@@ -171,21 +171,25 @@ def _one(connection: psycopg.Connection[Any], query: Any) -> Any:
     return row[0]
 
 
-class Transfers:
-    """One client: a connection to each server, one transfer after the other."""
+def draw_accounts(rows: int, rng: Random) -> tuple[int, int]:
+    """(source, target): one account of each server, either way."""
+    odd = rng.randrange(0, rows, SERVERS) + 1
+    even = rng.randrange(0, rows, SERVERS) + 2
+    return (odd, even) if rng.random() < 0.5 else (even, odd)
 
-    def __init__(self, dsns: list[str], rows: int, name: str, rng: Random) -> None:
+
+class TwoPhase:
+    """A connection to each server, and transfers over both; `name` is nobody else's."""
+
+    def __init__(self, dsns: list[str], name: str) -> None:
         self.connections = [psycopg.connect(dsn) for dsn in dsns]
-        self.rows, self.name, self.rng, self.number = rows, name, rng, 0
+        self.name, self.number = name, 0
 
-    def transfer(self) -> None:
-        """One transfer between an account of the first server and one of the second, either way."""
-        odd = self.rng.randrange(0, self.rows, SERVERS) + 1
-        even = self.rng.randrange(0, self.rows, SERVERS) + 2
-        debit_first = self.rng.random() < 0.5
+    def move(self, source: int, target: int) -> None:
+        """One unit; the accounts lie on different servers."""
         self.number += 1
-        for index, (account, debits) in enumerate(((odd, debit_first), (even, not debit_first))):
-            self._prepare(index, account, debits)
+        for account in sorted((source, target), key=_server):
+            self._prepare(_server(account), account, account == source)
         for connection in self.connections:
             connection.tpc_commit()
 
@@ -203,3 +207,25 @@ class Transfers:
     def close(self) -> None:
         for connection in self.connections:
             connection.close()
+
+
+def _server(account: int) -> int:
+    """0: odd accounts, 1: even ones."""
+    return (account + 1) % SERVERS
+
+
+class Transfers(TwoPhase):
+    """One client: one transfer after the other."""
+
+    def __init__(self, dsns: list[str], rows: int, name: str, rng: Random) -> None:
+        super().__init__(dsns, name)
+        self.rows, self.rng = rows, rng
+
+    def transfer(self) -> None:
+        self.move(*draw_accounts(self.rows, self.rng))
+
+
+def connect(arguments: dict[str, Any], clients: int, rows: int, process: str) -> list[Transfers]:
+    """The clients of one process."""
+    names = [f"{process}-{client}" for client in range(clients)]
+    return [Transfers(arguments["dsns"], rows, name, Random(name)) for name in names]

@@ -46,8 +46,20 @@ def draw_transfer(rows: int, rng: Random) -> Request:
     return Request([Statement(DEBIT, [1, source], 1), Statement(CREDIT, [1, target], 1)])
 
 
+def fill(client: Cluster, rows: int, balance: int) -> None:
+    """Make the table and its accounts."""
+    client.execute(TABLE)
+    for first in range(1, rows + 1, ROWS_PER_INSERT):
+        accounts = range(first, min(first + ROWS_PER_INSERT, rows + 1))
+        values = ", ".join(f"(${2 * place + 1}, ${2 * place + 2})" for place in range(len(accounts)))
+        params = [value for account in accounts for value in (account, balance)]
+        client.execute(f"INSERT INTO accounts (id, balance) VALUES {values}", params, expect_rows=len(accounts))
+
+
 class Store:
     """One cluster with its accounts: one subject of the benchmark."""
+
+    is_durable = True
 
     def __init__(self, directory: Path, replicas: int, multiplexed: bool) -> None:
         self.name, self.replicas, self.multiplexed = f"txstore-{replicas}", replicas, multiplexed
@@ -59,12 +71,7 @@ class Store:
 
     def load(self, rows: int, balance: int) -> None:
         with self.cluster.client() as client:
-            client.execute(TABLE)
-            for first in range(1, rows + 1, ROWS_PER_INSERT):
-                accounts = range(first, min(first + ROWS_PER_INSERT, rows + 1))
-                values = ", ".join(f"(${2 * place + 1}, ${2 * place + 2})" for place in range(len(accounts)))
-                params = [value for account in accounts for value in (account, balance)]
-                client.execute(f"INSERT INTO accounts (id, balance) VALUES {values}", params, expect_rows=len(accounts))
+            fill(client, rows, balance)
 
     def total(self) -> int:
         """The money on all shards, on one snapshot."""
@@ -88,13 +95,28 @@ class Store:
 
     def arguments(self) -> dict[str, Any]:
         """What a client process needs to connect."""
-        kind = "multiplexed" if self.multiplexed else "threads"
-        return {"kind": kind, "endpoints": self.cluster.endpoints(), "secret": self.cluster.secret}
+        told = {"endpoints": self.cluster.endpoints(), "secret": self.cluster.secret}
+        return {"module": "store", "multiplexed": self.multiplexed} | told
 
     def stop(self) -> None:
         self.cluster.terminate()
         if self.cluster.unexpected:
             raise RuntimeError(f"{self.name}: {self.cluster.unexpected}")
+
+
+def connect(arguments: dict[str, Any], clients: int, rows: int, process: str) -> list[Any]:
+    """The clients of one process."""
+    endpoints, secret = arguments["endpoints"], arguments["secret"]
+    if not arguments["multiplexed"]:
+        cluster = Cluster.connect(endpoints, secret=secret)
+        return [Transfers(cluster, rows, Random(f"{process}-{client}")) for client in range(clients)]
+    nodes = endpoints.split(",")
+    start = Random(process).randrange(len(nodes))
+    nodes = nodes[start:] + nodes[:start]
+    shares = {node: len(range(place, clients, len(nodes))) for place, node in enumerate(nodes)}
+    return [
+        Multiplexed(node, secret, share, rows, Random(f"{process}-{node}")) for node, share in shares.items() if share
+    ]
 
 
 class Transfers:

@@ -199,3 +199,19 @@ def test_reset_touches_nothing_that_is_no_home_or_is_in_use(home, reset):
     with up.lock(home), pytest.raises(CommandError, match="already runs"):
         reset("yes")
     assert home.exists()
+
+
+def test_a_program_that_is_started_alone_is_told_of_its_nodes_and_secrets(tmp_path, monkeypatch):
+    (tmp_path / "api-token").write_text("token\n")
+    monkeypatch.setenv("TXSTORE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TXSTORE_SECRETS", str(tmp_path))
+    monkeypatch.setenv("TXSTORE_NODES_AT", "n1:7101, n2:7101,")
+    lone = Home.from_env()
+    assert (lone.api_token(), lone.node_addresses()) == ("token", ["n1:7101", "n2:7101"])
+    assert lone.database_file.parent == tmp_path / "home"
+
+
+@pytest.mark.parametrize("name", up.FOR_LONE_PROGRAMS)
+def test_up_refuses_what_is_meant_for_programs_that_are_started_alone(home, name):
+    with pytest.raises(HomeError, match=name):
+        up.wish_from({name: "n1:7101"}, home)

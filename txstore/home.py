@@ -1,7 +1,8 @@
 """The home: one directory with everything that a cluster started by `up` keeps on this machine.
 
 It decides where each thing lies and what a new home is filled with. No Django here: settings, `up`, the Celery worker
-and tests read the same paths.
+and tests read the same paths. Where programs are started one by one (containers, services), the secrets may lie
+elsewhere and the nodes on other machines: then the environment says where.
 
 *Invariants*: `home.toml` is the first file of a home, so that a directory without it is nobody's home and is not
 touched; a secret is written once, mode 0600, and never replaced; every file appears whole or not at all.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import os
 import secrets
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,24 +42,33 @@ class Shape:
 
 
 class Home:
-    """The paths of one home, and its small files. Building a `Home` touches nothing."""
+    """The paths of one home, and its small files. Building a `Home` touches nothing.
 
-    def __init__(self, path: Path | str) -> None:
+    `secrets_in`: the folder of the four secrets, if not the home itself; `nodes_at`: `host:port` of every node, by
+    number, if no `up` wrote their configurations here.
+    """
+
+    def __init__(self, path: Path | str, secrets_in: Path | str = "", nodes_at: Sequence[str] = ()) -> None:
         self.path = Path(path).absolute()
+        self.nodes_at = list(nodes_at)
+        folder = Path(secrets_in or path).absolute()
         self.shape_file = self.path / "home.toml"
         self.constants_file = self.path / "constants.toml"
         self.pid_file = self.path / "up.pid"
-        self.api_token_file = self.path / "api-token"
-        self.admin_password_file = self.path / "admin-password"
-        self.cluster_secret_file = self.path / "cluster-secret"
-        self.django_secret_file = self.path / "django-secret-key"
+        self.api_token_file = folder / "api-token"
+        self.admin_password_file = folder / "admin-password"
+        self.cluster_secret_file = folder / "cluster-secret"
+        self.django_secret_file = folder / "django-secret-key"
         self.database_file = self.path / "django.sqlite3"
         self.broker = self.path / "broker"
 
     @classmethod
     def from_env(cls) -> Home:
-        """The home that `TXSTORE_HOME` names; `var` beside manage.py when it names none."""
-        return cls(os.environ.get("TXSTORE_HOME") or PROJECT / "var")
+        """The home that `TXSTORE_HOME` names, `var` beside manage.py when it names none; secrets in `TXSTORE_SECRETS`
+        and nodes at `TXSTORE_NODES_AT`, if these are set."""
+        nodes_at = filter(None, (part.strip() for part in os.environ.get("TXSTORE_NODES_AT", "").split(",")))
+        path = os.environ.get("TXSTORE_HOME") or PROJECT / "var"
+        return cls(path, os.environ.get("TXSTORE_SECRETS", ""), tuple(nodes_at))
 
     def node_folder(self, node: int) -> Path:
         return self.path / "nodes" / f"n{node}"
@@ -85,7 +96,9 @@ class Home:
         return shape
 
     def node_addresses(self) -> list[str]:
-        """`host:port` of every node, by number, as the last `up` gave them; [] before the first."""
+        """`host:port` of every node, by number, as told or as the last `up` gave them; [] before the first."""
+        if self.nodes_at:
+            return self.nodes_at
         config = self.node_config(1)
         if not config.exists():
             return []

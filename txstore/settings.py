@@ -14,9 +14,11 @@ from txstore.api_settings import REST_FRAMEWORK as REST_FRAMEWORK
 from txstore.api_settings import REST_KNOX as REST_KNOX
 from txstore.api_settings import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
 from txstore.home import PROJECT, Home
+from txstore.secret_files import with_files
 from txstore.theme import UNFOLD as UNFOLD
 
 HOME = Home.from_env()
+ENVIRONMENT = with_files(os.environ)
 
 SECRET_KEY = HOME.django_secret_key()
 DEBUG = False
@@ -68,7 +70,7 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": environment.database(os.environ, HOME)}
+DATABASES = {"default": environment.database(ENVIRONMENT, HOME)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -91,10 +93,10 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 
 # The watch: how it reaches the cluster, and where it tells of flips ("" for nowhere).
 STORE_CLIENT = "txstore.store.cluster"
-NOTIFY_URL = environment.notify_url(os.environ)
+NOTIFY_URL = environment.notify_url(ENVIRONMENT)
 
 # What beat sends has no result, and its intervals are rows of the admin.
-_broker = environment.broker(os.environ, HOME)
+_broker = environment.broker(ENVIRONMENT, HOME)
 CELERY_BROKER_URL = _broker["url"]
 CELERY_BROKER_TRANSPORT = _broker.get("transport")
 CELERY_BROKER_TRANSPORT_OPTIONS = _broker["transport_options"]

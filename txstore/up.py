@@ -28,6 +28,8 @@ NODES_MAX, SHARDS_MAX, PORT_MAX = 5, 999, 65_535
 # Ports of a home whose `up` was killed a moment ago are free at once, but not in the same instant.
 PORT_GRACE_S = 1.0
 BACK_OFF_S_MAX = 30.0
+# They tell a program that is started alone where its cluster is; `up` makes a cluster of its own.
+FOR_LONE_PROGRAMS = ("TXSTORE_NODES_AT", "TXSTORE_SECRETS")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,9 @@ class Wish:
 
 def wish_from(environment: Mapping[str, str], home: Home) -> Wish:
     """Read and check the variables. A count that is not named is the home's own, or the default for a new home."""
+    for name in FOR_LONE_PROGRAMS:
+        if environment.get(name):
+            raise HomeError(f"{name} is for programs that are started one by one; up starts its own nodes: unset it.")
     kept = home.shape() if home.exists() else Shape()
     nodes = _whole(environment, "TXSTORE_NODES", kept.nodes, 1, NODES_MAX)
     shape = Shape(

@@ -1,10 +1,11 @@
-"""The web server of `up`: granian, one WSGI worker with threads, on 127.0.0.1.
+"""The web server: granian, one WSGI worker with threads, on 127.0.0.1 unless `--address` says otherwise.
 
 granian runs its worker as a process of its own. It ends with granian, also when that is killed.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Callable
 from functools import partial
@@ -26,10 +27,13 @@ def load_application(server: int) -> Callable[..., Any]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m txstore.web", description="The web server of txstore.")
+    parser.add_argument("--address", default="127.0.0.1", help="to listen on (default: %(default)s)")
+    arguments = parser.parse_args()
     server = Granian(
         "txstore.wsgi:application",
-        address="127.0.0.1",
-        port=int(os.environ["TXSTORE_WEB_PORT"]),
+        address=arguments.address,
+        port=int(os.environ.get("TXSTORE_WEB_PORT") or 8000),
         interface=Interfaces.WSGI,
         workers=1,
         blocking_threads=THREADS,

@@ -1,4 +1,5 @@
-"""A node's configuration, a TOML file (docs/operations.md has the table). Wrong ones are refused with words.
+"""A node's configuration: a TOML file, or the environment (docs/operations.md has the table). Wrong ones are refused
+with words; every setting but the constants is needed, and has no default.
 
 node = 1                               its number among [nodes]
 listen = "127.0.0.1:7101"
@@ -11,11 +12,17 @@ engine = "sqlite"
 1 = "127.0.0.1:7101"
 [constants]                            what may be left out, as nodes/constants.py has it
 outcomes_kept_ms = 3600000
+
+In the environment a setting is named as in VARIABLES, and the founders stand in one list, `host:port,host:port`, the
+first of them with number 1; constants other than the defaults need a file. A host is a name or an address; a name is
+looked up at each dial.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +33,19 @@ from nodes.constants import Constants
 
 MAX_NODES = 5
 MAX_SHARDS = 999
+NUMBERS = ("node", "shards", "replicas")
+VARIABLES = {
+    "node": "TXSTORE_NODE",
+    "listen": "TXSTORE_LISTEN",
+    "data": "TXSTORE_DATA",
+    "secret_file": "TXSTORE_SECRET_FILE",
+    "shards": "TXSTORE_SHARDS",
+    "replicas": "TXSTORE_REPLICAS",
+    "engine": "TXSTORE_ENGINE",
+    "nodes": "TXSTORE_NODES_AT",
+}
+# A name longer than DNS has them cannot be asked for: looking it up would not fail, but break.
+HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?$|\[[0-9A-Fa-f:.]+\]$")
 
 
 class ConfigError(ValueError):
@@ -37,7 +57,7 @@ class Config:
     node: int
     listen: tuple[str, int]
     data: Path
-    secret: bytes
+    secret: bytes = field(repr=False)
     shards: int
     replicas: int
     engine: str
@@ -46,17 +66,32 @@ class Config:
 
 
 def load(path: Path) -> Config:
-    """ConfigError for anything that is missing, unknown or out of range."""
+    """The configuration of a file; ConfigError for anything that is missing, unknown or out of range."""
     try:
         raw = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
-    known = {"node", "listen", "data", "secret_file", "shards", "replicas", "engine", "nodes"}
     constants = raw.pop("constants", {})
-    if raw.keys() != known:
-        raise ConfigError(f"{path}: these settings are missing or unknown: {sorted(raw.keys() ^ known)}")
+    if raw.keys() != VARIABLES.keys():
+        raise ConfigError(f"{path}: these settings are missing or unknown: {sorted(raw.keys() ^ VARIABLES.keys())}")
+    return _checked(str(path), raw | {"constants": constants})
+
+
+def from_environment(environment: Mapping[str, str]) -> Config:
+    """The configuration of the environment's variables; ConfigError as above. Other variables are nobody's business."""
+    missing = [variable for variable in VARIABLES.values() if not environment.get(variable)]
+    if missing:
+        raise ConfigError(f"without --config, these variables must be set: {', '.join(missing)}")
+    raw: dict[str, Any] = {name: environment[variable] for name, variable in VARIABLES.items()}
+    for name in NUMBERS:
+        raw[name] = int(raw[name]) if raw[name].isascii() and raw[name].isdecimal() else raw[name]
+    listed = enumerate(raw["nodes"].split(","), start=1)
+    return _checked("environment", raw | {"nodes": {str(number): address.strip() for number, address in listed}})
+
+
+def _checked(path: str, raw: dict[str, Any]) -> Config:
     listed = raw["nodes"]
-    if not isinstance(listed, dict) or not all(number.isdigit() for number in listed):
+    if not isinstance(listed, dict) or not all(number.isdecimal() for number in listed):
         raise ConfigError(f'{path}: [nodes] must be a table of number = "host:port"')
     nodes = {int(number): _address(path, address) for number, address in listed.items()}
     if sorted(nodes) != list(range(1, len(nodes) + 1)) or len(nodes) > MAX_NODES:
@@ -70,37 +105,37 @@ def load(path: Path) -> Config:
         replicas=_number(path, raw, "replicas", len(nodes)),
         engine=_engine(path, raw["engine"]),
         nodes=nodes,
-        constants=_constants(path, constants),
+        constants=_constants(path, raw.get("constants", {})),
     )
 
 
-def _number(path: Path, raw: dict[str, Any], name: str, most: int) -> int:
+def _number(path: str, raw: dict[str, Any], name: str, most: int) -> int:
     value = raw[name]
     if type(value) is not int or not 1 <= value <= most:
         raise ConfigError(f"{path}: {name} must be a number from 1 to {most}, not {value!r}")
     return value
 
 
-def _text(path: Path, raw: dict[str, Any], name: str) -> str:
+def _text(path: str, raw: dict[str, Any], name: str) -> str:
     if not isinstance(raw[name], str):
         raise ConfigError(f"{path}: {name} must be a text, not {raw[name]!r}")
     return str(raw[name])
 
 
-def _address(path: Path, text: Any) -> tuple[str, int]:
+def _address(path: str, text: Any) -> tuple[str, int]:
     host, _, port = str(text).rpartition(":")
-    if not host or not port.isdigit() or not 0 <= int(port) < 65536:
+    if not HOST.match(host) or not port.isdecimal() or not 0 <= int(port) < 65536:
         raise ConfigError(f"{path}: {text!r} is not host:port")
-    return host, int(port)
+    return host.strip("[]"), int(port)
 
 
-def _engine(path: Path, name: Any) -> str:
+def _engine(path: str, name: Any) -> str:
     if name != "sqlite":
         raise ConfigError(f"{path}: engine must be 'sqlite' (postgres comes later), not {name!r}")
     return "sqlite"
 
 
-def _constants(path: Path, raw: Any) -> Constants:
+def _constants(path: str, raw: Any) -> Constants:
     try:
         return msgspec.convert(raw, Constants)
     except msgspec.ValidationError as error:

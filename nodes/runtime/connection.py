@@ -187,7 +187,7 @@ class Connection(asyncio.Protocol):
                 self._enter()
 
     def connection_lost(self, error: Exception | None) -> None:
-        if not self._is_closed and self.peer is not None:
+        if not self._is_closed and self.peer is not None and (error or self.peer.role == NODE):
             self._owner.log.info("connection with %s lost: %s", self.name, error or "closed by the other end")
         self._is_closed = True
         self._output.clear()

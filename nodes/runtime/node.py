@@ -16,6 +16,7 @@ import os
 import secrets
 import signal
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ class Node:
         self._next_tick = self._loop.time()
         self._tick()
         code = await self._ended
-        await self._close()
+        await self._transport.stop()
         return code
 
     def _replay(self) -> dict[type, Any]:
@@ -239,7 +240,7 @@ class Node:
 
     def _synced(self, ticket: int) -> None:
         """From the journal's thread."""
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):  # The loop is closed: nobody waits for it any more.
             self._loop.call_soon_threadsafe(self._on_durable, ticket)
 
     def _on_durable(self, ticket: int) -> None:
@@ -317,8 +318,8 @@ class Node:
         log.critical("n%d ends: the journal failed: %s", self.config.node, error)
         os._exit(74)
 
-    async def _close(self) -> None:
-        await self._transport.stop()
+    def close(self) -> None:
+        """Let go of the files; when the loop is closed, for until then it may call any part of the node."""
         self._journal.close()
         self._world.close()
         self._stores.close()
@@ -332,13 +333,16 @@ def open_store(group: str, path: Path) -> Store:
 def serve(config: Config) -> int:
     """Run a node until SIGTERM or a failure; the exit status."""
 
-    async def run() -> int:
-        return await Node(config).run()
-
     # The log keeps many small long-lived objects: scanning them in every young collection only costs time.
     gc.set_threshold(50_000, 20, 100)
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with ExitStack() as behind, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+
+            async def run() -> int:
+                node = Node(config)
+                behind.callback(node.close)
+                return await node.run()
+
             return runner.run(run())
     except ConfigError as error:
         log.critical("n%d cannot start: %s", config.node, error)

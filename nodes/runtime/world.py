@@ -6,6 +6,7 @@ The simulator gives its own (tests/sim/world.py); this is the real one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -50,7 +51,7 @@ class RealWorld:
         def done(future: Future[Any]) -> None:
             error = future.exception()
             result = None if error is not None else future.result()
-            if not self._loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # The loop is closed: nobody waits for it any more.
                 self._loop.call_soon_threadsafe(then, result, error)
 
         self._readers.submit(job).add_done_callback(done)

@@ -137,9 +137,10 @@ class LocalCluster:
         return self.processes[node].poll() is None
 
     def terminate(self) -> None:
-        """End all: SIGTERM, and after 10 s SIGKILL."""
+        """End all: SIGTERM, and after 10 s SIGKILL. Whoever runs must end with 0 (or by the signal, just started)."""
         with self._lock:
             self._ending.set()
+        running = {node for node in self.processes if self.alive(node)}
         for process in self.processes.values():
             process.send_signal(signal.SIGCONT)
             process.terminate()
@@ -151,6 +152,10 @@ class LocalCluster:
                 self.unexpected.append(f"n{node} did not end within 10 s of SIGTERM")
                 process.kill()
                 process.wait()
+            if node in running and process.returncode not in (0, -signal.SIGTERM, -signal.SIGKILL):
+                self.unexpected.append(
+                    f"n{node} ended with {process.returncode} after SIGTERM; see {self.home(node)}/log"
+                )
         self._ended.set()
 
     def _watch(self) -> None:

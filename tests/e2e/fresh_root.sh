@@ -5,10 +5,6 @@
 #   fresh_root.sh [TARGET...]    make targets to run at the end instead of `test`
 set -eu
 
-if [ "$(id -u)" != 0 ] || ! command -v debootstrap >/dev/null; then
-    echo "This needs root, and debootstrap:  apt-get install debootstrap" >&2
-    exit 2
-fi
 checkout=$(cd "$(dirname "$0")/../.." && pwd)
 root=$(mktemp -d)
 chmod 755 "$root"
@@ -17,15 +13,23 @@ output=$root/output
 leave() {
     # Whatever broke off, the cluster of this root does not stay.
     [ ! -e "$root/srv/txstore/var/up.pid" ] || kill "$(cat "$root/srv/txstore/var/up.pid")" 2>/dev/null || true
-    umount "$root/proc" "$root/dev/shm" 2>/dev/null || true
     rm -rf --one-file-system "$root"
 }
 trap leave EXIT
 
+# inside COMMAND: with the root as its whole file system, and no setting of this machine but how the mirrors are reached.
+# No chroot: a process in one may make no user namespace, and so the tests no sandbox. What is mounted goes with it.
 inside() {
-    # The root has no settings of this machine but how it reaches the package mirrors.
-    chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
-        PIP_CERT=/etc/ssl/certs/ca-certificates.crt sh -c "cd /srv/txstore && $1"
+    unshare --mount sh -euc '
+        mount --bind "$0" "$0"
+        mount -t proc proc "$0/proc"
+        mount -t tmpfs tmpfs "$0/dev/shm"
+        cd "$0"
+        mkdir -p .outside
+        pivot_root . .outside
+        umount -l /.outside
+        exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
+            PIP_CERT=/etc/ssl/certs/ca-certificates.crt sh -c "cd /srv/txstore && $1"' "$root" "$1"
 }
 
 step() { printf '\n== %s\n' "$1"; }
@@ -43,20 +47,8 @@ refuses() {
 }
 
 step "debootstrap"
-debootstrap --variant=minbase --include=make,ca-certificates bookworm "$root" >"$root.log" 2>&1 || {
-    tail "$root.log" >&2
-    exit 1
-}
-rm "$root.log"
-cp /etc/resolv.conf "$root/etc/resolv.conf"
-cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
-rm "$root/etc/apt/sources.list"
-for settings in /etc/pip.conf /etc/apt/sources.list /etc/apt/sources.list.d /etc/apt/apt.conf.d; do
-    [ ! -e "$settings" ] || cp -r "$settings" "$root$(dirname "$settings")/"
-done
-mount -t proc proc "$root/proc"
+sh "$checkout/tests/e2e/debian_root.sh" "$root" make,ca-certificates
 mkdir -p "$root/dev/shm" "$root/srv/txstore"
-mount -t tmpfs tmpfs "$root/dev/shm"
 tar -C "$checkout" --exclude=./.venv --exclude=./var --exclude=./.git --exclude=__pycache__ --exclude='.*_cache' -cf - . |
     tar -C "$root/srv/txstore" --no-same-owner -xf -
 
