@@ -62,6 +62,11 @@ def node_of(txn: bytes) -> int:
     return int.from_bytes(txn[8:10], "big")
 
 
+def last_of(time: int) -> bytes:
+    """No id of that time, or of one before, is greater."""
+    return time.to_bytes(8, "big") + b"\xff" * (ID_BYTES - 8)
+
+
 def home_of(txn: bytes) -> str:
     return group_name(int.from_bytes(txn[20:22], "big"))
 
