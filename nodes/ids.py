@@ -68,7 +68,13 @@ def last_of(time: int) -> bytes:
 
 
 def home_of(txn: bytes) -> str:
-    return group_name(int.from_bytes(txn[20:22], "big"))
+    return _home(txn[20:22])
+
+
+@functools.cache
+def _home(code: bytes) -> str:
+    """Asked for nine times in a transfer."""
+    return group_name(int.from_bytes(code, "big"))
 
 
 def key_home(key: bytes, coordinators: int) -> str:

@@ -110,8 +110,8 @@ class CoordinatorState:
             return
         if decision.commit and decision.binding is not None:
             decision = self._bind(decision, decision.binding)
-        self._decided.add(decision.txn)
         self._recent[decision.txn] = decision
+        self._decided.add(decision.txn)
         if decision.commit:
             self.undone[decision.txn] = decision
 
