@@ -62,8 +62,19 @@ def node_of(txn: bytes) -> int:
     return int.from_bytes(txn[8:10], "big")
 
 
+def last_of(time: int) -> bytes:
+    """No id of that time, or of one before, is greater."""
+    return time.to_bytes(8, "big") + b"\xff" * (ID_BYTES - 8)
+
+
 def home_of(txn: bytes) -> str:
-    return group_name(int.from_bytes(txn[20:22], "big"))
+    return _home(txn[20:22])
+
+
+@functools.cache
+def _home(code: bytes) -> str:
+    """Asked for nine times in a transfer."""
+    return group_name(int.from_bytes(code, "big"))
 
 
 def key_home(key: bytes, coordinators: int) -> str:

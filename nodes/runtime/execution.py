@@ -79,6 +79,7 @@ class Execution:
         self._on_end = on_end
         self._bounds: list[Bound] = []
         self._txn = b""
+        self._text = ""  # of that id
         self._record: Record | None = None
 
     # -- planning
@@ -131,19 +132,21 @@ class Execution:
             deadline = around.now + int((self.deadline - around.now) * KEYED_SHARE)
         self.attempts += 1
         self._txn = txn = self.gateway.mint(home)
+        self._text = ids.to_text(txn)
         self.age = self.age or ids.age_of(txn)
         self._record = around.trace.begin(txn, self.attempts, list(parts), self.request.statements, self._record)
         if self._named:
-            self._on_named(ids.to_text(txn))
+            self._on_named(self._text)
         attempt = Attempt(txn, self.age, parts, deadline, around, self._accept, self._on_over)
         self.gateway.begin_attempt(attempt)
 
     def _accept(self, rows: dict[str, list[ShardRows]]) -> Refused | KeyBinding | None:
         """Stated row counts of statements over several shards; and what the key is bound with."""
-        counts = self._by_statement(rows)
-        for number, bound in enumerate(self._bounds):
+        stated = [(number, bound) for number, bound in enumerate(self._bounds) if bound.expect_rows >= 0]
+        counts = self._by_statement(rows) if stated else []
+        for number, bound in stated:
             found = sum(shard_rows.row_count for shard_rows in counts[number].values())
-            if bound.expect_rows >= 0 and found != bound.expect_rows:
+            if found != bound.expect_rows:
                 error = ExpectationFailed(
                     f"statement {number} changed {found} rows, {bound.expect_rows} were expected", statement=number
                 )
@@ -168,7 +171,7 @@ class Execution:
         self.gateway.end_attempt(self._txn)
         self._keep(end)
         if isinstance(end, Committed):
-            self._answer(ids.to_text(self._txn), end.commit_ts, end.seen_ts, end.rows)
+            self._answer(self._text, end.commit_ts, end.seen_ts, end.rows)
         elif isinstance(end, Aborted):
             self._on_aborted(end.refusal)
         elif isinstance(end, Taken):
@@ -246,7 +249,7 @@ class Execution:
 
     def _fail(self, error: StoreError) -> None:
         info: ErrorInfo = error.info
-        info.transaction = info.transaction or ids.to_text(self._txn)
+        info.transaction = info.transaction or self._text
         if info.retryable and info.outcome == DID_NOT_HAPPEN:
             info.detail = {**info.detail, "age": self.age.hex()}
         self.fail(error)

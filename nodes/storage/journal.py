@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import queue
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -30,6 +31,8 @@ SEGMENT_BYTES = 64 << 20
 # Space is written with zeros ahead of its use, this much at a time. Measured on ext4, 16 kB batches: a fdatasync
 # inside the file takes 0.2-0.3 ms, one that moves its end (or fills space from posix_fallocate) 0.4-0.65 ms.
 AHEAD_BYTES = 1 << 20
+
+_CLOSE: tuple[list[bytes], int] = ([], 0)
 
 _NAME = re.compile(r"segment-([0-9]{12})")
 
@@ -123,11 +126,8 @@ class Journal:
         # Owned by the thread that calls `append` and `submit`.
         self._gathering: list[bytes] = []
         self._ticket = 0
-        # Guarded by `_changed`: what passes from that thread to the writer.
-        self._changed = threading.Condition()
-        self._submitted: list[bytes] = []
-        self._submitted_ticket = 0
-        self._closing = False
+        # What passes from that thread to the writer: records and the ticket that covers them; ticket 0 closes.
+        self._submitted: queue.SimpleQueue[tuple[list[bytes], int]] = queue.SimpleQueue()
         # Owned by the writer: where the next batch goes.
         self._number = 0
         self._oldest = 1  # the first segment on the disk
@@ -171,11 +171,8 @@ class Journal:
         if not self._gathering:
             return self._ticket
         self._ticket += 1
-        with self._changed:
-            self._submitted.extend(self._gathering)
-            self._submitted_ticket = self._ticket
-            self._changed.notify()
-        self._gathering.clear()
+        self._submitted.put((self._gathering, self._ticket))
+        self._gathering = []
         return self._ticket
 
     @property
@@ -190,9 +187,7 @@ class Journal:
 
     def close(self) -> None:
         """Finish what was submitted, stop the writer and let go of the directory. May be called twice."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
+        self._submitted.put(_CLOSE)
         if self._writer is not None:
             self._writer.join()
         for fd in (self._fd, self._lock_fd):
@@ -253,12 +248,15 @@ class Journal:
             self._on_failure(error)
 
     def _take(self) -> tuple[list[bytes], int] | None:
-        """Wait for records; None when closing and nothing is left."""
-        with self._changed:
-            while not self._submitted and not self._closing:
-                self._changed.wait()
-            records, self._submitted = self._submitted, []
-            return (records, self._submitted_ticket) if records else None
+        """Wait for records, and take all that there are; None when closing and nothing is left."""
+        records, ticket = self._submitted.get()
+        while ticket and not self._submitted.empty():
+            more, newer = self._submitted.get()
+            if not newer:
+                self._submitted.put(_CLOSE)  # next time
+                break
+            records, ticket = records + more, newer
+        return (records, ticket) if ticket else None
 
     def _write_batch(self, records: list[bytes]) -> None:
         batch = encode_batch(records, self._sequence, self._number)

@@ -35,8 +35,8 @@ CREATE TABLE engine_prepared (txn BLOB PRIMARY KEY, record BLOB NOT NULL) STRICT
 CREATE TABLE engine_outcome (txn BLOB PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE engine_home_outcome (txn BLOB PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE engine_marks (one INTEGER PRIMARY KEY CHECK (one = 1), late INTEGER NOT NULL, home INTEGER NOT NULL,
-    horizon INTEGER NOT NULL, largest_ts INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-INSERT INTO engine_marks VALUES (1, 0, 0, 0, 0);
+    horizon INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO engine_marks VALUES (1, 0, 0, 0);
 """
 _OUTCOMES = {False: "engine_outcome", True: "engine_home_outcome"}
 _PUT_OUTCOME = {home: f"INSERT OR REPLACE INTO {table} VALUES (?, ?)" for home, table in _OUTCOMES.items()}
@@ -59,10 +59,8 @@ class SqliteEngine(SqliteStore):
     def _load(self) -> None:
         super()._load()
         self._tables = SqliteTables(self._main)
-        ((late, home, horizon, largest_ts),) = self._main.execute(
-            "SELECT late, home, horizon, largest_ts FROM engine_marks"
-        )
-        self._marks = Marks(late, home, horizon, largest_ts)
+        ((late, home, horizon),) = self._main.execute("SELECT late, home, horizon FROM engine_marks")
+        self._marks = Marks(late, home, horizon, self._largest_ts)
         self._committed = self._marks
 
     # -- what is known
@@ -141,8 +139,10 @@ class SqliteEngine(SqliteStore):
 
     def set_marks(self, marks: Marks) -> None:
         assert self._applying, "marks are moved between begin and commit"
-        values = (marks.late, marks.home, marks.horizon, marks.largest_ts)
-        self._apply("UPDATE engine_marks SET late = ?, home = ?, horizon = ?, largest_ts = ?", values)
+        seldom = (marks.late, marks.home, marks.horizon)
+        if seldom != (self._marks.late, self._marks.home, self._marks.horizon):
+            self._apply("UPDATE engine_marks SET late = ?, home = ?, horizon = ?", seldom)
+        self._newest_ts = marks.largest_ts  # written with the applied slot
         self._marks = marks
 
     # -- forget

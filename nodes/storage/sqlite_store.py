@@ -21,11 +21,11 @@ import apsw
 from nodes.errors import Corrupt, ReplicaStopped
 from nodes.storage.sqlite_connection import SqliteConnection
 
-FORMAT = 2
+FORMAT = 3
 
 _STATE_TABLE = """
 CREATE TABLE engine_state (one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, applied INTEGER NOT NULL,
-    epoch INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    epoch INTEGER NOT NULL, largest_ts INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 """
 
 
@@ -51,7 +51,7 @@ class SqliteStore:
         execute = self._main.execute
         execute("BEGIN IMMEDIATE")
         execute(_STATE_TABLE + tables)
-        execute("INSERT INTO engine_state VALUES (1, ?, 0, 0)", (FORMAT,))
+        execute("INSERT INTO engine_state VALUES (1, ?, 0, 0, 0)", (FORMAT,))
         execute("COMMIT")
 
     def _load(self) -> None:
@@ -61,8 +61,11 @@ class SqliteStore:
             raise Corrupt(f"{self._path} has engine format {formats}, not {FORMAT}")
         self._applied: int
         self._epoch: int
-        ((self._applied, self._epoch),) = self._main.execute("SELECT applied, epoch FROM engine_state")
+        self._largest_ts: int  # the largest commit_ts applied, where there are any: it moves with nearly every commit
+        state = self._main.execute("SELECT applied, epoch, largest_ts FROM engine_state")
+        ((self._applied, self._epoch, self._largest_ts),) = state
         self._slot, self._newest = self._applied, self._epoch  # as of the last `advance`
+        self._newest_ts = self._largest_ts
 
     # -- what is known
     @property
@@ -84,18 +87,20 @@ class SqliteStore:
         assert self._applying, "there is no local transaction to commit"
         if self._failed:
             raise ReplicaStopped(f"nothing can be committed after: {self._failed}")
-        if self._slot != self._applied:
-            moved = (self._slot, self._newest, self._applied)
-            self._apply("UPDATE engine_state SET applied = ?, epoch = ? WHERE applied = ?", moved)
+        if self._slot != self._applied or self._newest_ts != self._largest_ts:
+            moved = (self._slot, self._newest, self._newest_ts, self._applied)
+            self._apply("UPDATE engine_state SET applied = ?, epoch = ?, largest_ts = ? WHERE applied = ?", moved)
             if self._main.db.changes() != 1:
                 raise self._fail(f"the file is not at the applied slot {self._applied}")
         self._apply("COMMIT")
-        self._applied, self._epoch, self._applying = self._slot, self._newest, False
+        self._applied, self._epoch, self._largest_ts = self._slot, self._newest, self._newest_ts
+        self._applying = False
 
     def rollback(self) -> None:
         """Back to the last commit, caches included. Harmless when SQLite has rolled back by itself."""
         self._roll_back()
-        self._slot, self._newest, self._applying, self._failed = self._applied, self._epoch, False, ""
+        self._slot, self._newest, self._newest_ts = self._applied, self._epoch, self._largest_ts
+        self._applying, self._failed = False, ""
 
     def advance(self, slot: int, epoch: int) -> None:
         assert self._applying, "an entry is applied between begin and commit"

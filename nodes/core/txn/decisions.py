@@ -28,6 +28,7 @@ from nodes.core.txn.messages import (
     decode_key_record,
     encode,
 )
+from nodes.core.txn.remembered import RememberedIds
 
 KEY_TAKEN = "its key belongs to another transaction, or is fenced"
 FLUSH_ENTRIES = 1_000
@@ -44,6 +45,7 @@ class CoordinatorState:
         self.undone: dict[bytes, DecideTxn] = {txn: decode_decision(record) for txn, record in store.undone()}
         self.applied = store.applied
         self._epoch = store.epoch
+        self._decided = RememberedIds(ids.last_of(store.newest()))
         self._recent: dict[bytes, DecideTxn] = {}  # decided since the last flush
         self._done: dict[bytes, None] = {}  # done since then, but decided before
         self._keys: dict[bytes, KeyRecord] = {}  # bound or fenced since then
@@ -58,7 +60,7 @@ class CoordinatorState:
     def decision(self, txn: bytes) -> DecideTxn | None:
         """The decision that counts, if there is one and it is still kept."""
         known = self._recent.get(txn) or self.undone.get(txn)
-        if known is None and (record := self.store.decision(txn)) is not None:
+        if known is None and txn in self._decided and (record := self.store.decision(txn)) is not None:
             known = decode_decision(record)
         return known
 
@@ -109,6 +111,7 @@ class CoordinatorState:
         if decision.commit and decision.binding is not None:
             decision = self._bind(decision, decision.binding)
         self._recent[decision.txn] = decision
+        self._decided.add(decision.txn)
         if decision.commit:
             self.undone[decision.txn] = decision
 

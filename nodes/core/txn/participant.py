@@ -219,10 +219,12 @@ class Participant:
             table = self.state.engine.table(image.table)
             assert table is not None, "an image of a table that this shard does not hold"
             types = [table.columns[i].type for i in table.primary_key]
-            found = [] if image.old_key is None else [keys.encode(types, image.old_key)]
-            if image.row is not None:
-                found.append(keys.encode(types, [image.row[i] for i in table.primary_key]))
-            for node, mode in [((image.table, b""), IX), *(((image.table, key), X) for key in found)]:
+            new_key = None if image.row is None else [image.row[i] for i in table.primary_key]
+            found = {(image.table, b""): IX}
+            for key in (image.old_key, new_key) if image.old_key != new_key else (new_key,):
+                if key is not None:
+                    found[image.table, keys.encode(types, key)] = X
+            for node, mode in found.items():
                 now = held.get(node)
                 if now is None or JOIN[now][mode] != now:
                     need[node] = mode

@@ -26,6 +26,7 @@ from nodes.core.txn.messages import (
     decode_shard_entry,
     encode,
 )
+from nodes.core.txn.remembered import RememberedIds
 from nodes.errors import ReplicaStopped
 
 
@@ -38,6 +39,7 @@ class ShardState:
         self.prepared: dict[bytes, PrepareTxn] = {txn: decode_prepared(record) for txn, record in engine.prepared()}
         self.has_to_forget = True
         self._newest_ts = 0
+        self._ended = RememberedIds(engine.newest_outcome())
 
     @property
     def largest_ts(self) -> int:
@@ -83,6 +85,8 @@ class ShardState:
             self.has_to_forget = self.engine.forget(rows)
 
     def outcome(self, txn: bytes) -> OutcomeRecord | None:
+        if txn not in self._ended:
+            return None
         record = self.engine.outcome(txn, self.is_home_of(txn))
         return None if record is None else decode_outcome(record)
 
@@ -150,7 +154,7 @@ class ShardState:
         self.has_to_forget = True
 
     def _is_ended(self, txn: bytes) -> bool:
-        return self.engine.outcome(txn, self.is_home_of(txn)) is not None
+        return txn in self._ended and self.engine.outcome(txn, self.is_home_of(txn)) is not None
 
     def _note_newest(self) -> None:
         """Once for all entries of a turn."""
@@ -166,4 +170,5 @@ class ShardState:
         self._newest_ts = max(self._newest_ts, commit_ts)
 
     def _remember(self, txn: bytes, outcome: OutcomeRecord) -> None:
+        self._ended.add(txn)
         self.engine.put_outcome(txn, encode(outcome), self.is_home_of(txn))
