@@ -226,8 +226,10 @@ class Talk:
                 return message
 
 
-@pytest.mark.parametrize("delay_ms", [0, 1, 2, 3, 5, 8, 13, 20])
-@pytest.mark.parametrize("step", ["sent", "named", "answered"])
+@pytest.mark.parametrize(
+    ("step", "delay_ms"),
+    [*(("sent", ms) for ms in (0, 1, 3)), *(("named", ms) for ms in (0, 1, 2, 3, 5, 8, 13)), ("answered", 0)],
+)
 def test_a_request_whose_gateway_is_killed_is_sent_again(local_cluster: LocalCluster, step: str, delay_ms: int) -> None:
     """Before and after it is named, while it votes, decides and tells, and after it has answered."""
     victim = 1 + delay_ms % 3
