@@ -60,11 +60,13 @@ def _query(plan: Merge, rows: dict[int, ShardRows]) -> list[list[Value]]:
     names = ", ".join(quote(name) for name in plan.names)
     marks = ", ".join("?" * len(plan.names))
     connection.execute(f"CREATE TABLE gathered ({names})")
+    cursor = connection.cursor()
     try:
         every = [row for shard in sorted(rows) for row in rows[shard].rows]
         connection.executemany(f"INSERT INTO gathered VALUES ({marks})", every)
-        return collected(connection.execute(plan.sql, tuple(plan.params)))
+        return collected(cursor.execute(plan.sql, tuple(plan.params)))
     finally:
+        cursor.close(True)  # a result that is too large is not read to its end
         connection.execute("DROP TABLE gathered")
 
 
