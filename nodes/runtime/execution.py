@@ -78,6 +78,7 @@ class Execution:
         self._on_named = on_named
         self._on_end = on_end
         self._bounds: list[Bound] = []
+        self._made: list[Result] | None = None  # the results of an attempt, before its commit is proposed
         self._txn = b""
         self._text = ""  # of that id
         self._record: Record | None = None
@@ -131,6 +132,7 @@ class Execution:
             home = ids.key_home(self._keyed.key, around.coordinators)
             deadline = around.now + int((self.deadline - around.now) * KEYED_SHARE)
         self.attempts += 1
+        self._made = None
         self._txn = txn = self.gateway.mint(home)
         self._text = ids.to_text(txn)
         self.age = self.age or ids.age_of(txn)
@@ -141,7 +143,8 @@ class Execution:
         self.gateway.begin_attempt(attempt)
 
     def _accept(self, rows: dict[str, list[ShardRows]]) -> Refused | KeyBinding | None:
-        """Stated row counts of statements over several shards; and what the key is bound with."""
+        """Stated row counts of statements over several shards, and what their rows come to: whatever is wrong with
+        that is found before the commit. Gives what the key is bound with."""
         stated = [(number, bound) for number, bound in enumerate(self._bounds) if bound.expect_rows >= 0]
         counts = self._by_statement(rows) if stated else []
         for number, bound in stated:
@@ -151,10 +154,9 @@ class Execution:
                     f"statement {number} changed {found} rows, {bound.expect_rows} were expected", statement=number
                 )
                 return Refused(self._txn, HOME, FAILED, error=error.info)
-        if self._keyed is None:
-            return None
         try:
-            return self._keyed.binding(sorted(rows), self._results(rows))
+            self._made = self._results(rows)
+            return None if self._keyed is None else self._keyed.binding(sorted(rows), self._made)
         except StoreError as error:
             return Refused(self._txn, HOME, FAILED, error=error.info)
 
@@ -215,15 +217,22 @@ class Execution:
 
     def _answer(self, txn: str, commit_ts: int, ts: int, rows: dict[str, list[ShardRows]]) -> None:
         try:
-            results = self._results(rows)
+            results = self._results(rows) if self._made is None else self._made
         except StoreError as error:
-            self._on_end(error)  # a merge can only fail for reads: a sum out of range and its like
+            self._on_end(error)  # of a read: one shard's rows are taken as they are
             return
         self._on_end(Reply(txn, COMMITTED, commit_ts, self.attempts, sorted(rows), results, ts))
 
     def _results(self, rows: dict[str, list[ShardRows]]) -> list[Result]:
         found = self._by_statement(rows)
-        return [merge(bound, found[number]) for number, bound in enumerate(self._bounds)]
+        results = []
+        for number, bound in enumerate(self._bounds):
+            try:
+                results.append(merge(bound, found[number]))
+            except StoreError as error:
+                error.info.statement = number
+                raise
+        return results
 
     def _error_of(self, refusal: Refused) -> StoreError:
         cause = refusal.cause

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from nodes.sql import types
 from nodes.sql.schema import BIGINT, BOOLEAN, BYTEA, DOUBLE, INT, TEXT, TIMESTAMPTZ, UUID
-from nodes.sql.typed import ATOM, NOTHING, Typed, called, constant, wrapped
+from nodes.sql.typed import ATOM, Typed, called, wrapped
 from nodes.sql.types import NUMERIC
 
 # (from, to) -> text of the engine; {} stands for the operand.
@@ -38,7 +38,7 @@ _TEXTS = {
 
 
 def converted(item: Typed, to: str) -> Typed | None:
-    """The explicit conversion; None where PostgreSQL has none. A constant is not folded, but for a widened one."""
+    """The explicit conversion; None where PostgreSQL has none. Constants are not folded."""
     if item.type == to:
         return item
     if types.widens(item.type, to):
@@ -57,10 +57,6 @@ def widened(item: Typed, to: str) -> Typed:
         result = Typed(BIGINT, item.sql, item.precedence, item.constant, item.parameter)
         result.low, result.high = item.low, item.high
         return result
-    if item.constant is None:
-        return constant(None, to)
-    if item.constant is not NOTHING:
-        return constant(types.from_text(str(item.constant), to), to)
     return Typed(to, _TEXTS[item.type, to].format(wrapped(item)))
 
 

@@ -78,10 +78,9 @@ class Parameters:
 
 
 class GroupKey(NamedTuple):
-    """An expression that rows are grouped by: its tree, what it is over the rows, what carries it over the groups."""
+    """An expression that rows are grouped by: its form (`Scope.form`) and what carries it over the groups."""
 
-    node: exp.Expr
-    item: Typed
+    form: Any
     carried: Typed
 
 
@@ -144,6 +143,21 @@ class Scope:
         result.column = position
         return result
 
+    def form(self, node: Any) -> Any:
+        """Equal for trees that mean the same expression, however their columns are written and parentheses stand."""
+        if isinstance(node, list):
+            return [self.form(each) for each in node]
+        if not isinstance(node, exp.Expr):
+            return node
+        if isinstance(node, exp.Paren):
+            return self.form(node.this)
+        if isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier):
+            return exp.Column, self.columns.get(self.fold(node.this), -1)
+        parts = {name: self.form(value) for name, value in node.args.items() if value and name != "_type"}
+        start, end = node.meta.get("start", 0), node.meta.get("end", -1)
+        called = self.text[start : end + 1].lower() if isinstance(node, exp.Func) else ""
+        return type(node), called, parts
+
     # -- context gives types
 
     def coerce(self, item: Typed, to: str) -> Typed:
@@ -156,7 +170,7 @@ class Scope:
             value = None if item.constant is None else types.from_text(item.constant, to)
             return constant(value, to, item.precedence)
         assert types.widens(item.type, to), "only numbers widen by themselves"
-        return widened(item, to)
+        return self.fold_constant(widened(item, to), (item,))
 
     def assign(self, item: Typed, to: str, column: str) -> Typed:
         """The conversion on assignment to a column; 42804 when there is none."""
@@ -241,14 +255,12 @@ def translate(scope: Scope, node: exp.Expr) -> Typed:
         raise NotSupported(f"{type(node).__name__.upper()}")
     if not scope.keys or scope.in_aggregate:
         return translator(scope, node)
-    loose, same = scope.loose_column, [key for key in scope.keys if key.node == node]
-    item = same[0].item if same else translator(scope, node)
-    scope.used_columns += [-1] if same else []
-    same = same or [key for key in scope.keys if (key.item.type, key.item.sql) == (item.type, item.sql)]
-    if not same:
-        return item
-    scope.loose_column = loose
-    return same[0].carried
+    form = scope.form(node)
+    for key in scope.keys:
+        if key.form == form:
+            scope.used_columns.append(-1)  # it varies
+            return key.carried
+    return translator(scope, node)
 
 
 @translates(exp.Paren)

@@ -248,6 +248,8 @@ def arithmetic(scope: Scope, sign: str, level: int, left: Typed, right: Typed) -
         raise mismatch("42725", f"operator is not unique: unknown {sign} unknown")
     if TIMESTAMPTZ in (left.type, right.type) and sign in "+-":
         raise NotSupported("arithmetic on TIMESTAMPTZ")
+    if sign == "%" and DOUBLE in (left.type, right.type):
+        raise no_operator(sign, left, right)
     if left.type == UNKNOWN and right.type in NUMBERS:
         left = scope.coerce(left, right.type)
     if right.type == UNKNOWN and left.type in NUMBERS:
@@ -255,8 +257,6 @@ def arithmetic(scope: Scope, sign: str, level: int, left: Typed, right: Typed) -
     if left.type not in NUMBERS or right.type not in NUMBERS:
         raise no_operator(sign, left, right)
     to = types.wider(left.type, right.type)
-    if to == DOUBLE and sign == "%":
-        raise no_operator(sign, left, right)
     if to in INTEGERS:
         result = divided(sign, to, left, right) if sign in "/%" else computed(sign, level, to, left, right)
     else:

@@ -149,12 +149,14 @@ class Query:
             place = self._named(node, "GROUP BY")
         if place < 0:
             item = translate(self.scope, node)
-            return node.unnest(), self.scope.coerce(item, TEXT) if item.type == UNKNOWN else item
+            while isinstance(node, exp.Cast | exp.Paren) and translate(self.scope, node.this).type == item.type:
+                node = node.this  # a cast to its own type is none
+            return node, self.scope.coerce(item, TEXT) if item.type == UNKNOWN else item
         output = self.found[place]
         if output.aggregated:
             raise mismatch("42803", "aggregate functions are not allowed in GROUP BY")
         item = self._settled(place)
-        return node if output.node is None else output.node.unnest(), item
+        return (node if output.node is None else output.node), item
 
     def _settled(self, place: int) -> Typed:
         """A result column that another clause names: its type is then known."""
@@ -237,8 +239,9 @@ class Query:
         for node, item in self.all_keys:
             carried = item if item.is_source else Typed(item.type, next(columns))
             carried.low, carried.high = item.low, item.high
-            found.append(GroupKey(node, item, carried))
-        return [key for key in found if key.node.find(exp.Column) is not None]
+            if node.find(exp.Column) is not None:
+                found.append(GroupKey(self.scope.form(node), carried))
+        return found
 
     def _names_rows(self) -> bool:
         """Is the primary key grouped by? Then every column has one value in a group."""

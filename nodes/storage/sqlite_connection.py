@@ -6,7 +6,7 @@ DESIGN.md §8. There are many small files per process, so caches are small and g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ class SqliteConnection:
         """A user's statement to its end. FAULTS for what it does wrong, TooLarge over the bounds of a result."""
         self.sandbox.close(writable)
         try:
-            return self._collect(self.execute(sql, params, prepare_flags=USER_TEXT))
+            return collected(self.execute(sql, params, prepare_flags=USER_TEXT))
         except BaseException:
             # What is left of a failed statement must not meet the next one on this cursor.
             self.cursor.close(True)
@@ -79,20 +79,22 @@ class SqliteConnection:
         finally:
             self.sandbox.closed = False
 
-    def _collect(self, cursor: apsw.Cursor) -> list[list[Any]]:
-        rows: list[list[Any]] = []
-        size = 0
-        for row in cursor:
-            rows.append(list(row))
-            for value in row:
-                kind = value.__class__
-                size += _size(value) if kind is str else len(value) if kind is bytes else 8
-            if len(rows) > RESULT_ROWS or size > RESULT_BYTES:
-                raise TooLarge(f"the result is over {RESULT_ROWS} rows or {RESULT_BYTES} bytes")
-        return rows
-
     def close(self) -> None:
         self.db.close(True)
+
+
+def collected(found: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    """The rows of a result; TooLarge over its bounds."""
+    rows: list[list[Any]] = []
+    size = 0
+    for row in found:
+        rows.append(list(row))
+        for value in row:
+            kind = value.__class__
+            size += _size(value) if kind is str else len(value) if kind is bytes else 8
+        if len(rows) > RESULT_ROWS or size > RESULT_BYTES:
+            raise TooLarge(f"the result is over {RESULT_ROWS} rows or {RESULT_BYTES} bytes")
+    return rows
 
 
 def _size(text: str) -> int:

@@ -160,3 +160,17 @@ def test_values_of_every_type_come_back_from_another_node(local_cluster: LocalCl
         (row,) = third.query("SELECT d, y, avg(length(y)) FROM every GROUP BY id, at, d, y")
         assert math.isnan(row[0])
         assert row[1:] == [b"\0\xffx", "3.0000000000000000"]
+
+
+def test_what_only_shows_when_rows_meet_is_found_before_the_commit(local_cluster: LocalCluster) -> None:
+    """Each shard's sum is in range, theirs together is not."""
+    with local_cluster.client(1) as client:
+        client.execute("CREATE TABLE wide (id INT PRIMARY KEY, d float8)")
+        client.execute_many([("INSERT INTO wide VALUES ($1, 1.7e308)", [key]) for key in KEYS])
+        with pytest.raises(BadRequest) as caught:
+            client.execute_many([("INSERT INTO wide VALUES (0, 0)", []), ("SELECT sum(d) FROM wide WHERE id > 20", [])])
+        assert (caught.value.info.sqlstate, caught.value.info.outcome) == ("22003", "did_not_happen")
+        assert caught.value.info.statement == 1
+        assert list(client.query("SELECT count(*) FROM wide")) == [[len(KEYS)]]
+        with pytest.raises(BadRequest):
+            client.query("SELECT sum(d) FROM wide")

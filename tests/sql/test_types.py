@@ -11,9 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.errors import BadRequest
+from nodes.errors import BadRequest, TooLarge
+from nodes.runtime.merge import merge
 from nodes.sql import doubles, moments, numerics, types
 from nodes.sql.doubles import ExactSum
+from nodes.sql.plan import plan
+from nodes.sql.schema import ShardRows
+from nodes.storage import sqlite_connection
 from tests.sql.store import NOW, Store
 
 DOUBLES = st.floats(allow_nan=False)
@@ -192,3 +196,26 @@ def test_groups_over_shards_are_those_of_one_database():
     pushed, whole = store.execute(sql).rows, store.execute(sql, pushdown=False).rows
     assert repr(pushed) == repr(whole)
     assert len(pushed) == 4
+
+
+def test_a_result_leaves_the_rows_of_the_shards_as_they_are(values):
+    """They may be kept in the shard's record, and made into a result again."""
+    values.execute("INSERT INTO v (id, d) VALUES (1, 'NaN')")
+    bound = plan("SELECT d, z FROM v WHERE id = 1", values).bind(0, [], values.shards)
+    rows = {1: ShardRows([["NaN", NOW]], 1)}
+    first, second = merge(bound, rows), merge(bound, rows)
+    assert repr(first) == repr(second)
+    assert rows == {1: ShardRows([["NaN", NOW]], 1)}
+
+
+def test_a_result_over_the_bounds_is_refused_also_when_no_shard_is_over_them(monkeypatch):
+    monkeypatch.setattr(sqlite_connection, "RESULT_ROWS", 5)
+    store = Store(shards=3)
+    store.execute("CREATE TABLE v (id INT PRIMARY KEY)")
+    for number in range(9):
+        store.execute("INSERT INTO v VALUES ($1)", [number])
+    assert store.execute("SELECT id % 2, count(*) FROM v GROUP BY 1 ORDER BY 1").rows == [[0, 5], [1, 4]]
+    for sql in ("SELECT id FROM v", "SELECT id FROM v ORDER BY id", "SELECT id, count(*) FROM v GROUP BY id + 0, id"):
+        with pytest.raises(TooLarge):
+            store.execute(sql)
+    assert len(store.execute("SELECT id FROM v ORDER BY id LIMIT 5").rows) == 5
