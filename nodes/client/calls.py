@@ -155,8 +155,13 @@ class Calls:
         return answer.page
 
     async def trace(self, id: str, timeout: float | None = None) -> Trace:
-        """The steps of a transaction that the nodes remember, and its fate; NotFound for no id of this cluster."""
+        """The steps of a transaction that the nodes remember, and its fate, by its id or its key; NotFound for what is
+        no id of this cluster, and for a key under which nothing was committed."""
         known = _checked_id(id)
+        if ids.is_key(known):
+            known = (await self.fate(known, timeout)).transaction
+            if not known:
+                raise NotFound("nothing was committed under this key", transaction=id)
         return (await self._ask(lambda number, ms: AskTrace(number, known), TraceIs, timeout)).trace
 
     async def tables(self, after: str = "", limit: int | None = None, timeout: float | None = None) -> list[Table]:

@@ -16,6 +16,7 @@ from nodes.requests import COMMITTED, Fate, Reply, Request, Shard, Table, TableC
 
 TOKEN = "the-token-of-this-test"
 TXN = ids.to_text(ids.mint(7 << 16, 1, 1, 1, "c1", b"abc"))
+KEY = "0f1e2d3c-4b5a-4978-8697-a6b5c4d3e2f1"
 TABLE = Table("accounts", 2, [TableColumn("id", "BIGINT", False, True, 2**60)], ["id"], ["id"], ["a_check"])
 
 

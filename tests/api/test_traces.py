@@ -98,6 +98,8 @@ def test_a_trace_tells_the_steps_in_order_the_fate_and_the_statements(api: Any, 
         "outcome": "happened",
         "commit_ts": str(5 << 16),
         "reason": None,
+        "transaction": None,
+        "known_since": None,
     }
     assert body["transaction"]["statements"] == [{"sql": "UPDATE t SET x = $1", "params": ["integer"]}]
     assert body["steps"] == [

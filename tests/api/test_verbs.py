@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from nodes.errors import Unavailable
-from nodes.requests import Column, Reply, Request, Result, Statement
-from tests.api.conftest import TXN, FakeCluster, status
+from nodes.errors import NotFound, Unavailable
+from nodes.requests import Column, Fate, Reply, Request, Result, Statement
+from tests.api.conftest import KEY, TXN, FakeCluster, status
 from tests.api.test_errors import check_problem
 
 PATH = "/api/v1/transactions"
@@ -108,8 +108,28 @@ def test_a_fate_is_told(api: Any, cluster: FakeCluster) -> None:
         "outcome": "happened",
         "commit_ts": str(5 << 16),
         "reason": None,
+        "transaction": None,
+        "known_since": None,
     }
     assert cluster.asked == [("fate", TXN)]
+
+
+def test_a_key_reaches_the_store_and_a_repeat_is_told(api: Any, cluster: FakeCluster) -> None:
+    cluster.answers["submit"] = Reply(TXN, "committed", 5 << 16, 1, ["s1"], [], repeated=True)
+    body = {"statements": [{"sql": "SELECT 1"}]}
+    answer = api.post(PATH, body, content_type="application/json", HTTP_IDEMPOTENCY_KEY=KEY.upper())
+    assert answer.json()["repeated"] is True
+    assert cluster.asked == [("submit", Request([Statement("SELECT 1")], 10_000, None, KEY))]
+
+
+def test_a_key_stands_where_an_id_stands(api: Any, cluster: FakeCluster) -> None:
+    cluster.answers["fate"] = Fate(KEY, "committed", "happened", 5 << 16, "", TXN)
+    cluster.answers["fence"] = NotFound("nothing is known", transaction=KEY, detail={"known_since": 1 << 16})
+    told = api.get(f"{PATH}/{KEY}").json()
+    assert (told["id"], told["transaction"], told["known_since"]) == (KEY, TXN, None)
+    problem = check_problem(api.post(f"{PATH}/{KEY.upper()}/fence", content_type="application/json"), 404, "not_found")
+    assert problem["known_since"].startswith("1970-01-01T00:00:00.00")
+    assert [question for _, question in cluster.asked] == [KEY, KEY]
 
 
 def test_a_fence_needs_no_body(api: Any, cluster: FakeCluster) -> None:

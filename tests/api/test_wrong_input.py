@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import TXN, FakeCluster
+from tests.api.conftest import KEY, TXN, FakeCluster
 from tests.api.test_errors import check_problem
 
 PATH = "/api/v1/transactions"
@@ -111,9 +111,17 @@ def test_what_comes_later_is_refused_by_name(api: Any, cluster: FakeCluster, fie
     assert cluster.asked == []
 
 
-def test_a_key_is_refused_not_ignored(api: Any, cluster: FakeCluster) -> None:
-    response = api.post(PATH, ONE, content_type="application/json", HTTP_IDEMPOTENCY_KEY="0197")
-    assert "Idempotency-Key" in check_problem(response, 400, "not_supported")["detail"]
+@pytest.mark.parametrize("key", ["", "0197", KEY.replace("-", ""), f"{{{KEY}}}", KEY.replace("0", "x")])
+def test_a_key_that_is_no_uuid_is_refused(api: Any, cluster: FakeCluster, key: str) -> None:
+    response = api.post(PATH, ONE, content_type="application/json", HTTP_IDEMPOTENCY_KEY=key)
+    assert "Idempotency-Key" in check_problem(response, 400, "bad_request")["detail"]
+    assert cluster.asked == []
+
+
+def test_a_key_is_refused_where_it_has_no_meaning(api: Any, cluster: FakeCluster) -> None:
+    for method, path in (("get", PATH), ("get", f"{PATH}/{TXN}"), ("post", f"{PATH}/{TXN}/fence")):
+        response = getattr(api, method)(path, HTTP_IDEMPOTENCY_KEY=KEY)
+        assert "Idempotency-Key" in check_problem(response, 400, "bad_request")["detail"]
     assert cluster.asked == []
 
 

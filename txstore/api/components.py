@@ -27,9 +27,16 @@ VALUES = """
 """
 TEXT = "^[^\\u0000]*$"
 TRANSACTION_ID = {"type": "string", "pattern": "^t[a-z2-7]{40}$", "description": "A transaction id of this cluster."}
+KEY_PATTERN = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+ID_OR_KEY = {
+    "type": "string",
+    "pattern": f"({TRANSACTION_ID['pattern']})|({KEY_PATTERN})",
+    "description": "A transaction id of this cluster, or the Idempotency-Key of a request.",
+}
 TIMESTAMP = {"type": ["string", "null"], "pattern": "^[1-9][0-9]*$", "description": "A timestamp, as a decimal string."}
 COUNT = {"type": "integer", "minimum": 0}
 NODE = {"type": "integer", "minimum": 1}
+KNOWN_SINCE = "The answer holds for what was first sent after this time."
 TIME = {"type": "string", "format": "date-time"}
 
 
@@ -98,17 +105,20 @@ REPLY = record(
         "shards": listed({"type": "string", "pattern": listings.SHARD_PATTERN}),
         "results": listed(ref("Result")),
         "results_lost": {"const": True},
+        "repeated": {"const": True, "description": "An earlier request with this key did it."},
     },
-    optional=("results_lost",),
+    optional=("results_lost", "repeated"),
     is_open=True,
 )
 FATE = record(
     {
-        "id": TRANSACTION_ID,
+        "id": ID_OR_KEY,
         "state": {"enum": [ACTIVE, UNDECIDED, COMMITTED, ABORTED, EXPIRED]},
         "outcome": {"enum": [HAPPENED, DID_NOT_HAPPEN, UNKNOWN]},
         "commit_ts": TIMESTAMP,
         "reason": {"type": ["string", "null"]},
+        "transaction": {"type": ["string", "null"], "description": "The id that was committed under a key."},
+        "known_since": {**TIME, "type": ["string", "null"], "description": KNOWN_SINCE},
     },
     is_open=True,
 )
@@ -183,8 +193,9 @@ PROBLEM = record(
         "transaction": {"type": "string"},
         "statement": {**COUNT, "description": "The statement that is at fault, counted from 0."},
         "conflict": ref("Conflict"),
+        "known_since": {**TIME, "description": KNOWN_SINCE},
     },
-    optional=("sqlstate", "transaction", "statement", "conflict"),
+    optional=("sqlstate", "transaction", "statement", "conflict", "known_since"),
     description="An error (RFC 9457). `type` leads to its words; `outcome` says whether the request happened.",
 )
 

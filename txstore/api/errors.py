@@ -17,6 +17,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from nodes.errors import DID_NOT_HAPPEN, UNKNOWN, ErrorInfo, StoreError
+from txstore.api.serializers import time_of
 
 PROBLEM = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -82,6 +83,8 @@ def problem(info: ErrorInfo) -> dict[str, Any]:
         body["transaction"] = info.transaction
     if info.statement >= 0:
         body["statement"] = info.statement
+    if info.detail.get("known_since"):
+        body["known_since"] = time_of(info.detail["known_since"])
     if info.conflict:
         body["conflict"] = msgspec.structs.asdict(info.conflict)
     return body

@@ -30,8 +30,9 @@ _STATEMENT_FIELDS = {"sql", "params", "expect_rows"}
 _LATER_FIELDS = ("mode", "as_of", "max_staleness_ms")
 
 
-def read_request(data: Any) -> Request:
-    """The request that a body describes; BadRequest, NotSupported or TooLarge, saying what is wrong with it."""
+def read_request(data: Any, key: str = "") -> Request:
+    """The request that a body describes, under its `Idempotency-Key` if it has one; BadRequest, NotSupported or
+    TooLarge, saying what is wrong with it."""
     _refuse_later_fields(data)
     refuse_unknown_fields(data, _REQUEST_FIELDS, "The request")
     statements = data.get("statements")
@@ -43,7 +44,20 @@ def read_request(data: Any) -> Request:
     if read_only is not None and not isinstance(read_only, bool):
         raise BadRequest('"read_only" must be true or false.')
     timeout_ms = integer(data.get("timeout_ms", 10_000), 1, MAX_TIMEOUT_MS, '"timeout_ms"', -1)
-    return Request([_read_statement(each, number) for number, each in enumerate(statements)], timeout_ms, read_only)
+    listed = [_read_statement(each, number) for number, each in enumerate(statements)]
+    return Request(listed, timeout_ms, read_only, key)
+
+
+def read_key(headers: Mapping[str, str]) -> str:
+    """The `Idempotency-Key`, in lower case, "" if there is none; BadRequest for what is no UUID."""
+    key = headers.get("Idempotency-Key")
+    if key is None:
+        return ""
+    try:
+        ids.key_of(key)
+    except ValueError as error:
+        raise BadRequest(f"The header Idempotency-Key is {key[:80]!r}: {error}.") from error
+    return key.lower()
 
 
 def read_nothing(data: Any) -> None:
@@ -52,21 +66,26 @@ def read_nothing(data: Any) -> None:
 
 
 def read_id(text: str) -> str:
-    """A transaction id from a path; NotFound for what has not its form."""
+    """A transaction id or a key from a path; NotFound for what has not the form of one."""
     try:
+        if ids.is_key(text):
+            ids.key_of(text)
+            return text.lower()
         ids.from_text(text)
     except ValueError as error:
         raise NotFound(f"There is no transaction {text[:80]!r}: {error}.") from error
     return text
 
 
-def refuse_ignored(meta: Mapping[str, Any], query: Callable[[], QueryDict], known: Collection[str]) -> None:
-    """Headers that will have a meaning later, a body that the server does not read, and query parameters that are not
-    `known` or stand there twice. `meta` is the request's; `query` gives its parameters."""
+def refuse_ignored(
+    meta: Mapping[str, Any], query: Callable[[], QueryDict], known: Collection[str], takes_key: bool
+) -> None:
+    """A key where it has no meaning, a body that the server does not read, and query parameters that are not `known`
+    or stand there twice. `meta` is the request's; `query` gives its parameters."""
     if "HTTP_TRANSFER_ENCODING" in meta:
         raise BadRequest("A chunked body is not read: send it with a Content-Length.")
-    if "HTTP_IDEMPOTENCY_KEY" in meta:
-        raise NotSupported("The header Idempotency-Key is not supported yet.")
+    if not takes_key and "HTTP_IDEMPOTENCY_KEY" in meta:
+        raise BadRequest("The header Idempotency-Key has a meaning only where a transaction is run.")
     if not meta.get("QUERY_STRING"):
         return
     for name, values in query().lists():
@@ -157,16 +176,24 @@ def reply_to_json(reply: Reply) -> dict[str, Any]:
     }
     if reply.results_lost:
         answer["results_lost"] = True
+    if reply.repeated:
+        answer["repeated"] = True
     return answer
 
 
 def fate_to_json(fate: Fate) -> dict[str, Any]:
+    """Of an id or a key. `transaction`: the id that was committed under the key, null for an id.
+
+    `known_since`: an answer without a record holds for what was first sent after that time.
+    """
     return {
         "id": fate.id,
         "state": fate.state,
         "outcome": fate.outcome,
         "commit_ts": _ts(fate.commit_ts),
         "reason": fate.reason or None,
+        "transaction": fate.transaction or None,
+        "known_since": time_of(fate.known_since) if fate.known_since else None,
     }
 
 
@@ -209,6 +236,11 @@ def _bytea_to_json(value: Value) -> Value:
 
 def _timestamptz_to_json(value: Value) -> Value:
     return None if value is None else time_to_json(value)
+
+
+def time_of(ts: int) -> str:
+    """The time of an oracle timestamp."""
+    return time_to_json(ids.time_at(ts))
 
 
 def time_to_json(time: datetime) -> str:

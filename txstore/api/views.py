@@ -11,15 +11,15 @@ from rest_framework.response import Response
 from nodes.errors import BadRequest, ErrorInfo, StoreError
 from txstore import store
 from txstore.api import errors, examples, readiness, traces
-from txstore.api.components import TRANSACTION_ID
-from txstore.api.openapi import TRANSACTION_PAGE, described, link, path_parameter
+from txstore.api.components import ID_OR_KEY
+from txstore.api.openapi import KEY_HEADER, TRANSACTION_PAGE, described, link, path_parameter
 from txstore.api.permissions import refusal
-from txstore.api.serializers import fate_to_json, read_id, read_nothing, read_request, reply_to_json
+from txstore.api.serializers import fate_to_json, read_id, read_key, read_nothing, read_request, reply_to_json
 from txstore.api.store_view import StoreView
 from txstore.models import READ, WRITE
 
 READINESS_S = 3.0
-ID = path_parameter("id", TRANSACTION_ID)
+ID = path_parameter("id", ID_OR_KEY)
 
 
 class Transactions(StoreView):
@@ -28,6 +28,7 @@ class Transactions(StoreView):
 
     needs = {"GET": READ, "POST": READ}
     known = {"GET": traces.PARAMETERS}
+    keyed = ("POST",)
 
     @described(
         "transactions", "Transactions that the nodes remember", (200, "Transactions"), parameters=TRANSACTION_PAGE
@@ -42,12 +43,13 @@ class Transactions(StoreView):
         "Run a transaction in one request",
         (200, "Reply"),
         body="Transaction",
-        errors=(409, 504),
+        errors=(409, 422, 504),
+        parameters=[KEY_HEADER],
         examples=examples.TRANSACTIONS,
         links={"fate": link("fate", "id", "/id"), "fence": link("fence", "id", "/id")},
     )
     def post(self, request: Request) -> Response:
-        wanted = read_request(request.data)
+        wanted = read_request(request.data, read_key(request.headers))
         if request.user.has_perm(WRITE):
             return Response(reply_to_json(store.cluster().submit(wanted)))
         wanted.read_only = True
