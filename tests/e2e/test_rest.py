@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -83,6 +84,34 @@ def test_a_fence_changes_nothing_of_what_is_committed(bank: Door) -> None:
     fenced = bank.fence(told["id"])
     assert (fenced.status, fenced.body["state"], fenced.body["outcome"]) == (200, "committed", "happened")
     assert fenced.body["commit_ts"] == told["commit_ts"]
+
+
+def keyed(door: Door, key: str, *statements: tuple[Any, ...]) -> Answer:
+    listed = [dict(zip(("sql", "params", "expect_rows"), each, strict=False)) for each in statements]
+    return door.ask("POST", PATH, json.dumps({"statements": listed}).encode(), Idempotency_Key=key)
+
+
+def test_under_one_key_a_request_happens_once_and_a_fenced_key_never(bank: Door) -> None:
+    key, before = str(uuid4()), balances(bank)
+    told = [keyed(bank, key, *transfer(7, 8)) for _ in range(3)]
+    assert [(each.status, each.body.get("repeated", False)) for each in told] == [
+        (200, False),
+        (200, True),
+        (200, True),
+    ]
+    assert len({each.body["id"] for each in told}) == 1
+    assert told[2].body["results"] == told[0].body["results"]
+    problem = check_problem(keyed(bank, key, *transfer(8, 7)), 422, "key_reused")
+    assert problem["outcome"] == "did_not_happen"
+    fate = bank.fate(key.upper()).body
+    assert (fate["id"], fate["state"], fate["transaction"]) == (key, "committed", told[0].body["id"])
+    assert bank.ask("GET", f"{PATH}/{key}/trace").body["id"] == told[0].body["id"]
+    assert balances(bank) == before | {7: before[7] - 10, 8: before[8] + 10}
+    unused = str(uuid4())
+    assert "known_since" in check_problem(bank.fate(unused), 404, "not_found")
+    assert bank.fence(unused).body["state"] == "aborted"
+    assert keyed(bank, unused, *transfer(7, 8)).status == 409
+    assert balances(bank) == before | {7: before[7] - 10, 8: before[8] + 10}
 
 
 @pytest.mark.parametrize("home", ["c1", "c2", "s0", "s3"])

@@ -83,7 +83,7 @@ def problem(info: ErrorInfo) -> dict[str, Any]:
         body["transaction"] = info.transaction
     if info.statement >= 0:
         body["statement"] = info.statement
-    if info.detail.get("known_since"):
+    if "known_since" in info.detail:
         body["known_since"] = time_of(info.detail["known_since"])
     if info.conflict:
         body["conflict"] = msgspec.structs.asdict(info.conflict)
