@@ -9,6 +9,8 @@ A statement that finds nothing to do (IF EXISTS, IF NOT EXISTS) asks `s0` alone 
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 from sqlglot import exp
 
@@ -16,6 +18,7 @@ from nodes.errors import BadRequest, NotSupported
 from nodes.requests import Column, Params, Value
 from nodes.sql.binding import Arguments, Bound, Merge
 from nodes.sql.definitions import Definition
+from nodes.sql.doubles import double_to_text
 from nodes.sql.expressions import only
 from nodes.sql.parse import Parsed
 from nodes.sql.schema import (
@@ -96,11 +99,24 @@ def _catalog_change(ddl: Ddl, name: str) -> tuple[str, list[Value]]:
     physical = SYSTEM_TABLE.physical
     if isinstance(ddl, DropTable):
         return f"DELETE FROM {physical} WHERE name = ?1", [name]
-    definition = msgspec.json.encode(ddl.table).decode()
+    definition = msgspec.json.encode(_legible(ddl.table)).decode()
     if isinstance(ddl, CreateTable):
         sql = f"INSERT INTO {physical} (name, id, version, definition) VALUES (?1, ?2, ?3, ?4)"
         return sql, [name, ddl.table.id, ddl.version, definition]
     return f"UPDATE {physical} SET version = ?2, definition = ?3 WHERE name = ?1", [name, ddl.version, definition]
+
+
+def _legible(table: TableDef) -> TableDef:
+    """JSON has no infinite numbers."""
+    columns = [
+        msgspec.structs.replace(column, default=double_to_text(column.default)) if _is_infinite(column) else column
+        for column in table.columns
+    ]
+    return msgspec.structs.replace(table, columns=tuple(columns))
+
+
+def _is_infinite(column: ColumnDef) -> bool:
+    return isinstance(column.default, float) and math.isinf(column.default)
 
 
 def plan_create(parsed: Parsed, node: exp.Create, name: str, planned: int) -> DdlPlan:
