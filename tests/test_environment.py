@@ -113,3 +113,14 @@ def test_up_refuses_with_2_and_one_message_and_changes_nothing(home, wrong):
     assert next(iter(wrong)) in ended.stderr
     assert SECRET not in ended.stderr
     assert not home.path.exists()
+
+
+def test_addresses_of_nodes_are_names_or_numbers_with_a_port():
+    environment.refuse_addresses([])
+    environment.refuse_addresses(["n1:7101", "10.0.0.1:1", "[::1]:65535"])
+
+
+@pytest.mark.parametrize("address", ["n1", ":7101", "n1:", "n1:port", "n1:0", "n1:65536"])
+def test_an_address_that_is_none_is_refused_and_named(address):
+    with pytest.raises(ImproperlyConfigured, match="TXSTORE_NODES_AT"):
+        environment.refuse_addresses(["n1:7101", address])

@@ -12,6 +12,8 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
+from txstore.secret_files import with_files
+
 # What a caller may ask at once; it comes back evenly over the period.
 RATES = {"transactions": "120000/min", "questions": "60000/min", "tokens": "600/min"}
 
@@ -40,7 +42,7 @@ def cache(url: str) -> dict[str, Any]:
     return {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}
 
 
-CACHES = {"default": cache(os.environ.get("TXSTORE_CACHE_URL", ""))}
+CACHES = {"default": cache(with_files(os.environ).get("TXSTORE_CACHE_URL", ""))}
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["txstore.api.renderers.QuickJSON"],

@@ -6,7 +6,7 @@ fit raises ImproperlyConfigured, naming it, before anything is opened. What may 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -70,6 +70,14 @@ def broker(environment: Mapping[str, str], home: Home) -> dict[str, Any]:
     _refuse_scheme("TXSTORE_BROKER_URL", url, REDIS_SCHEMES, "redis://HOST:PORT/NUMBER")
     patience = {"socket_connect_timeout": CONNECT_S, "socket_keepalive": True, "health_check_interval": 10}
     return {"url": url, "transport_options": patience}
+
+
+def refuse_addresses(addresses: Sequence[str]) -> None:
+    """ImproperlyConfigured unless each is `host:port`."""
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+            raise ImproperlyConfigured(f"TXSTORE_NODES_AT names {address!r}, which is not HOST:PORT.")
 
 
 def notify_url(environment: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-NAMES = ("DATABASE_URL", "TXSTORE_BROKER_URL", "TXSTORE_NOTIFY_URL")
+NAMES = ("DATABASE_URL", "TXSTORE_BROKER_URL", "TXSTORE_CACHE_URL", "TXSTORE_NOTIFY_URL")
 
 
 def with_files(environment: Mapping[str, str]) -> dict[str, str]:

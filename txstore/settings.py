@@ -18,6 +18,7 @@ from txstore.secret_files import with_files
 from txstore.theme import UNFOLD as UNFOLD
 
 HOME = Home.from_env()
+environment.refuse_addresses(HOME.nodes_at)
 ENVIRONMENT = with_files(os.environ)
 
 SECRET_KEY = HOME.django_secret_key()
