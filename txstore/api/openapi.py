@@ -100,7 +100,7 @@ TRANSACTION_PAGE = [
     OpenApiParameter(
         "limit", {"type": "integer", "minimum": 1, "maximum": MOST_TRANSACTIONS, "default": traces.DEFAULT_LIMIT}
     ),
-    OpenApiParameter("after", {"type": "string", "pattern": "^[ -~]*$"}, description=_AFTER),
+    OpenApiParameter("after", {"type": "string", "pattern": traces.CURSOR}, description=_AFTER),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from nodes.requests import FILTERS, MOST_TRANSACTIONS, NEWEST, Trace, Transactio
 from txstore.api.serializers import fate_to_json
 
 DEFAULT_LIMIT = 50
+CURSOR = "^-?[0-9]{1,30}[.]t[a-z2-7]{40}$"
 PARAMETERS = ("filter", "limit", "after")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -32,7 +34,10 @@ def read_wanted(query: Mapping[str, str]) -> Wanted:
         raise BadRequest(f'"filter" must be one of {", ".join(FILTERS)}.')
     if not text.isascii() or not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= MOST_TRANSACTIONS:
         raise BadRequest(f'"limit" must be an integer from 1 to {MOST_TRANSACTIONS}.')
-    return Wanted(which, int(text), query.get("after", ""))
+    after = query.get("after")
+    if after is not None and not re.fullmatch(CURSOR, after):
+        raise BadRequest('"after" must be what stands in the `next` of a page.')
+    return Wanted(which, int(text), after or "")
 
 
 def transactions_to_json(path: str, wanted: Wanted, page: Transactions) -> dict[str, Any]:
