@@ -72,9 +72,10 @@ def keyed(request: Request) -> Keyed | None:
 
 
 def fate_of_key(text: str, known: KeyKnown, since: int) -> Fate | StoreError:
-    """NotFound for a key of which nothing is known; expired, if `since` lies before what can be known."""
+    """NotFound for a key of which nothing is known. Expired, if it was first sent `since` a time of which not all is
+    known: a commit under it may be forgotten, even if it was fenced later."""
     record = known.record
-    if record is None and 0 < since <= known.known_since:
+    if (record is None or not record.txn) and 0 < since <= known.known_since:
         return Fate(text, EXPIRED, UNKNOWN, 0, "", known_since=known.known_since)
     if record is None:
         when = ids.time_at(known.known_since).isoformat()

@@ -1,43 +1,56 @@
 """Traffic with client keys: one key at several nodes, at once and later, once in a while with another request; fates
-and fences by key. And what must be true of all that is told.
+and fences by key. Where records are kept for a short time only, also while they end.
 
-*Invariants checked*: of all requests under a key one is committed at most; a repeat is told of that one, as it was told
-itself; who began after it had been told is not told that nothing happened; after a fence nothing is committed.
+*Left out*: what must be true of all that is told (key_checks.py).
 """
 
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from nodes import ids
-from nodes.errors import DID_NOT_HAPPEN, StoreError
-from nodes.requests import ABORTED, COMMITTED, Fate, Reply
+from nodes.errors import StoreError
+from nodes.requests import Fate
 from tests.sim.cluster import NODES
-from tests.sim.operations import Operation
+from tests.sim.operations import ACCOUNTS, Operation
 from tests.sim.timeline import SECOND
-from tests.sim.truth import Truth, demand
 
 if TYPE_CHECKING:
     from tests.sim.simulation import Simulation
 
-KEYS = "16 client keys"
 SPAN_S = 3.0  # requests under one key come within so many seconds, far less than its record is kept
+SHORT_S = 12  # a record that is kept for so long ends while a run lingers
+EVERY_S = 0.15
+
+Steps = list[tuple[str, list[Any]]]
 
 
+@dataclass(eq=False)
+class Question:
+    """The fate of a key was asked for, or its fence. `newest`: the largest commit_ts in any log when it was asked."""
+
+    fence: bool
+    since: int
+    newest: int
+    asked_at: int
+    told: Fate | StoreError | None = None
+
+
+@dataclass(eq=False)
 class Family:
     """All that was asked under one key."""
 
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.operations: list[Operation] = []
-        self.fates: list[tuple[bool, Fate | StoreError]] = []
+    key: str
+    operations: list[Operation] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
 
 
 class KeyedTraffic:
-    """Plans families over `within` of virtual time."""
+    """Plans families on the simulation's timeline."""
 
     def __init__(self, simulation: Simulation, rng: random.Random) -> None:
         self.simulation = simulation
@@ -46,80 +59,95 @@ class KeyedTraffic:
 
     def plan(self, count: int, within: int) -> None:
         for _ in range(count):
-            family = Family(str(UUID(int=self.rng.getrandbits(128))))
-            self.families.append(family)
-            self._plan_family(family, self.rng.randint(0, within))
+            self._plan_family(self._family(), self.rng.randint(0, within))
+
+    def plan_ends(self) -> None:
+        """Keys whose records end within the next seconds, asked for again and again meanwhile."""
+        kept_s = self.simulation.cluster.constants.outcomes_kept_ms // 1000
+        if kept_s > SHORT_S:
+            return
+        for _ in range(3):
+            self._plan_bound(self._family(), kept_s)
+            self._plan_fenced(self._family(), kept_s)
+
+    # -- families
+
+    def _family(self) -> Family:
+        family = Family(str(UUID(int=self.rng.getrandbits(128))))
+        self.families.append(family)
+        return family
 
     def _plan_family(self, family: Family, begin: int) -> None:
-        rng, timeline = self.rng, self.simulation.cluster.timeline
+        rng = self.rng
         steps, locked = self.simulation.mix.draw(), rng.random() < 0.3
         for _ in range(rng.randint(1, 4)):
             own = self.simulation.mix.draw() if rng.random() < 0.1 else steps
             delay = int(rng.choice((0, rng.uniform(0, 0.05), rng.uniform(0, SPAN_S))) * SECOND)
-            timeline.at(begin + delay, partial(self._submit, family, own, locked))
+            self._at(begin + delay, partial(self._submit, family, own, locked))
         if rng.random() < 0.4:
-            timeline.at(begin + int(rng.uniform(0, SPAN_S) * SECOND), partial(self._ask, family, rng.random() < 0.5))
+            self._at(begin + int(rng.uniform(0, SPAN_S) * SECOND), partial(self._ask, family, rng.random() < 0.5))
 
-    def _submit(self, family: Family, steps: list[tuple[str, list[Any]]], locked: bool) -> None:
+    def _plan_bound(self, family: Family, kept_s: float) -> None:
+        """Mostly the home stands still when the first request comes: it is committed long after its id was minted."""
+        steps = self._addition()
+        self._at(SECOND, partial(self._submit, family, steps, False))
+        if self.rng.random() < 0.8:
+            self._at(SECOND, partial(self._pause_home, family, self.rng.uniform(1, 2.5)))
+        for second in self._moments(kept_s - 1, kept_s + 7):
+            self._at(int(second * SECOND), partial(self._submit, family, steps, False))
+            if self.rng.random() < 0.2:
+                self._at(int(second * SECOND), partial(self._ask, family, False))
+        for _ in range(2):
+            self._at(int((kept_s + self.rng.uniform(2, 9)) * SECOND), partial(self._ask, family, True))
+
+    def _plan_fenced(self, family: Family, kept_s: float) -> None:
+        """Fenced, fenced again later; from then on the time counts anew."""
+        steps, again = self._addition(), self.rng.uniform(0.3, 0.9) * kept_s
+        self._at(SECOND, partial(self._ask, family, True))
+        self._at(int(again * SECOND), partial(self._ask, family, True))
+        for second in self._moments(kept_s - 1, kept_s + again + 2):
+            self._at(int(second * SECOND), partial(self._submit, family, steps, False))
+
+    def _moments(self, begin: float, end: float) -> list[float]:
+        count = int((end - begin) / EVERY_S)
+        return [begin + (number + self.rng.random()) * EVERY_S for number in range(count)]
+
+    def _addition(self) -> Steps:
+        return [("add", [account, 1]) for account in self.rng.sample(range(ACCOUNTS), 2)]
+
+    # -- what is done
+
+    def _at(self, delay: int, then: Any) -> None:
+        self.simulation.cluster.timeline.at(delay, then)
+
+    def _submit(self, family: Family, steps: Steps, locked: bool) -> None:
         timeout_ms = self.rng.choice((400, 1500, 4000))
         node = self.rng.choice(NODES)
         family.operations.append(self.simulation.submit(steps, node, False, timeout_ms, family.key, locked))
 
     def _ask(self, family: Family, fence: bool) -> None:
-        life = self.simulation.cluster.nodes[self.rng.choice(NODES)].life
+        simulation = self.simulation
+        life = simulation.cluster.nodes[self.rng.choice(NODES)].life
         driver = life.driver if life is not None else None
         if life is None or driver is None:
             return
+        first = family.operations[0].after if family.operations else simulation.largest_told
+        since = self.rng.choice((0, first))
+        question = Question(fence, since, simulation.truth.newest, simulation.cluster.timeline.now)
+        family.questions.append(question)
 
-        def then(fate: Fate | StoreError) -> None:
-            family.fates.append((fence, fate))
+        def then(told: Fate | StoreError) -> None:
+            question.told = told
 
         def ask() -> None:
-            driver.gateway.ask_fate(family.key, fence, 3_000, then)
+            driver.gateway.ask_fate(family.key, fence, 3_000, then, since)
             driver.wake()
 
         life.do(ask)
 
-
-def check(truth: Truth, families: list[Family]) -> None:
-    for family in families:
-        committed = [
-            (operation, txn) for operation in family.operations for txn in operation.txns if txn in truth.committed
-        ]
-        demand(len(committed) <= 1, KEYS, f"{family.key} is committed {len(committed)} times")
-        owner, txn = committed[0] if committed else (None, b"")
-        for operation in family.operations:
-            _check_told(truth, family.key, operation, owner, txn)
-        for fence, fate in family.fates:
-            _check_fate(truth, family.key, fence, fate, txn)
-
-
-def _check_told(truth: Truth, key: str, operation: Operation, owner: Operation | None, txn: bytes) -> None:
-    told = operation.told
-    if isinstance(told, Reply):
-        right = owner is not None and told.id == ids.to_text(txn) and told.commit_ts == truth.committed[txn]
-        demand(right, KEYS, f"{key}: operation {operation.number} was told of {told.id}, the log knows {txn.hex()}")
-        demand(told.repeated == (operation is not owner), KEYS, f"{key}: who is the first, who a repeat?")
-        assert owner is not None, "just demanded"
-        demand(operation.steps == owner.steps, KEYS, f"{key}: another request was taken for a repeat")
-        first = owner.told
-        if told.repeated and isinstance(first, Reply) and not told.results_lost:
-            demand(told.results == first.results, KEYS, f"{key}: a repeat was told other results")
-    elif isinstance(told, StoreError) and told.info.outcome == DID_NOT_HAPPEN and owner is not None:
-        was_told = isinstance(owner.told, Reply) and owner.told_at < operation.begun_at
-        if operation is not owner and was_told:
-            words = (
-                f"{key}: operation {operation.number} began after {owner.number} was told, and heard {told.info.code}"
-            )
-            demand(told.info.code == "key_reused", KEYS, words)
-
-
-def _check_fate(truth: Truth, key: str, fence: bool, fate: Fate | StoreError, txn: bytes) -> None:
-    if isinstance(fate, Fate) and fate.state == COMMITTED:
-        right = fate.transaction == ids.to_text(txn) and fate.commit_ts == truth.committed.get(txn)
-        demand(right, KEYS, f"{key} is said to be committed as {fate.transaction}, the log knows {txn.hex()}")
-    elif isinstance(fate, Fate):
-        demand(fate.state == ABORTED and not txn, KEYS, f"{key} is said to be {fate.state}, and is {txn.hex()}")
-    else:
-        unknown = fate.info.code == "not_found" and not fence
-        demand(unknown or fate.info.retryable, KEYS, f"{key}: fence {fence} was answered {fate.info}")
+    def _pause_home(self, family: Family, seconds: float) -> None:
+        home = ids.key_home(ids.key_of(family.key), 3)
+        for driver in self.simulation.cluster.drivers():
+            if driver.groups[ids.group_code(home)].served_epoch:
+                self.simulation.cluster.pause(driver.node, int(seconds * SECOND))
+                return

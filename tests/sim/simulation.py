@@ -13,7 +13,7 @@ from nodes.errors import StoreError
 from nodes.requests import ABORTED, COMMITTED, EXPIRED, Fate, Reply
 from nodes.runtime.driver import Driver
 from nodes.storage.sqlite import SqliteEngine
-from tests.sim import history, keyed
+from tests.sim import history, key_checks
 from tests.sim.cluster import NODES, Cluster, Life
 from tests.sim.faults import DRAWN, PROFILES, REGULAR, Faults
 from tests.sim.keyed import KeyedTraffic
@@ -82,7 +82,9 @@ class Simulation:
         self.watch.look(self.cluster.drivers())
 
     def _linger(self) -> None:
-        """A little traffic, so that the shards forget, while late copies of what is forgotten come in."""
+        """A little traffic, so that all groups forget, while late copies of what is forgotten come in, and repeats
+        under keys that end."""
+        self.keyed.plan_ends()
         for _ in range(15):
             for account in range(ACCOUNTS):
                 self._until_committed([("add", [account, 1])])
@@ -253,7 +255,7 @@ class Simulation:
 
     def _check_history(self) -> None:
         history.check_answers(self.truth, self.operations)
-        keyed.check(self.truth, self.keyed.families)
+        key_checks.check(self.truth, self.keyed.families, self.cluster.constants.outcomes_kept_ms)
         for txn, fate in self.fates:
             history.check_fate(self.truth, txn, fate)
         history.check_ends(self.truth)

@@ -286,6 +286,8 @@ class Truth:
 
     def _fence_key(self, group: str, entry: FenceKey) -> None:
         known = self._key(group, entry.key)
+        if 0 < entry.since <= self.forgotten.get(group, 0):
+            return
         if known is None or not known.txn:
             self.keys[entry.key] = KeyRecord(b"", 0, max(entry.date, known.date if known is not None else 0))
 

@@ -60,7 +60,7 @@ class ClientKeys:
     def _may_fence(self, message: AskKey) -> bool:
         """Unless it is bound, or it may have been, as the asker names a time from before it was first sent."""
         known = self._state.key(message.key)
-        return not self._state.is_before_mark(message.since) if known is None else not known.txn
+        return (known is None or not known.txn) and not self._state.is_before_mark(message.since)
 
     def _fence(self, message: AskKey) -> None:
         def propose(date: int) -> None:

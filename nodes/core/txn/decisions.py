@@ -125,10 +125,9 @@ class CoordinatorState:
 
     def _on_fence(self, fence: FenceKey) -> None:
         known = self.key(fence.key)
-        if known is None and not self.is_before_mark(fence.since):
-            self._keys[fence.key] = KeyRecord(b"", 0, fence.date)
-        elif known is not None and not known.txn:
-            self._keys[fence.key] = KeyRecord(b"", 0, max(fence.date, known.date))
+        if self.is_before_mark(fence.since) or (known is not None and known.txn):
+            return
+        self._keys[fence.key] = KeyRecord(b"", 0, max(fence.date, known.date if known is not None else 0))
 
     def _on_done(self, entry: DoneTxns) -> None:
         for txn in entry.txns:

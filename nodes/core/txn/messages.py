@@ -261,8 +261,8 @@ class AskKey(msgspec.Struct, array_like=True, tag=22):
 
 
 class KeyKnown(msgspec.Struct, array_like=True, tag=23):
-    """`record` None: there is none, which holds for a key first sent after `known_since`; after a fence: `since` lies
-    before that. Not `leads`: the asked node does not lead the home; `leader` is a hint."""
+    """`record` None: there is none. That, and that a fenced key was never committed, holds for a key first sent after
+    `known_since`. Not `leads`: the asked node does not lead the home; `leader` is a hint."""
 
     number: int
     record: KeyRecord | None
@@ -358,7 +358,7 @@ class ForgetDecisions(msgspec.Struct, array_like=True, tag=48):
 
 class FenceKey(msgspec.Struct, array_like=True, tag=49):
     """Nothing will be committed under this key, unless it is already. `date`: an oracle value drawn for it. It has no
-    effect on a key without a record if `since` is given and lies at or below the mark."""
+    effect if `since` is given and lies at or below the mark."""
 
     key: bytes
     date: int

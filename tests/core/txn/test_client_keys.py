@@ -294,6 +294,7 @@ def test_a_fence_from_before_the_mark_binds_nothing_if_it_says_so() -> None:
     forget(home, 50)
     assert ask(home, fence=60, since=50) == [KeyKnown(1, None, 50)]
     assert ask(home, fence=60, since=51) == [KeyKnown(1, FENCED, 50)]
+    assert ask(home, fence=90, since=50) == [KeyKnown(1, FENCED, 50)]  # that one hears "expired", and relies on nothing
 
 
 def test_a_fence_binds_nothing_where_the_mark_passes_its_since_before_it_is_applied() -> None:

@@ -79,10 +79,10 @@ class Twin:
 
     def _fence(self, entry: FenceKey) -> None:
         known = self.key(entry.key)
-        if known is None and not 0 < entry.since <= self.forgotten:
-            self.keys[entry.key] = KeyRecord(b"", 0, entry.date)
-        elif known is not None and not known.txn:
-            self.keys[entry.key] = KeyRecord(b"", 0, max(known.date, entry.date))
+        if 0 < entry.since <= self.forgotten:
+            return
+        if known is None or not known.txn:
+            self.keys[entry.key] = KeyRecord(b"", 0, max(known.date, entry.date) if known else entry.date)
 
 
 class Home:
