@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from nodes.client.surroundings import Address, Surroundings
 from nodes.client.threads import BlockingTurn
-from nodes.errors import Conflict, Unavailable
-from nodes.requests import ABORTED, COMMITTED, Fate, Reply, Result
+from nodes.errors import Conflict, TransactionAborted, Unavailable
+from nodes.requests import ABORTED, ACTIVE, COMMITTED, Fate, Reply, Result
 from nodes.wire.codec import Codec
 from nodes.wire.frames import FORMAT, MAX_CLIENT_BYTES, MAX_HANDSHAKE_BYTES, Splitter, encode_frame
 from nodes.wire.handshake import NODE, NONCE_BYTES, Handshake, Hello
@@ -51,29 +52,42 @@ class Plan:
 
 @dataclass
 class World:
-    """The clock, and the attempts: id -> the time of its commit (None: it was aborted)."""
+    """The clock, and what became of every attempt; of those under one key the first that commits is the only one."""
 
     now: float = 100.0
-    attempts: dict[str, float | None] = field(default_factory=dict)
+    states: dict[str, str] = field(default_factory=dict)
+    bound: dict[str, str] = field(default_factory=dict)  # key -> the id that was committed under it
     counter: Callable[[], int] = field(default_factory=lambda: itertools.count(1).__next__)
+    _coming: list[tuple[float, str, str]] = field(default_factory=list)  # (when it would commit, id, key)
 
-    def begin(self, at: float, commits: bool) -> str:
+    def begin(self, at: float, commits: bool, key: str = "") -> str:
         txn = txn_id(self.counter())
-        self.attempts[txn] = at if commits else None
+        self.states[txn] = ACTIVE if commits else ABORTED
+        heapq.heappush(self._coming, (at, txn, key))
         return txn
 
     def fate(self, id: str, fence: bool) -> Fate:
-        commit_at = self.attempts.get(id)
-        if commit_at is not None and commit_at <= self.now:
-            return Fate(id, COMMITTED, "happened", 7)
-        if fence or commit_at is None:
-            self.attempts[id] = None
-            return Fate(id, ABORTED, "did_not_happen", 0, "fenced")
-        return Fate(id, "active", "unknown")
+        state = self.state(id)
+        if fence and state == ACTIVE:
+            state = self.states[id] = ABORTED
+        outcome = {COMMITTED: "happened", ABORTED: "did_not_happen", ACTIVE: "unknown"}[state]
+        return Fate(id, state, outcome, 7)
+
+    def state(self, id: str) -> str:
+        self._settle(self.now)
+        return self.states.setdefault(id, ABORTED)
 
     def committed(self) -> list[str]:
         """In the end, when every node has done what it will do."""
-        return [id for id, commit_at in self.attempts.items() if commit_at is not None]
+        self._settle(math.inf)
+        return [id for id, state in self.states.items() if state == COMMITTED]
+
+    def _settle(self, until: float) -> None:
+        while self._coming and self._coming[0][0] <= until:
+            _, txn, key = heapq.heappop(self._coming)
+            if self.states[txn] == ACTIVE:
+                is_first = not key or self.bound.setdefault(key, txn) == txn
+                self.states[txn] = COMMITTED if is_first else ABORTED
 
 
 class VirtualSurroundings(Surroundings):
@@ -109,17 +123,21 @@ class VirtualSurroundings(Surroundings):
         raise AssertionError("one call at a time never waits for a connection")
 
 
+# What the node writes: bytes, b"" for the end, None for a reset, or what it will know only when it writes.
+Coming = bytes | None | Callable[[], bytes]
+
+
 class VirtualSocket:
     """The client's end; what the node will write is kept with the time at which it comes."""
 
     def __init__(self, world: World, plan: Plan) -> None:
         self.is_open = True
         self._world = world
-        self._coming: list[tuple[float, int, bytes | None]] = []  # None: a reset; b"": the end
+        self._coming: list[tuple[float, int, Coming]] = []
         self._order = itertools.count()
         self._node = VirtualNode(self, world, plan)
 
-    def write(self, after: float, data: bytes | None) -> None:
+    def write(self, after: float, data: Coming) -> None:
         heapq.heappush(self._coming, (self._world.now + after, next(self._order), data))
 
     async def send(self, data: bytes, seconds: float) -> None:
@@ -139,7 +157,7 @@ class VirtualSocket:
         self._world.now = max(self._world.now, at)
         if data is None:
             raise ConnectionResetError("reset")
-        return data
+        return data() if callable(data) else data
 
     def is_quiet(self) -> bool:
         return self.is_open and not any(at <= self._world.now for at, _, _ in self._coming)
@@ -196,23 +214,29 @@ class VirtualNode:
             return
         takes = 3.0 if does == "takes long" else plan.delay
         begins = "begins" in does or "named" in does or does in ("well", "takes long")
-        txn = self._world.begin(self._world.now + takes, plan.commits) if begins else ""
-        name, done = self._frame(Named(call.number, txn)), self._frame(self._end(call, txn))
+        key = call.request.key
+        txn = self._world.begin(self._world.now + takes, plan.commits, key) if begins else ""
+        name = self._frame(Named(call.number, txn))
         if does.startswith("named") or does in ("well", "takes long"):
             self._socket.write(plan.delay, name)
         if does in ("well", "takes long"):
-            self._socket.write(max(takes, plan.delay), done)
+            self._socket.write(max(takes, plan.delay), lambda: self._frame(self._end(call, txn)))
         elif does.startswith("named, "):
-            self._spoilt(does.removeprefix("named, "), done)
+            self._spoilt(does.removeprefix("named, "), self._frame(self._end(call, txn)))
         elif does.startswith("half name"):
             self._spoilt("half", name)
         else:
             self._spoilt(does.removesuffix(", begins"), b"")
 
     def _end(self, call: Call, txn: str) -> Done | Failed:
-        if not self._plan.commits:
-            return Failed(call.number, Conflict("wounded", transaction=txn).info)
-        return Done(call.number, Reply(txn, COMMITTED, 7, 1, ["s1"], [Result()] * len(call.request.statements)))
+        """What the node says of its attempt now."""
+        is_done = self._world.state(txn) == COMMITTED
+        known = txn if is_done else self._world.bound.get(call.request.key, "")
+        if known:
+            results = [Result()] * len(call.request.statements)
+            return Done(call.number, Reply(known, COMMITTED, 7, 1, ["s1"], results, repeated=not is_done))
+        error = TransactionAborted("fenced") if self._plan.commits else Conflict("wounded", transaction=txn)
+        return Failed(call.number, error.info)
 
     def _spoilt(self, how: str, frame: bytes) -> None:
         """Write the frame as it should be, or something else, and then nothing more."""

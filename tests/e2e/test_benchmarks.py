@@ -100,3 +100,12 @@ def test_the_peer_moves_money_durably_and_loses_none() -> None:
             assert all(server["fsync"] == "on" for server in servers.facts()["servers"])
         finally:
             servers.stop()
+
+
+def test_the_cost_of_a_call_is_measured_in_both_forms() -> None:
+    command = [sys.executable, "-m", "benchmarks.client", "--threads", "1,4", "--seconds", "0.3"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.splitlines()
+    assert [line.split()[:2] for line in said] == [
+        [form, width] for form in ("blocking", "awaited") for width in ("1:", "4:")
+    ]
+    assert all(0 < float(line.split()[2]) < 100_000 for line in said)

@@ -74,7 +74,10 @@ def test_an_example_goes_on_while_a_node_is_killed(at_home: LocalCluster) -> Non
 def test_the_reference_names_every_call_and_option() -> None:
     text = (DOCS / "client.md").read_text()
     calls = {name for name in vars(Cluster) if not name.startswith("_") and name != "connect"}
-    assert {f"`{name}(" for name in calls} <= set(re.findall(r"^\| (`\w+\()", text, re.MULTILINE))
+    listed = {
+        name: re.findall(r"(?:^|, )(\w+)", each) for name, each in re.findall(r"^\| `(\w+)\((.*?)\)`", text, re.M)
+    }
+    assert listed == {name: [*inspect.signature(getattr(Cluster, name)).parameters][1:] for name in calls}
     options = set(inspect.signature(Cluster.connect).parameters) - {"surroundings"}
     assert options <= set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
     for name in calls:

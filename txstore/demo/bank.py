@@ -1,8 +1,9 @@
 """The bank of the demo: two tables of its own, how they are filled, and what one transfer is.
 
 Accounts are numbered from 1 and begin with START each. A transfer debits one, credits another and writes its number
-into the ledger, so the ledger tells what every balance must be. A run begins with an empty ledger and full accounts:
-what an earlier run left is cleared, accounts that are there already are kept, missing ones are added.
+into the ledger, so the ledger tells what every balance must be. It is asked for under an idempotency key, so that a
+lost answer can be asked for again. A run begins with an empty ledger and full accounts: what an earlier run left is
+cleared, accounts that are there already are kept, missing ones are added.
 
 *Invariant*: every step may be repeated, so a run that was interrupted leaves nothing that the next one cannot mend.
 """
@@ -14,15 +15,15 @@ from random import Random
 from typing import NamedTuple
 
 from nodes.client import Cluster
-from nodes.errors import BadRequest
 from nodes.requests import Request, Statement
 
 START, MOST_MOVED = 1000, 5
 LOAD_ROWS, CLEAR_ROWS = 500, 2_000
 COUNTS_A_REQUEST = 500
-TABLE_EXISTS = "42P07"
+DDL_S = 60.0
 TABLES = (
-    "CREATE TABLE demo_accounts (id INT PRIMARY KEY, balance BIGINT NOT NULL, CHECK (balance >= 0))",
+    "CREATE TABLE IF NOT EXISTS demo_accounts (id INT PRIMARY KEY, balance BIGINT NOT NULL, CHECK (balance >= 0))",
+    "DROP TABLE IF EXISTS demo_ledger",
     "CREATE TABLE demo_ledger (id BIGINT PRIMARY KEY, source INT NOT NULL, target INT NOT NULL,"
     " amount BIGINT NOT NULL)",
 )
@@ -42,13 +43,13 @@ class Transfer(NamedTuple):
     target: int
     amount: int
 
-    def request(self, timeout_ms: int) -> Request:
+    def request(self, timeout_ms: int, key: str) -> Request:
         statements = [
             Statement(DEBIT, [self.amount, self.source], 1),
             Statement(CREDIT, [self.amount, self.target], 1),
             Statement(RECORD, list(self), 1),
         ]
-        return Request(statements, timeout_ms)
+        return Request(statements, timeout_ms, key=key)
 
 
 def draw(number: int, accounts: int, rng: Random) -> Transfer:
@@ -63,23 +64,18 @@ def windows(last: int, size: int) -> Iterator[tuple[int, int]]:
 
 def prepare(cluster: Cluster, accounts: int, tell: Tell) -> None:
     """The tables as a run begins with them."""
-    for table in TABLES:
-        try:
-            cluster.execute(table)
-        except BadRequest as error:
-            if error.info.sqlstate != TABLE_EXISTS:
-                raise
-    _clear(cluster, "demo_ledger", 0, "clearing the ledger of an earlier run", tell)
-    _clear(cluster, "demo_accounts", accounts, "removing accounts of a larger run", tell)
+    for statement in TABLES:
+        cluster.execute(statement, timeout=DDL_S)
+    _remove(cluster, accounts, tell)
     _fill(cluster, accounts, tell)
 
 
-def _clear(cluster: Cluster, table: str, above: int, words: str, tell: Tell) -> None:
-    """Delete the rows whose number is above `above`."""
-    last = cluster.query(f"SELECT MAX(id) FROM {table}")[0][0] or 0
+def _remove(cluster: Cluster, above: int, tell: Tell) -> None:
+    """The accounts of a larger run."""
+    last = cluster.query("SELECT MAX(id) FROM demo_accounts")[0][0] or 0
     for first, end in windows(last - above, CLEAR_ROWS):
-        cluster.execute(f"DELETE FROM {table} WHERE id >= $1 AND id < $2", [above + first, above + end])
-        tell(words, end - 1, last - above)
+        cluster.execute("DELETE FROM demo_accounts WHERE id >= $1 AND id < $2", [above + first, above + end])
+        tell("removing accounts of a larger run", end - 1, last - above)
 
 
 def _fill(cluster: Cluster, accounts: int, tell: Tell) -> None:

@@ -68,8 +68,8 @@ def read(cluster: Cluster, accounts: int, last_number: int) -> Books:
     return Books(balances, ledger, reply.ts)
 
 
-def judge(books: Books, accounts: int, told: list[Told]) -> list[Claim]:
-    """Every claim, whether it holds or not."""
+def judge(books: Books, accounts: int, told: list[Told], settled: int) -> list[Claim]:
+    """Every claim, whether it holds or not. `settled`: of how many `told` the outcome was learnt afterwards."""
     entries = {entry.number: entry for entry in books.ledger}
     by_outcome = {outcome: [each for each in told if each.outcome == outcome] for outcome in (HAPPENED, DID_NOT_HAPPEN)}
     total, wanted = sum(books.balances.values()), accounts * START
@@ -92,7 +92,10 @@ def judge(books: Books, accounts: int, told: list[Told]) -> list[Claim]:
             ],
         ),
         Claim("the ledger holds nothing that was not asked for", _unasked(books.ledger, told)),
-        Claim(*_unsettled(entries, told)),
+        Claim(
+            f"all {settled:,} whose answer was lost agree with their fate, asked for by key",
+            [f"{each.transfer} ({each.key})" for each in told if each.outcome == UNKNOWN],
+        ),
     ]
 
 
@@ -110,7 +113,7 @@ def _wrong_balances(books: Books, accounts: int) -> list[str]:
 
 def _missing(entries: dict[int, Transfer], acknowledged: Iterable[Told]) -> list[str]:
     return [
-        f"{each.transfer} ({each.transaction}), the ledger has {entries.get(each.transfer.number)}"
+        f"{each.transfer} ({each.key}), the ledger has {entries.get(each.transfer.number)}"
         for each in acknowledged
         if entries.get(each.transfer.number) != each.transfer
     ]
@@ -119,14 +122,3 @@ def _missing(entries: dict[int, Transfer], acknowledged: Iterable[Told]) -> list
 def _unasked(ledger: list[Transfer], told: list[Told]) -> list[str]:
     asked = {each.transfer for each in told}
     return [str(entry) for entry in ledger if entry not in asked]
-
-
-def _unsettled(entries: dict[int, Transfer], told: list[Told]) -> tuple[str, list[str]]:
-    """Unknown ones with an id were settled before this; the rest has none, and only the ledger can tell."""
-    unnamed = [each for each in told if each.outcome == UNKNOWN and not each.transaction]
-    unsettled = [each for each in told if each.outcome == UNKNOWN and each.transaction]
-    there = sum(each.transfer.number in entries for each in unnamed)
-    words = "every transfer with an unknown outcome was settled by its id"
-    if unnamed:
-        words += f"; {len(unnamed)} had none: {there} of them happened, as the ledger shows"
-    return words, [f"{each.transaction}: its fate could not be learnt" for each in unsettled]

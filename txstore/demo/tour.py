@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nodes.client import Cluster
-from nodes.errors import StoreError
+from nodes.errors import UNKNOWN, StoreError
 from txstore.demo import bank, proof, victim
 from txstore.demo.gauge import Gauge
 from txstore.demo.screen import Screen
@@ -97,10 +97,11 @@ class Tour:
     def prove(self, told: list[Told]) -> bool:
         """Does it hold? Raises StoreError when the bank cannot be read."""
         self.screen.say("The proof, on one snapshot:")
+        unknown = sum(each.outcome == UNKNOWN for each in told)
         settled = settle(self.cluster, told, SETTLE_S)
         last = max((each.transfer.number for each in told), default=0)
         books = self._read(last)
-        claims = proof.judge(books, self.wishes.accounts, settled)
+        claims = proof.judge(books, self.wishes.accounts, settled, unknown)
         self.screen.prove(claims)
         return all(claim.holds for claim in claims)
 

@@ -10,6 +10,7 @@ import threading
 import time
 from random import Random
 from typing import NamedTuple
+from uuid import uuid4
 
 from nodes.client import Cluster
 from nodes.errors import HAPPENED, UNKNOWN, StoreError
@@ -21,11 +22,11 @@ RETRY_S = 0.05
 
 class Told(NamedTuple):
     """What a client was told of one transfer. `outcome` as in nodes.errors; times are seconds of time.monotonic();
-    `transaction` is "" where no id came back; `code` of the error, "" for a commit."""
+    `key`: the transfer's idempotency key; `code` of the error, "" for a commit."""
 
     transfer: Transfer
     outcome: str
-    transaction: str
+    key: str
     begun: float
     ended: float
     attempts: int = 1
@@ -66,27 +67,26 @@ class Traffic:
                 self._over.wait(RETRY_S)
 
     def _transfer(self, transfer: Transfer) -> Told:
-        begun = time.monotonic()
+        begun, key = time.monotonic(), str(uuid4())
         try:
-            reply = self._cluster.submit(transfer.request(TIMEOUT_MS))
+            reply = self._cluster.submit(transfer.request(TIMEOUT_MS, key))
         except StoreError as error:
-            info = error.info
-            return Told(transfer, info.outcome, info.transaction, begun, time.monotonic(), code=info.code)
-        return Told(transfer, HAPPENED, reply.id, begun, time.monotonic(), reply.attempts)
+            return Told(transfer, error.info.outcome, key, begun, time.monotonic(), code=error.info.code)
+        return Told(transfer, HAPPENED, key, begun, time.monotonic(), reply.attempts)
 
 
 def settle(cluster: Cluster, told: list[Told], seconds: float) -> list[Told]:
-    """The same, with the outcome of each unknown one that has an id: it is fenced, so it is committed or never will
-    be. What could not be learnt within the seconds stays unknown."""
+    """The same, with the outcome of each unknown one: its key is fenced, so it is committed or never will be. What
+    could not be learnt within the seconds stays unknown."""
     deadline = time.monotonic() + seconds
     return [_settled(cluster, each, deadline) if each.outcome == UNKNOWN else each for each in told]
 
 
 def _settled(cluster: Cluster, told: Told, deadline: float) -> Told:
     left = deadline - time.monotonic()
-    if not told.transaction or left <= 0:
+    if left <= 0:
         return told
     try:
-        return told._replace(outcome=cluster.fence(told.transaction, timeout=left).outcome)
+        return told._replace(outcome=cluster.fence(told.key, timeout=left).outcome)
     except StoreError:
         return told

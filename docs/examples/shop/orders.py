@@ -9,17 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nodes.client import Cluster
-from nodes.errors import BadRequest, ConstraintViolation, ExpectationFailed, OutcomeUnknown
+from nodes.errors import ConstraintViolation, ExpectationFailed, OutcomeUnknown
 
 TABLES = (
-    "CREATE TABLE shop_products (id INT PRIMARY KEY, name TEXT NOT NULL, price BIGINT NOT NULL, stock INT NOT NULL,"
+    "shop_products (id INT PRIMARY KEY, name TEXT NOT NULL, price BIGINT NOT NULL, stock INT NOT NULL,"
     " CHECK (stock >= 0))",
-    "CREATE TABLE shop_customers (id INT PRIMARY KEY, name TEXT NOT NULL, credit BIGINT NOT NULL, CHECK (credit >= 0))",
-    "CREATE TABLE shop_orders (id BIGINT PRIMARY KEY, customer INT NOT NULL, total BIGINT NOT NULL)",
+    "shop_customers (id INT PRIMARY KEY, name TEXT NOT NULL, credit BIGINT NOT NULL, CHECK (credit >= 0))",
+    "shop_orders (id BIGINT PRIMARY KEY, customer INT NOT NULL, total BIGINT NOT NULL)",
     # Sharded by the order, so that the lines of one order lie together.
-    "CREATE TABLE shop_lines (order_id BIGINT, product INT, pieces INT NOT NULL, price BIGINT NOT NULL,"
+    "shop_lines (order_id BIGINT, product INT, pieces INT NOT NULL, price BIGINT NOT NULL,"
     " PRIMARY KEY (order_id, product)) SHARD BY (order_id)",
-    "CREATE TABLE shop_payments (order_id BIGINT PRIMARY KEY, customer INT NOT NULL, amount BIGINT NOT NULL)",
+    "shop_payments (order_id BIGINT PRIMARY KEY, customer INT NOT NULL, amount BIGINT NOT NULL)",
 )
 
 
@@ -40,11 +40,7 @@ class Order:
 def create_tables(cluster: Cluster) -> None:
     """May be repeated."""
     for table in TABLES:
-        try:
-            cluster.execute(table)
-        except BadRequest as error:
-            if error.info.sqlstate != "42P07":  # it is there
-                raise
+        cluster.execute(f"CREATE TABLE IF NOT EXISTS {table}")
 
 
 def place_order(cluster: Cluster, id: int, customer: int, lines: dict[int, int]) -> Order:

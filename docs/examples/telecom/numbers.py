@@ -6,15 +6,14 @@ Functions over the awaited client, for a service on asyncio. Amounts are in cent
 from __future__ import annotations
 
 from nodes.client.aio import Cluster
-from nodes.errors import BadRequest, ConstraintViolation, ExpectationFailed, OutcomeUnknown
+from nodes.errors import ConstraintViolation, ExpectationFailed, OutcomeUnknown
 
 TABLES = (
-    "CREATE TABLE telecom_operators (name TEXT PRIMARY KEY, numbers INT NOT NULL, owed BIGINT NOT NULL,"
-    " CHECK (numbers >= 0))",
-    "CREATE TABLE telecom_numbers (number BIGINT PRIMARY KEY, operator TEXT NOT NULL, balance BIGINT NOT NULL,"
+    "telecom_operators (name TEXT PRIMARY KEY, numbers INT NOT NULL, owed BIGINT NOT NULL)",
+    "telecom_numbers (number BIGINT PRIMARY KEY, operator TEXT NOT NULL, balance BIGINT NOT NULL,"
     " CHECK (balance >= 0))",
-    "CREATE TABLE telecom_vouchers (code TEXT PRIMARY KEY, amount BIGINT NOT NULL, used_by BIGINT)",
-    "CREATE TABLE telecom_portings (id TEXT PRIMARY KEY, number BIGINT NOT NULL, donor TEXT NOT NULL,"
+    "telecom_vouchers (code TEXT PRIMARY KEY, amount BIGINT NOT NULL, used_by BIGINT)",
+    "telecom_portings (id TEXT PRIMARY KEY, number BIGINT NOT NULL, donor TEXT NOT NULL,"
     " recipient TEXT NOT NULL, balance BIGINT NOT NULL)",
 )
 
@@ -26,11 +25,7 @@ class Refused(Exception):
 async def create_tables(cluster: Cluster) -> None:
     """May be repeated."""
     for table in TABLES:
-        try:
-            await cluster.execute(table)
-        except BadRequest as error:
-            if error.info.sqlstate != "42P07":  # it is there
-                raise
+        await cluster.execute(f"CREATE TABLE IF NOT EXISTS {table}")
 
 
 async def top_up(cluster: Cluster, number: int, code: str) -> int:
