@@ -234,14 +234,15 @@ class Coordinator:
             self.host.to_leader(shard, outcome)
 
     def _on_acknowledge(self, leading: Leadership, message: Acknowledge) -> None:
-        waiting = leading.unacknowledged.get(message.txn)
-        if waiting is None or message.shard not in waiting:
-            return
-        waiting.remove(message.shard)
-        if not waiting:
-            del leading.unacknowledged[message.txn]
-            del leading.tell_at[message.txn]
-            leading.done.append(message.txn)
+        for txn in message.txns:
+            waiting = leading.unacknowledged.get(txn)
+            if waiting is None or message.shard not in waiting:
+                continue
+            waiting.remove(message.shard)
+            if not waiting:
+                del leading.unacknowledged[txn]
+                del leading.tell_at[txn]
+                leading.done.append(txn)
 
     def _flush_done(self, leading: Leadership) -> None:
         for start in range(0, len(leading.done), DONE_BATCH):

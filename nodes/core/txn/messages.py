@@ -133,9 +133,9 @@ class Outcome(msgspec.Struct, array_like=True, tag=7):
 
 
 class Acknowledge(msgspec.Struct, array_like=True, tag=8):
-    """Participant to home: the commit is applied here."""
+    """Participant to home, at a tick: these commits are applied here."""
 
-    txn: bytes
+    txns: list[bytes]
     shard: str
 
 

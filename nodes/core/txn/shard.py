@@ -51,6 +51,7 @@ class Leadership:
         self.doubts = Doubts(state, host)
         self.forgetting = Forgetting(state, self.participant, host)
         self.ending: set[bytes] = set()
+        self.acknowledged: dict[str, dict[bytes, None]] = {}  # by home, since the last tick
         self.fences: dict[bytes, list[AskFate]] = {}
 
 
@@ -105,6 +106,7 @@ class Shard:
             self.leading.snapshots.tick()
             self.leading.doubts.tick()
             self.leading.forgetting.tick()
+            self._flush_acknowledged(self.leading)
         self.state.forget(ROWS_A_TICK)
 
     def _refuse(self, sender: int, message: Any) -> None:
@@ -157,7 +159,7 @@ class Shard:
             leading.participant.release(entry.txn)
         if entry.commit:
             leading.participant.seen = max(leading.participant.seen, entry.commit_ts)
-            self._acknowledge(entry.txn)
+            self._acknowledge(leading, entry.txn)
 
     # -- outcomes
 
@@ -169,10 +171,10 @@ class Shard:
         outcome = self.state.outcome(txn)
         if outcome is not None:
             if message.commit and outcome.commit:
-                self._acknowledge(txn)
+                self._acknowledge(leading, txn)
         elif message.commit:
             if self.state.is_expired(txn):  # it was resolved here, or the mark had not passed it
-                self._acknowledge(txn)
+                self._acknowledge(leading, txn)
         else:
             leading.participant.on_abort_told(txn)
             leading.participant.after_apply()
@@ -182,8 +184,14 @@ class Shard:
             leading.ending.add(txn)
             self.host.propose(encode(EndTxn(txn, commit, commit_ts)))
 
-    def _acknowledge(self, txn: bytes) -> None:
-        self.host.to_leader(ids.home_of(txn), Acknowledge(txn, self.host.group))
+    def _acknowledge(self, leading: Leadership, txn: bytes) -> None:
+        """At the next tick: nobody waits for it, and one message for each home does."""
+        leading.acknowledged.setdefault(ids.home_of(txn), {})[txn] = None
+
+    def _flush_acknowledged(self, leading: Leadership) -> None:
+        for home, txns in leading.acknowledged.items():
+            self.host.to_leader(home, Acknowledge(list(txns), self.host.group))
+        leading.acknowledged = {}
 
     # -- fate and fence, when this shard is the home
 

@@ -98,11 +98,11 @@ def test_c03_a_chosen_decision_that_nobody_heard_is_told_by_the_next_leader() ->
 def test_c04_who_was_not_told_is_told_until_it_acknowledges() -> None:
     """C04: s1 has the outcome, the old leader died before s2 had it."""
     home = committed().successor()
-    home.receive(Acknowledge(TXN, "s1"))
+    home.receive(Acknowledge([TXN], "s1"))
     home.pass_ticks(1 + 2 * TELL_AGAIN_TICKS)
     assert [group for group, _ in home.host.to_leaders] == ["s2", "s2", "s2"]
     assert home.proposals == []
-    home.receive(Acknowledge(TXN, "s2"))
+    home.receive(Acknowledge([TXN], "s2"))
     home.pass_ticks(1)
     assert home.apply() == [DoneTxns([TXN])]
     home.host.said(Outcome)
@@ -185,7 +185,7 @@ def test_c09_a_repeated_decide_is_proposed_once_and_answered_every_time() -> Non
 def test_c09_a_repeated_acknowledgement_is_no_second_one() -> None:
     """C09: one participant twice is not two."""
     home = committed()
-    home.receive(Acknowledge(TXN, "s1"), Acknowledge(TXN, "s1"), Acknowledge(OTHER, "s2"))
+    home.receive(Acknowledge([TXN], "s1"), Acknowledge([TXN], "s1"), Acknowledge([OTHER], "s2"))
     home.pass_ticks(1)
     assert home.proposals == []
 

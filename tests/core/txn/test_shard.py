@@ -76,7 +76,8 @@ def test_c14_a_new_leader_knows_what_was_prepared_under_the_old_one() -> None:
     y.receive(COMMITTED)
     y.apply()
     assert (y.balance(1), len(y.locks)) == (90, 0)
-    assert y.host.to_leaders == [("c2", Acknowledge(TXN, "s1"))]
+    y.pass_ticks(1)
+    assert y.host.to_leaders == [("c2", Acknowledge([TXN], "s1"))]
 
 
 def test_c11_a_reading_participant_logs_its_prepare_and_keeps_its_locks_until_the_outcome() -> None:
@@ -139,13 +140,27 @@ def test_c09_a_repeated_outcome_takes_effect_once(outcome: Outcome, balance: int
     shard = prepared()
     shard.receive(outcome, outcome)
     assert len(shard.apply()) == 1
+    shard.pass_ticks(1)
     shard.receive(outcome)
+    shard.pass_ticks(1)
     restarted = shard.restarted()
     restarted.receive(outcome)
+    restarted.pass_ticks(1)
     assert (shard.proposals, restarted.proposals, restarted.balance(1)) == ([], [], balance)
-    repeats = 1 if outcome.commit else 0
-    assert len(restarted.host.said(Acknowledge)) == repeats
-    assert len(shard.host.said(Acknowledge)) == 2 * repeats
+    said = [Acknowledge([TXN], "s1")] if outcome.commit else []
+    assert restarted.host.said(Acknowledge) == said
+    assert shard.host.said(Acknowledge) == 2 * said
+
+
+def test_commits_are_acknowledged_together_once_a_tick() -> None:
+    shard = prepared()
+    shard.receive(execute(YOUNG, update(2, 5)))
+    shard.apply()
+    shard.receive(COMMITTED, Outcome(YOUNG, True, 51, "c2"))
+    shard.apply()
+    assert shard.host.said(Acknowledge) == []
+    shard.pass_ticks(2)
+    assert shard.host.said(Acknowledge) == [Acknowledge([TXN, YOUNG], "s1")]
 
 
 def test_c09_a_repeated_entry_takes_effect_once() -> None:
@@ -231,6 +246,7 @@ def test_an_abort_leaves_the_rows_and_frees_the_locks() -> None:
     shard = prepared()
     shard.receive(ABORTED)
     shard.apply()
+    shard.pass_ticks(1)
     assert (shard.balance(1), len(shard.locks), shard.host.said(Acknowledge)) == (100, 0, [])
 
 
