@@ -16,7 +16,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 
 from nodes.requests import FILTERS, MOST_TRANSACTIONS, NEWEST
 from txstore.api import errors, paging, traces
-from txstore.api.components import KEY_PATTERN, SCHEMAS, Schema, ref
+from txstore.api.components import SCHEMAS, Schema, ref
 from txstore.api.examples import PROBLEMS
 
 EVERYWHERE = (400, 401, 403, 429, 500, 503)
@@ -90,7 +90,7 @@ def page_parameters(after: Schema) -> list[OpenApiParameter]:
 
 KEY_HEADER = OpenApiParameter(
     "Idempotency-Key",
-    {"type": "string", "pattern": KEY_PATTERN},
+    {"type": "string", "format": "uuid"},
     OpenApiParameter.HEADER,
     description="A UUID. Under one key a request happens at most once; a repeat is told the first outcome.",
 )
