@@ -70,8 +70,9 @@ def filter_case(context: Any, case: Any) -> bool:
 
 @schemathesis.hook  # type: ignore[untyped-decorator]
 def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool:
-    """Keep it unless the body fits the document and was refused for what no document can say: what the SQL means, or that
-    a key belongs to another request (the answer then has an SQLSTATE), or that an integer is written without a point."""
+    """Keep it unless the body fits the document and was refused for what no document can say: what the SQL means, that
+    a key belongs to another request (the answer then has an SQLSTATE), or that an integer is written without a point.
+    """
     if failure.code != "ST202" or response.status_code not in (400, 413, 422):
         return True
     problem = response.json()
