@@ -69,6 +69,8 @@ for _ in $(seq 240); do
 done
 kill -INT "$(cat "$root/srv/txstore/var/up.pid")" || true
 wait
+# The number may soon be another process's.
+rm -f "$root/srv/txstore/var/up.pid"
 cat "$output"
 grep -q "txstore is ready" "$output" && grep -q "txstore has ended" "$output"
 
