@@ -179,7 +179,7 @@ class Execution:
         elif isinstance(end, Taken):
             self._on_record(end.bound)
         elif isinstance(end, Unknown):
-            self._fail(OutcomeUnknown("no answer by the deadline: ask for the fate of the transaction, or fence it"))
+            self._fail(OutcomeUnknown(f"{end.why}: ask for the fate of the transaction, or fence it"))
         else:
             self._fail(Unavailable(UNSENT))
 
@@ -191,7 +191,7 @@ class Execution:
             around.counts.add(activity.COMMITTED)
             around.trace.end(self._record, COMMITTED, end.commit_ts)
         elif isinstance(end, Unknown):
-            around.trace.end(self._record, UNDECIDED, code=OutcomeUnknown.code, cause="no answer by the deadline")
+            around.trace.end(self._record, UNDECIDED, code=OutcomeUnknown.code, cause=end.why)
         else:
             around.counts.add(activity.ABORTED)
             info = self._ended_by(end)

@@ -3,7 +3,8 @@
 It plans the statements, mints an id for every attempt, drives the attempts (nodes/runtime/execution.py) and hands
 each message to the attempt, read or question it belongs to.
 
-*Invariants*: no id is minted before an oracle value was heard. "No such table" and its like are told only after a
+*Invariants*: no id is minted before an oracle value was drawn, and none whose time may be so old that the groups are
+about to forget it: after a long rest a fresh value is waited for. "No such table" and its like are told only after a
 read index on `s0`, and the catalog here has caught up with it.
 """
 
@@ -44,7 +45,7 @@ from nodes.sql.schema import Fragment, ShardRows
 MAX_STATEMENTS = 1_000
 MAX_TIMEOUT_MS = 60_000
 MAX_LIVE = 4_096
-HEAR_AGAIN_TICKS = 20
+DRAW_AGAIN_TICKS = 20
 
 Rows = dict[str, list[ShardRows]]
 
@@ -60,7 +61,8 @@ class Gateway:
         self.reads: dict[int, SnapshotRun] = {}
         self.questions: dict[int, CatalogQuestion | FateQuestion | KeyQuestion] = {}
         self.heard = 0
-        self._heard_at = 0
+        self._drawn_at = 0  # the tick in which the newest value that was drawn here was asked for
+        self._draws_at = 0  # and that of the newest question
         self._counter = 0
         self._numbers = 0
         self._unplanned: dict[int, Execution] = {}
@@ -191,22 +193,32 @@ class Gateway:
     # -- planning
 
     def _when_heard(self, execution: Execution) -> None:
-        """Ids are dated by oracle time, so the first request of a node waits for a value."""
-        if self.heard:
-            if self.surroundings.now - self._heard_at >= HEAR_AGAIN_TICKS:
-                self._heard_at = self.surroundings.now
-                self.surroundings.timestamp(self.hear)
+        """Ids are dated by oracle time: the first request of a node waits for a value, and so does the first after a
+        rest so long that an id of the time before it might be refused, or be forgotten before it is decided."""
+        now, may_wait = self.surroundings.now, self.surroundings.constants.txn_age_max_ms // (2 * TICK_MS)
+        if self.heard and now - self._drawn_at < may_wait:
+            if now - self._draws_at >= DRAW_AGAIN_TICKS:
+                self._draw(lambda: None)
             self._plan(execution)
             return
         number = self._number()
         self._unplanned[number] = execution
 
-        def then(ts: int) -> None:
-            self.hear(ts)
+        def then() -> None:
             if self._unplanned.pop(number, None) is not None:
                 self._plan(execution)
 
-        self.surroundings.timestamp(then)
+        self._draw(then)
+
+    def _draw(self, then: Callable[[], None]) -> None:
+        self._draws_at = asked_at = self.surroundings.now
+
+        def drawn(ts: int) -> None:
+            self.hear(ts)
+            self._drawn_at = max(self._drawn_at, asked_at)
+            then()
+
+        self.surroundings.timestamp(drawn)
 
     def _plan(self, execution: Execution, is_confirmed: bool = False) -> None:
         try:
@@ -297,9 +309,7 @@ class Gateway:
         self.reads[number] = SnapshotRun(self.surroundings, number, parts, deadline, ended)
 
     def hear(self, ts: int) -> None:
-        if ts > self.heard:
-            self.heard = ts
-            self._heard_at = self.surroundings.now
+        self.heard = max(self.heard, ts)
 
     def _number(self) -> int:
         """Names a question; unique over the lives of this node."""

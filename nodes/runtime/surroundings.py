@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from nodes.constants import Constants
 from nodes.runtime.activity import Counts
 from nodes.runtime.trace import Trace
 
@@ -21,6 +22,7 @@ class Surroundings(Protocol):
     coordinators: int
     cluster_id: bytes
     rng: random.Random
+    constants: Constants
     trace: Trace
     counts: Counts
 

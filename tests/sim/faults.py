@@ -14,7 +14,7 @@ from collections.abc import Callable
 from nodes import ids
 from nodes.runtime.router import place
 from tests.sim.cluster import NODES, Cluster
-from tests.sim.operations import ACCOUNTS, shard_of
+from tests.sim.operations import ACCOUNTS, Steps, shard_of
 from tests.sim.timeline import SECOND
 
 # Weights of what happens; "none" does nothing.
@@ -44,7 +44,7 @@ MESSAGES = (
 LOG_WORDS = ("RequestVote", "Vote", "Append", "Appended", "Prepare", "Promise", "Accept", "Accepted")
 
 # (node, steps): a request of a client at that node; no steps: any.
-Submit = Callable[[int, list[tuple[str, list[object]]]], None]
+Submit = Callable[[int, Steps], None]
 
 
 class Faults:
@@ -167,7 +167,7 @@ class Faults:
         """After so many seconds."""
         self.cluster.timeline.at(int(self.rng.uniform(least, most) * SECOND), then)
 
-    def _ask(self, node: int, steps: list[tuple[str, list[object]]]) -> None:
+    def _ask(self, node: int, steps: Steps) -> None:
         if not self.is_over:
             self.submit(node, steps)
 
@@ -262,7 +262,7 @@ class Faults:
         pause = self.rng.choice((0.0, self.rng.uniform(0, 0.5)))
         self._later(pause, pause, lambda: self._unseat(group, newest, left - 1))
 
-    def _marks(self) -> list[tuple[str, list[object]]]:
+    def _marks(self) -> Steps:
         """Rows that nobody fights for, mostly on two shards: many such decisions are under way at once."""
         self._marker += 2
         return [("mark", [self._marker, 0, 0, 0]), ("mark", [self._marker + 1, 0, 0, 0])]

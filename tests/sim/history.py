@@ -16,14 +16,16 @@ from nodes.errors import DID_NOT_HAPPEN, UNKNOWN, StoreError
 from nodes.requests import ABORTED, COMMITTED, EXPIRED, Fate, Reply
 from nodes.storage.sqlite import SqliteEngine
 from tests.sim.operations import Bank, Operation, Results
+from tests.sim.timeline import MS
 from tests.sim.truth import ShardTruth, Truth, demand
 
 STRICT = "6 strict serializability"
 FOREVER = 1 << 63
+EARLY = 0.5  # of the time that a request had: before that nobody may give up
 
 
 def check_answers(truth: Truth, operations: list[Operation]) -> None:
-    """Each answer about whether it happened agrees with the logs."""
+    """Each answer about whether it happened agrees with the logs, and nobody is told "unknown" before the deadline."""
     for operation in operations:
         happened = [txn for txn in operation.txns if txn in truth.committed]
         name = f"operation {operation.number}"
@@ -43,6 +45,9 @@ def check_answers(truth: Truth, operations: list[Operation]) -> None:
             demand(not happened, "7 did not happen", f"{name} was told {told.info.code}, and is committed")
         elif isinstance(told, StoreError):
             demand(told.info.outcome == UNKNOWN, "7 acknowledged", f"{name} was told {told.info.outcome}")
+            waited_ms = (operation.told_at - operation.begun_at) // MS
+            in_time = waited_ms < operation.timeout_ms * EARLY
+            demand(not in_time, "8 progress", f"{name} was told {told} after {waited_ms} ms")
 
 
 def check_fate(truth: Truth, txn: bytes, fate: Fate) -> None:

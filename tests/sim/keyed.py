@@ -16,7 +16,7 @@ from nodes import ids
 from nodes.errors import StoreError
 from nodes.requests import Fate
 from tests.sim.cluster import NODES
-from tests.sim.operations import ACCOUNTS, Operation
+from tests.sim.operations import ACCOUNTS, Operation, Steps
 from tests.sim.timeline import SECOND
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 SPAN_S = 3.0  # requests under one key come within so many seconds, far less than its record is kept
 SHORT_S = 12  # a record that is kept for so long ends while a run lingers
 EVERY_S = 0.15
-
-Steps = list[tuple[str, list[Any]]]
 
 
 @dataclass(eq=False)

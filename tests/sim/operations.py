@@ -24,6 +24,7 @@ SCHEMA = (
     "CREATE TABLE ledger (id BIGINT PRIMARY KEY, source BIGINT, target BIGINT, amount BIGINT)",
 )
 
+Steps = list[tuple[str, list[Any]]]
 Results = list[tuple[list[list[Any]], int]]  # rows and row count of each statement
 
 
@@ -48,7 +49,7 @@ class Operation:
     """`steps` are (word, arguments); `told` is what the client heard (None: nothing)."""
 
     number: int
-    steps: list[tuple[str, list[Any]]]
+    steps: Steps
     node: int
     named: bool = False
     locked: bool = False  # reads under locks, without a timestamp of its own, if it only reads
@@ -247,7 +248,7 @@ class Mix:
             self.lift: 1.5,
         }  # fmt: skip
 
-    def draw(self) -> list[tuple[str, list[Any]]]:
+    def draw(self) -> Steps:
         kind = self.rng.choices(list(self.kinds), list(self.kinds.values()))[0]
         return kind()
 
@@ -260,7 +261,7 @@ class Mix:
             self.marker += 1
         return self.marker
 
-    def transfer(self) -> list[tuple[str, list[Any]]]:
+    def transfer(self) -> Steps:
         source, target = self._accounts()
         amount = self.rng.randint(1, 9)
         return [
@@ -269,7 +270,7 @@ class Mix:
             ("mark", [self.next_marker(), source, target, amount]),
         ]
 
-    def local(self) -> list[tuple[str, list[Any]]]:
+    def local(self) -> Steps:
         """Both accounts and the marker on one shard."""
         shard = self.rng.choice(sorted(self.by_shard))
         here = self.by_shard[shard]
@@ -278,39 +279,39 @@ class Mix:
         marker = self.next_marker(shard)
         return [("add", [source, -amount]), ("add", [target, amount]), ("mark", [marker, source, target, amount])]
 
-    def deposit(self) -> list[tuple[str, list[Any]]]:
+    def deposit(self) -> Steps:
         return [("add", [self.rng.choice(self.hot), self.rng.randint(1, 9)])]
 
-    def read(self) -> list[tuple[str, list[Any]]]:
+    def read(self) -> Steps:
         return self.rng.choice(([("sum", [])], [("count", [])], [("sum", []), ("count", [])]))
 
-    def look(self) -> list[tuple[str, list[Any]]]:
+    def look(self) -> Steps:
         one, other = self._accounts()
         return [("look", [one])] if self.rng.random() < 0.5 else [("look", [one]), ("look", [other])]
 
-    def skew(self) -> list[tuple[str, list[Any]]]:
+    def skew(self) -> Steps:
         one, other = self._accounts()
         return [("look", [one]), ("add", [other, self.rng.randint(1, 5)])]
 
-    def audit(self) -> list[tuple[str, list[Any]]]:
+    def audit(self) -> Steps:
         return [("sum", []), ("mark", [self.next_marker(), 0, 0, 0])]
 
-    def fight(self) -> list[tuple[str, list[Any]]]:
+    def fight(self) -> Steps:
         source, target = self._accounts()
         return [("mark", [self.rng.randrange(MARKERS), source, target, 0]), ("add", [source, 1])]
 
-    def unmark(self) -> list[tuple[str, list[Any]]]:
+    def unmark(self) -> Steps:
         return [("unmark", [self.rng.randrange(MARKERS)]), ("add", [self.rng.choice(self.hot), 1])]
 
-    def lift(self) -> list[tuple[str, list[Any]]]:
+    def lift(self) -> Steps:
         """Finds its rows by what they hold: their locks come from the images."""
         return [("lift", [START + self.rng.randint(-10, 5)])]
 
-    def overdraw(self) -> list[tuple[str, list[Any]]]:
+    def overdraw(self) -> Steps:
         one, other = self._accounts()
         return [("add", [one, 5]), ("add", [other, -1_000_000])]
 
-    def extra(self) -> list[tuple[str, list[Any]]]:
+    def extra(self) -> Steps:
         """Tables that come, grow and go beside those who use them."""
         rng = self.rng
         name = rng.choice(EXTRAS)

@@ -6,6 +6,7 @@ import random
 import signal
 import traceback
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from nodes import ids
 from nodes.core.txn import participant
@@ -17,7 +18,7 @@ from tests.sim import history, key_checks
 from tests.sim.cluster import NODES, Cluster, Life
 from tests.sim.faults import DRAWN, PROFILES, REGULAR, Faults
 from tests.sim.keyed import KeyedTraffic
-from tests.sim.operations import ACCOUNTS, EXTRA_KEYS, EXTRAS, SCHEMA, Mix, Operation
+from tests.sim.operations import ACCOUNTS, EXTRA_KEYS, EXTRAS, SCHEMA, Mix, Operation, Steps, shard_of
 from tests.sim.timeline import MS, SECOND
 from tests.sim.truth import Truth, Violation, demand
 from tests.sim.watch import Watch
@@ -74,7 +75,7 @@ class Simulation:
         faults.stop()
         self._demand_progress()
         if self.profile == "late":
-            self._linger()
+            self.rng.choice((self._linger, self._rest))()
         self._check_history()
 
     def _run(self, duration: int) -> None:
@@ -90,6 +91,29 @@ class Simulation:
                 self._until_committed([("add", [account, 1])])
             self._run(2 * SECOND)
 
+    def _rest(self) -> None:
+        """The clients of one node rest, and all shards but one, until ids of that time are forgotten at the homes.
+        Then those clients write on those shards, in peace: nobody may be left without an outcome."""
+        rested, busy = self.rng.choice(NODES), self.rng.randint(1, self.shards)
+        others = [node for node in NODES if node != rested]
+        accounts: dict[bool, list[int]] = {True: [], False: []}
+        for account in range(ACCOUNTS):
+            accounts[shard_of(account, self.shards) == busy].append(account)
+        for _ in range(self.cluster.constants.outcomes_kept_ms // 2_000 + 5):
+            steps: Steps = [("add", [self.rng.choice(accounts[True]), 1])]
+            self._until_committed(steps, self.rng.choice(others), self._new_key())
+            self._run(2 * SECOND)
+        quiet = accounts[False]
+        self._until_committed(
+            [("add", [account, 1]) for account in quiet], rested, self.rng.choice(("", self._new_key()))
+        )
+        for account in quiet:
+            self._until_committed([("add", [account, 1])], rested, self._new_key())
+        self._run(2 * SECOND)
+
+    def _new_key(self) -> str:
+        return str(UUID(int=self.rng.getrandbits(128)))
+
     # -- traffic
 
     def _set_up(self) -> None:
@@ -100,8 +124,8 @@ class Simulation:
             self._until_committed([("create", [name])])
             self._until_committed([("put", [name, key, key % 3]) for key in range(1, EXTRA_KEYS // 2)])
 
-    def _until_committed(self, steps: list[tuple[str, list[object]]]) -> None:
-        operation = self.submit(steps, self.rng.choice(NODES), timeout_ms=8_000)
+    def _until_committed(self, steps: Steps, node: int = 0, key: str = "") -> None:
+        operation = self.submit(steps, node or self.rng.choice(NODES), timeout_ms=8_000, key=key)
         for _ in range(200):
             self._run(50 * MS)
             if operation.told is not None:
@@ -123,13 +147,13 @@ class Simulation:
             self.cluster.timeline.at(int(rng.choice((rng.uniform(0, 0.02), rng.uniform(0, 2))) * SECOND),
                                      lambda: self._meddle(operation))  # fmt: skip
 
-    def _one_of_a_fault(self, node: int, steps: list[tuple[str, list[object]]]) -> None:
+    def _one_of_a_fault(self, node: int, steps: Steps) -> None:
         """A fault brings its own traffic; without steps, any."""
         self.submit(steps or self.mix.draw(), node, False, self.rng.choice((400, 1500, 4000)))
 
     def submit(
         self,
-        steps: list[tuple[str, list[object]]],
+        steps: Steps,
         node: int,
         named: bool = False,
         timeout_ms: int = 4_000,

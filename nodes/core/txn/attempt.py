@@ -94,7 +94,12 @@ class Taken:
 
 
 class Unknown:
-    """The deadline came and nobody said."""
+    """Nobody said; `why` in words."""
+
+    __slots__ = ("why",)
+
+    def __init__(self, why: str) -> None:
+        self.why = why
 
 
 class Unsent:
@@ -205,7 +210,7 @@ class Attempt:
         if self.state != DECIDING:
             return
         if message.expired:
-            self._end(Unknown())
+            self._end(Unknown("its home has forgotten what became of it"))
             return
         self._sender.note(steps.DECIDED, self.txn, self.home, (message.commit, message.commit_ts, message.reason))
         self._tell(message.commit, message.commit_ts)
@@ -238,7 +243,7 @@ class Attempt:
 
     def _out_of_time(self) -> None:
         if self.state == DECIDING or (self._finish == COMMIT and any(p.was_sent for p in self._parts.values())):
-            self._end(Unknown())
+            self._end(Unknown("no answer by the deadline"))
         elif self._finish == PREPARE:
             self._tell(False, 0)
             self._end(Unsent())
