@@ -143,17 +143,7 @@ class Execution:
         self.gateway.begin_attempt(attempt)
 
     def _accept(self, rows: dict[str, list[ShardRows]]) -> Refused | KeyBinding | None:
-        """Stated row counts of statements over several shards, and what their rows come to: whatever is wrong with
-        that is found before the commit. Gives what the key is bound with."""
-        stated = [(number, bound) for number, bound in enumerate(self._bounds) if bound.expect_rows >= 0]
-        counts = self._by_statement(rows) if stated else []
-        for number, bound in stated:
-            found = sum(shard_rows.row_count for shard_rows in counts[number].values())
-            if found != bound.expect_rows:
-                error = ExpectationFailed(
-                    f"statement {number} changed {found} rows, {bound.expect_rows} were expected", statement=number
-                )
-                return Refused(self._txn, HOME, FAILED, error=error.info)
+        """Whatever is wrong with the results is found before the commit. Gives what the key is bound with."""
         try:
             self._made = self._results(rows)
             return None if self._keyed is None else self._keyed.binding(sorted(rows), self._made)
@@ -224,11 +214,12 @@ class Execution:
         self._on_end(Reply(txn, COMMITTED, commit_ts, self.attempts, sorted(rows), results, ts))
 
     def _results(self, rows: dict[str, list[ShardRows]]) -> list[Result]:
+        """StoreError for the first statement that cannot be answered, or has not as many rows as were expected."""
         found = self._by_statement(rows)
         results = []
         for number, bound in enumerate(self._bounds):
             try:
-                results.append(merge(bound, found[number]))
+                results.append(_expected(bound, merge(bound, found[number])))
             except StoreError as error:
                 error.info.statement = number
                 raise
@@ -286,3 +277,9 @@ class Execution:
     def _on_record(self, record: KeyRecord) -> None:
         assert self._keyed is not None, "only a keyed request meets a record of its key"
         self._on_end(self._keyed.answer(record))
+
+
+def _expected(bound: Bound, result: Result) -> Result:
+    if 0 <= bound.expect_rows != result.row_count:
+        raise ExpectationFailed(f"expected {bound.expect_rows} rows, the statement has {result.row_count}")
+    return result

@@ -69,10 +69,9 @@ class Bound:
         self.columns = columns
         self.expect_rows = expect_rows
         if expect_rows >= 0 and len(fragments) == 1:
-            # One shard checks it itself, before it promises anything.
+            # One shard checks it itself, before it promises anything: for one that commits by itself there is no later.
             (fragment,) = fragments.values()
             fragment.expect_rows = expect_rows
-            self.expect_rows = -1
 
 
 class Plan(Protocol):
