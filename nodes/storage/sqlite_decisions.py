@@ -32,7 +32,7 @@ INSERT INTO marks VALUES (1, 0, 0);
 class SqliteDecisions(SqliteStore):
     """`Decisions` of nodes/core/engine.py over one SQLite file, or in memory (`path` None)."""
 
-    def __init__(self, path: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, path: Path | None, clock: Callable[[], float] = time.thread_time) -> None:
         super().__init__(path, _TABLES, clock)
 
     def marks(self) -> HomeMarks:

@@ -28,7 +28,7 @@ _HARMLESS = frozenset((apsw.SQLITE_SELECT, apsw.SQLITE_RECURSIVE, apsw.SQLITE_FU
 
 
 class Sandbox:
-    """The authorizer and the progress handler of one connection. `clock` gives seconds and never falls."""
+    """The authorizer and the progress handler of one connection. `clock` gives seconds that never fall."""
 
     __slots__ = ("_clock", "_deadline", "_writable", "closed")
 

@@ -36,7 +36,7 @@ class SqliteStore:
     of this format.
     """
 
-    def __init__(self, path: Path | None, tables: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, path: Path | None, tables: str, clock: Callable[[], float] = time.thread_time) -> None:
         self._path, self._clock = path, clock
         self._main = SqliteConnection(path, clock)
         self._copies = 0

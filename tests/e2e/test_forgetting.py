@@ -24,7 +24,7 @@ CONSTANTS = {
     "journal_segments": 2,
     "watermark_every_ms": 500,
     "txn_age_max_ms": 3_000,
-    "outcomes_kept_ms": 3_000,
+    "outcomes_kept_ms": 12_000,  # longer than a request may take
     "history_kept_ms": 2_000,
 }
 

@@ -93,6 +93,8 @@ def test_the_lists_are_paged_without_a_gap(bank: Cluster) -> None:
         page = bank.transactions("newest", 5, after)
         found += [one.id for one in page.transactions]
         after = page.next
+        if not after:
+            break
     assert found[:12] == sent[::-1]
     assert len(set(found)) == len(found)
 
