@@ -46,8 +46,8 @@ _OUTCOME = {home: f"SELECT record FROM {table} WHERE txn = ?" for home, table in
 class SqliteEngine(SqliteStore):
     """An Engine over one SQLite file, or in memory (`path` None), where reads share the one connection.
 
-    `clock` gives seconds for the budget of evaluations: CPU time, for a busy machine is no statement's fault. Corrupt if
-    the file is not this engine's.
+    `clock` gives seconds for the budget of evaluations: CPU time, for a busy machine is no statement's fault.
+    Corrupt if the file is not this engine's.
     """
 
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.thread_time) -> None:
