@@ -175,30 +175,6 @@ def test_a_row_count_that_is_not_met_undoes_the_other_statements(bank: Door) -> 
 MARK = ("UPDATE accounts SET note = 'changed' WHERE id = 1", [], 1)
 
 
-@pytest.mark.parametrize(
-    ("sql", "has"),
-    [
-        ("SELECT id FROM accounts WHERE id = 1", 1),
-        ("SELECT id FROM accounts WHERE id = 999", 0),
-        ("SELECT id FROM accounts", ACCOUNTS),
-        ("SELECT COUNT(*) FROM accounts", 1),
-        ("SELECT id FROM accounts ORDER BY id LIMIT 5", 5),
-        ("SELECT COUNT(*) FROM accounts GROUP BY id", ACCOUNTS),
-    ],
-)
-@pytest.mark.parametrize("others", [[], [MARK]], ids=["reads only", "writes"])
-def test_the_rows_that_a_select_must_have_are_those_of_its_result(
-    bank: Door, sql: str, has: int, others: list[Any]
-) -> None:
-    answer = bank.transact((sql, [], has), *others)
-    assert (answer.status, answer.body["results"][0]["row_count"]) == (200, has), answer
-    bank.transact(("UPDATE accounts SET note = 'as it was' WHERE id = 1", [], 1))
-    problem = check_problem(bank.transact((sql, [], has + 1), *others), 409, "expectation_failed")
-    assert problem["statement"] == 0
-    assert f"expected {has + 1} rows, the statement has {has}" in problem["detail"]
-    assert bank.rows("SELECT note FROM accounts WHERE id = 1") == [["as it was"]]
-
-
 INSERT = "INSERT INTO accounts (id, balance, note) VALUES ($1, $2, $3)"
 # words -> (the statement, its parameters, HTTP status, code, SQLSTATE)
 WRONG: dict[str, tuple[str, list[Any], int, str, str]] = {

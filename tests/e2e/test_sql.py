@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from nodes.client import Cluster
-from nodes.errors import BadRequest, ConstraintViolation
+from nodes.errors import BadRequest, ConstraintViolation, ExpectationFailed
 from tests.e2e.cluster import LocalCluster
 
 ROUNDS = 5
@@ -174,3 +174,28 @@ def test_what_only_shows_when_rows_meet_is_found_before_the_commit(local_cluster
         assert list(client.query("SELECT count(*) FROM wide")) == [[len(KEYS)]]
         with pytest.raises(BadRequest):
             client.query("SELECT sum(d) FROM wide")
+
+
+@pytest.mark.parametrize("writes", [False, True], ids=["reads only", "writes"])
+def test_the_rows_that_a_select_must_have_are_those_of_its_result(local_cluster: LocalCluster, writes: bool) -> None:
+    name = f"expected_{int(writes)}"
+    change = f"UPDATE {name} SET seen = seen + 1 WHERE id = 1"
+    selects = {
+        f"SELECT id FROM {name} WHERE id = 1": 1,
+        f"SELECT id FROM {name} WHERE id = 999": 0,
+        f"SELECT id FROM {name}": len(KEYS),
+        f"SELECT COUNT(*) FROM {name}": 1,
+        f"SELECT id FROM {name} ORDER BY id LIMIT 5": 5,
+        f"SELECT COUNT(*) FROM {name} GROUP BY id": len(KEYS),
+    }
+    with local_cluster.client() as client:
+        client.execute(f"CREATE TABLE {name} (id BIGINT PRIMARY KEY, seen BIGINT DEFAULT 0)")
+        client.execute_many([(f"INSERT INTO {name} (id) VALUES ($1)", [key]) for key in KEYS])
+        for sql, has in selects.items():
+            others = [(change, ())] if writes else []
+            assert client.execute_many([(sql, (), has), *others]).results[0].row_count == has
+            before = client.query(f"SELECT seen FROM {name} WHERE id = 1")[0]
+            with pytest.raises(ExpectationFailed, match=f"expected {has + 1} rows, the statement has {has}") as caught:
+                client.execute_many([(sql, (), has + 1), *others])
+            assert caught.value.info.statement == 0
+            assert client.query(f"SELECT seen FROM {name} WHERE id = 1")[0] == before
