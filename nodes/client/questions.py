@@ -59,14 +59,13 @@ async def _ask_each(pool: Pool, question: Question, answer: type[Answer], deadli
 
 
 async def ask_fate(pool: Pool, id: str, fence: bool, seconds: float, since: int = 0) -> Fate:
-    """The fate of an id or a key, after fencing it if `fence`. A fence that no node confirmed may stand:
-    OutcomeUnknown."""
+    """The fate of an id or a key, after fencing it if `fence`. OutcomeUnknown if no node could tell it, whatever the
+    reason: "did not happen" would be taken for the fate. A fence that was not confirmed may stand."""
     try:
         return (await ask(pool, lambda number, ms: AskFate(number, id, fence, ms, since), FateIs, seconds)).fate
     except Unavailable as error:
-        if not fence:
-            raise
-        raise OutcomeUnknown(f"the fence was not confirmed: {error}", transaction=id) from error
+        words = "the fence was not confirmed" if fence else "the fate could not be learnt; ask again"
+        raise OutcomeUnknown(f"{words}: {error}", transaction=id, retryable=True) from error
 
 
 def milliseconds(seconds: float) -> int:

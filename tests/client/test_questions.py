@@ -38,8 +38,16 @@ def test_a_fence_that_nobody_confirms_may_stand(node: MakeNode, client: MakeClie
     with pytest.raises(OutcomeUnknown) as caught:
         cluster.fence(txn_id(4))
     assert caught.value.info.transaction == txn_id(4)
-    with pytest.raises(Unavailable):
-        cluster.fate(txn_id(4))
+
+
+def test_a_fate_that_nobody_tells_is_unknown_and_no_refusal(node: MakeNode, client: MakeClient) -> None:
+    """ "Did not happen" would be taken for the fate."""
+    silent = node(1)
+    silent.close()
+    for cluster in (client(node(2, fate=no_quorum)), client(silent)):
+        with pytest.raises(OutcomeUnknown, match="could not be learnt") as caught:
+            cluster.fate(txn_id(4), timeout=1.0)
+        assert (caught.value.info.transaction, caught.value.info.retryable) == (txn_id(4), True)
 
 
 def test_what_is_no_id_is_not_asked_for(node: MakeNode, client: MakeClient) -> None:

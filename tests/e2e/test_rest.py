@@ -350,37 +350,38 @@ def test_without_a_majority_nothing_is_claimed_and_afterwards_every_fate_is_know
 ) -> None:
     assert bank.transact(("CREATE TABLE moves (id BIGINT PRIMARY KEY)", [])).status == 200
     told = bank.transact(*transfer(1, 2)).body["id"]
-    local_cluster.restart_s = None
-    is_killed = threading.Event()
-    answers: dict[int, Answer] = {}
+    try:
+        local_cluster.restart_s = None
+        is_killed = threading.Event()
+        answers: dict[int, Answer] = {}
 
-    def work(thread: int) -> None:
-        number = thread * 1_000
-        while not is_killed.is_set():
-            number += 1
-            answers[number] = move(bank, number)
-        answers[number + 1] = move(bank, number + 1)
+        def work(thread: int) -> None:
+            number = thread * 1_000
+            while not is_killed.is_set():
+                number += 1
+                answers[number] = move(bank, number)
+            answers[number + 1] = move(bank, number + 1)
 
-    with ThreadPoolExecutor(9) as threads:
-        workers = [threads.submit(work, thread) for thread in range(8)]
-        eventually(lambda: len(answers) > 40)
-        for node in (2, 3):
-            local_cluster.kill(node)
-        is_killed.set()
-        lost = threads.submit(bank.fate, told)
-        for worker in workers:
-            worker.result()
-    assert any(answer.status == 503 for answer in answers.values())
-    check_problem(lost.result(), 504, "outcome_unknown", "08007")
-    assert lost.result().headers["location"] == f"{PATH}/{told}"
-    ready = bank.ask("GET", "/readyz")
-    assert ready.status == 503
-    assert "FAIL\tc1 has a leader" in ready.body.splitlines()
-    assert "warn\tn2 is up: did not answer" in ready.body.splitlines()
-    assert bank.ask("GET", "/healthz").status == 200
-    check_problem(bank.transact(("SELECT sum(balance) FROM accounts", []), timeout_ms=500), 503, "unavailable")
-
-    local_cluster.restart_s = 0.0
+        with ThreadPoolExecutor(9) as threads:
+            workers = [threads.submit(work, thread) for thread in range(8)]
+            eventually(lambda: len(answers) > 40)
+            for node in (2, 3):
+                local_cluster.kill(node)
+            is_killed.set()
+            lost = threads.submit(bank.fate, told)
+            for worker in workers:
+                worker.result()
+        assert any(answer.status == 503 for answer in answers.values())
+        check_problem(lost.result(), 504, "outcome_unknown", "08007")
+        assert lost.result().headers["location"] == f"{PATH}/{told}"
+        ready = bank.ask("GET", "/readyz")
+        assert ready.status == 503
+        assert "FAIL\tc1 has a leader" in ready.body.splitlines()
+        assert "warn\tn2 is up: did not answer" in ready.body.splitlines()
+        assert bank.ask("GET", "/healthz").status == 200
+        check_problem(bank.transact(("SELECT sum(balance) FROM accounts", []), timeout_ms=500), 503, "unavailable")
+    finally:
+        local_cluster.restart_s = 0.0
     local_cluster.wait_ready()
     eventually(lambda: bank.ask("GET", "/readyz").status == 200)
     outcomes = {number: outcome_of(bank, answer) for number, answer in answers.items()}
