@@ -43,7 +43,7 @@ def test_a_fence_that_nobody_confirms_may_stand(node: MakeNode, client: MakeClie
 def test_a_fate_that_nobody_tells_is_unknown_and_no_refusal(node: MakeNode, client: MakeClient) -> None:
     """ "Did not happen" would be taken for the fate."""
     silent = node(1)
-    silent.close()
+    silent.kill()
     for cluster in (client(node(2, fate=no_quorum)), client(silent)):
         with pytest.raises(OutcomeUnknown, match="could not be learnt") as caught:
             cluster.fate(txn_id(4), timeout=1.0)
