@@ -22,6 +22,7 @@ from uuid import UUID
 
 ID_BYTES = 25
 AGE_BYTES = 20
+TEXT_CHARS = 41
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -125,7 +126,7 @@ def to_text(txn: bytes) -> str:
 
 def from_text(text: str) -> bytes:
     """The inverse of `to_text`; ValueError for anything else."""
-    if len(text) != 41 or text[0] != "t" or text != text.lower():
+    if len(text) != TEXT_CHARS or text[0] != "t" or text != text.lower():
         raise ValueError("a transaction id is 't' and 40 characters of lower-case base32")
     try:
         return base64.b32decode(text[1:].upper())

@@ -69,11 +69,12 @@ class Connection:
         except OSError as error:
             raise self._lost(str(error)) from error
 
-    async def receive(self, seconds: float) -> bytes:
-        """The next message; TimeoutError if none was whole within the seconds, Ended at the end of the stream."""
+    async def receive(self, seconds: float, least: int = 1) -> bytes:
+        """The next message; TimeoutError if none was whole within the seconds, Ended at the end of the stream. Nobody
+        looks at it before `least` bytes have come or the seconds are over."""
         if not self._bodies:
             deadline = Deadline(self._surroundings, seconds)
-            self._take(await self._receive_piece(seconds))
+            self._take(await self._receive_piece(seconds, 1 if self._splitter.is_within_frame else least))
             while not self._bodies:
                 self._take(await self._receive_piece(deadline.left()))
         return self._bodies.popleft()
@@ -105,11 +106,11 @@ class Connection:
                 raise AuthenticationFailed(f"{self._name}: {error}") from error
         self._splitter.limit = MAX_NODE_BYTES
 
-    async def _receive_piece(self, seconds: float) -> bytes:
+    async def _receive_piece(self, seconds: float, least: int = 1) -> bytes:
         try:
             if seconds <= 0:
                 raise TimeoutError
-            piece = await self._socket.receive(seconds)
+            piece = await self._socket.receive(seconds, least)
         except TimeoutError as error:
             raise TimeoutError(f"{self._name} gave no answer in time") from error
         except OSError as error:

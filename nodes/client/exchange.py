@@ -10,6 +10,9 @@ A node that says nothing for SILENCE_S is asked for its status over the same con
 whatever else it does: so a long answer is told from a node that stopped. Each further SILENCE_S without a byte is
 reported, and who asked may give up.
 
+Who waits for an attempt to end need not wake up for its name: for the first QUICK_S no less is looked at than an answer
+has, which is longer than a name (nodes/wire/protocol.py).
+
 *Invariant*: an answer is only taken if it carries the number of the question; a connection that failed here, or still
 owes an answer, is never used again.
 """
@@ -19,14 +22,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from nodes import ids
 from nodes.client.connection import Connection, Ended
 from nodes.client.surroundings import Deadline
 from nodes.errors import BadRequest, TooLarge
 from nodes.wire.codec import Codec
-from nodes.wire.frames import MAX_CLIENT_BYTES, FrameError
-from nodes.wire.protocol import AskStatus, Failed, FromClient, Named, ToClient
+from nodes.wire.frames import MAX_CLIENT_BYTES, FrameError, encode_frame
+from nodes.wire.protocol import AskStatus, Call, Failed, FromClient, Named, ToClient
 
 SILENCE_S = 1.0
+QUICK_S = 0.1
 ARE_YOU_THERE = 0  # the number of such a question; calls are numbered from 1
 
 Answer = TypeVar("Answer")
@@ -34,6 +39,9 @@ GivesUp = Callable[[str], bool]
 """Told of a silent node, with the named id so far (or ""): is there something better to do than to wait on?"""
 
 _codec: Codec[ToClient] = Codec(ToClient)
+
+LEAST_ANSWER = len(encode_frame(_codec.encode(Named(1 << 62, "t" * ids.TEXT_CHARS)))) + 1
+"""Bytes of a frame that says how a named attempt ended, at the least: one more than any name."""
 
 
 class NotSent(Exception):
@@ -55,13 +63,14 @@ class Exchange:
     """One question on its way over one connection; used once. `named` is the id of the attempt, as soon as it is heard.
     `is_even`: the other side has answered all that it was asked, so that the connection may be used again."""
 
-    __slots__ = ("_connection", "_is_doubted", "_owed", "_question", "named")
+    __slots__ = ("_connection", "_is_doubted", "_is_quick", "_owed", "_question", "named")
 
     def __init__(self, connection: Connection, question: FromClient) -> None:
         self.named = ""
         self._connection = connection
         self._question = question
         self._is_doubted = False
+        self._is_quick = isinstance(question, Call) and question.named and question.request.read_only is not True
         self._owed = 0
 
     @property
@@ -97,14 +106,21 @@ class Exchange:
             if left <= 0:
                 raise Lost(self.named, "the node gave no answer in time", silent=True)
             try:
-                message = _codec.decode(await self._connection.receive(min(left, SILENCE_S)))
-                self._is_doubted = False
+                message = _codec.decode(await self._receive(left))
+                self._is_doubted = self._is_quick = False
                 return message
             except TimeoutError:
-                if self._connection.bytes_received == before and until.left() > 0:
+                if self._is_quick:
+                    self._is_quick = False
+                elif self._connection.bytes_received == before and until.left() > 0:
                     await self._doubt(until, gives_up)
             except (OSError, FrameError) as error:
                 raise Lost(self.named, str(error) or type(error).__name__, ended=isinstance(error, Ended)) from error
+
+    async def _receive(self, left: float) -> bytes:
+        if self._is_quick:
+            return await self._connection.receive(min(left, QUICK_S), LEAST_ANSWER)
+        return await self._connection.receive(min(left, SILENCE_S))
 
     async def _doubt(self, until: Deadline, gives_up: GivesUp) -> None:
         """SILENCE_S without a byte: the first time the node is asked whether it is there."""

@@ -23,8 +23,9 @@ class Socket(Protocol):
     async def send(self, data: bytes, seconds: float) -> None:
         """All of it; OSError (TimeoutError too) when not all of it was handed over, and then the rest never is."""
 
-    async def receive(self, seconds: float) -> bytes:
-        """What came, b"" at the clean end of the stream; TimeoutError, or another OSError when it broke."""
+    async def receive(self, seconds: float, least: int = 1) -> bytes:
+        """What came, b"" at the clean end of the stream; TimeoutError, or another OSError when it broke. It may wait
+        for `least` bytes, but no longer than the seconds: then it gives what there is."""
 
     def is_quiet(self) -> bool:
         """It is open, and nothing lies here to be read, not even an end."""

@@ -1,8 +1,8 @@
 """The blocking form's surroundings: the threads of the caller, and sockets of the operating system.
 
 Every method that is awaited does its work before it returns and never suspends, so `run` takes a coroutine of the
-client to its end in one step, without a loop. A socket never blocks by itself: it is waited for with poll, which takes
-fewer system calls (each lets another thread in) than a time-out set on the socket does.
+client to its end in one step, without a loop. To receive is one system call, for each lets another thread in: the
+kernel itself waits, for as long and for as many bytes as the socket was told last, which is seldom anything new.
 
 *Left out*: which node, what is sent, what a loss means.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import queue
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Coroutine
@@ -58,13 +59,12 @@ class Threads(Surroundings):
 class BlockingSocket:
     """One connected socket, used by one thread at a time."""
 
-    __slots__ = ("_readable", "_socket")
+    __slots__ = ("_least", "_seconds", "_socket")
 
     def __init__(self, connected: socket.socket) -> None:
-        connected.setblocking(False)
+        connected.setblocking(True)
         self._socket = connected
-        self._readable = select.poll()
-        self._readable.register(connected, select.POLLIN)
+        self._seconds, self._least = 0.0, 1  # as the kernel was told; 0: without end
 
     async def send(self, data: bytes, seconds: float) -> None:
         sent = self._send_some(data)
@@ -77,17 +77,26 @@ class BlockingSocket:
                 raise TimeoutError(f"{len(rest)} of {len(data)} bytes were not taken in time")
             rest = rest[self._send_some(rest) :]
 
-    async def receive(self, seconds: float) -> bytes:
-        while True:
-            if not self._readable.poll(_milliseconds(seconds)):
-                raise TimeoutError("nothing came in time")
-            try:
-                return self._socket.recv(_PIECE_BYTES)
-            except BlockingIOError:
-                continue  # poll may be wrong, when the kernel finds a packet damaged
+    async def receive(self, seconds: float, least: int = 1) -> bytes:
+        if seconds != self._seconds:
+            self._seconds = seconds
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(seconds))
+        if least != self._least:
+            self._least = least
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
+        try:
+            return self._socket.recv(_PIECE_BYTES)
+        except BlockingIOError:
+            raise TimeoutError("nothing came in time") from None
 
     def is_quiet(self) -> bool:
-        return self._socket.fileno() >= 0 and not self._readable.poll(0)
+        try:
+            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
 
     def close(self) -> None:
         self._socket.close()
@@ -98,7 +107,7 @@ class BlockingSocket:
 
     def _send_some(self, data: bytes | memoryview) -> int:
         try:
-            return self._socket.send(data)
+            return self._socket.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return 0
 
@@ -117,6 +126,12 @@ class BlockingTurn:
 
     def call(self) -> None:
         self._closed.release()
+
+
+def _timeval(seconds: float) -> bytes:
+    """For the kernel, for which none would be without end."""
+    micros = max(1, int(min(seconds, 86_400.0) * 1_000_000))
+    return struct.pack("ll", *divmod(micros, 1_000_000))
 
 
 def _milliseconds(seconds: float) -> float:

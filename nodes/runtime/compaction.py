@@ -4,7 +4,8 @@ A log is compacted when it has grown long, when it has come to rest, or when the
 made durable (in a thread, one at a time on a node), then the log lets go, but for some entries that a replica that is a
 little behind may ask for; a leader keeps more for one that is further behind, within bounds. A segment of the journal
 goes when every log has let go of all that lies in it and the small rest (terms, promises, where logs begin) is written
-anew behind it. A log that cannot let go, because it cannot apply, has its entries written anew too.
+anew behind it. A log with few small entries need not let go: they are written anew, too. So are those of a log that
+cannot let go, because it cannot apply. What lies up to which segment is itself in the journal, for the next life.
 
 *Invariants*: an entry leaves log and journal only when the store that applied it has confirmed a slot at or past it;
 what replaces a segment's records is durable before the segment is released. DESIGN.md §3.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nodes.runtime.messages import encode_record
+from nodes.runtime.messages import NODE_CODE, Boundaries, Boundary, encode_record
 
 if TYPE_CHECKING:
     from nodes.runtime.driver import Driver
@@ -26,30 +27,25 @@ REST_ENTRIES = 50
 LAGGARD_FACTOR = 3  # so many times the usual length a leader's log may reach for a replica that is behind
 COPY_FACTOR = 30  # and for one that is being sent a store, which needs what follows on it
 URGED_LOOKS = 10  # so many looks a log is given to let go before its entries are written anew
-
-
-class Boundary:
-    """Segments before `segment` hold nothing above `slots` (by group code)."""
-
-    def __init__(self, segment: int, slots: dict[int, int]) -> None:
-        self.segment = segment
-        self.slots = slots
-        self.looks = 0
+LIGHT_ENTRIES = 100  # so few entries are written anew at once, if they are small
+LIGHT_SHARE = 0.125  # of a segment, for the entries of all light logs together
 
 
 class Compaction:
-    """One node's; `tick` each tick, `records` in each turn after the logs are drained."""
+    """One node's; `tick` each tick, `records` in each turn after the logs are drained. `boundaries` are those that its
+    last life knew: without them nothing would go before the logs have let go of all that they had at its end."""
 
-    def __init__(self, driver: Driver, own_records: list[bytes]) -> None:
+    def __init__(self, driver: Driver, own_records: list[bytes], boundaries: list[Boundary]) -> None:
         self.driver = driver
         self.released = 0  # segments
         self._own_records = own_records  # the node's, which every journal must hold
-        self._boundaries: list[Boundary] = []
+        self._boundaries = boundaries
         self._seen_segment = driver.journal.segment
         self._is_syncing = False
         self._writing: Boundary | None = None  # its records are to be written in this turn
         self._is_written = False
-        if self._seen_segment > 1:
+        self._looks = 0  # at the oldest boundary, since the journal is long
+        if self._seen_segment > (boundaries[-1].segment if boundaries else 1):
             self._note_boundary()
 
     def tick(self) -> None:
@@ -128,6 +124,7 @@ class Compaction:
         self._seen_segment = self.driver.journal.segment
         slots = {code: group.log.last_slot for code, group in self.driver.groups.items()}
         self._boundaries.append(Boundary(self._seen_segment, slots))
+        self.driver.keep(_record_of(self._boundaries))
 
     def _needs(self, group: Group, boundary: Boundary) -> bool:
         return group.log.first_slot <= boundary.slots[group.code]
@@ -143,23 +140,31 @@ class Compaction:
         if self._writing is not None:
             return
         groups = self.driver.groups.values()
-        free = [b for b in self._boundaries if not any(self._needs(group, b) for group in groups)]
+        heavy = [group for group in groups if not self._is_light(group)] if self._boundaries else []
+        free = [b for b in self._boundaries if not any(self._needs(group, b) for group in heavy)]
         if free:
             self._writing = free[-1]
         elif self._is_long():
-            self._boundaries[0].looks += 1
-            if self._boundaries[0].looks > URGED_LOOKS:
+            self._looks += 1
+            if self._looks > URGED_LOOKS:
                 self._writing = self._boundaries[0]
         if self._writing is not None:
             self._is_written = False
             self.driver.wake()
+
+    def _is_light(self, group: Group) -> bool:
+        """So little is in its log that it is sooner written anew than waited for."""
+        if group.log.last_slot - group.log.first_slot >= LIGHT_ENTRIES:
+            return False
+        most = LIGHT_SHARE * self.driver.constants.segment_bytes / len(self.driver.groups)
+        return sum(len(encode_record(record)) for record in group.log.state_records(entries=True)) <= most
 
     def records(self) -> list[bytes]:
         """What must be journalled now, with nothing left to drain; `on_durable` when it is."""
         if self._writing is None or self._is_written:
             return []
         self._is_written = True
-        found = list(self._own_records)
+        found = [*self._own_records, _record_of(self._after(self._writing))]
         for code, group in self.driver.groups.items():
             records: list[Any] = group.log.state_records(self._needs(group, self._writing))
             found += [encode_record((code, record)) for record in records]
@@ -168,6 +173,13 @@ class Compaction:
     def on_durable(self) -> None:
         boundary, self._writing = self._writing, None
         assert boundary is not None, "nobody else writes states"
-        self._boundaries = [each for each in self._boundaries if each.segment > boundary.segment]
+        self._boundaries, self._looks = self._after(boundary), 0
         self.driver.journal.release(boundary.segment)
         self.released = boundary.segment - 1
+
+    def _after(self, boundary: Boundary) -> list[Boundary]:
+        return [each for each in self._boundaries if each.segment > boundary.segment]
+
+
+def _record_of(boundaries: list[Boundary]) -> bytes:
+    return encode_record((NODE_CODE, Boundaries(boundaries)))

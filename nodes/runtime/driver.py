@@ -36,7 +36,7 @@ from nodes.runtime.catalog import Catalog
 from nodes.runtime.compaction import Compaction
 from nodes.runtime.gateway import Gateway
 from nodes.runtime.group import Group
-from nodes.runtime.messages import GATEWAY_CODE, LOG_MESSAGES, TRANSFER_MESSAGES, encode_record
+from nodes.runtime.messages import GATEWAY_CODE, LOG_MESSAGES, TRANSFER_MESSAGES, Boundary, encode_record
 from nodes.runtime.router import Router, place
 from nodes.runtime.trace import Trace
 from nodes.runtime.world import World
@@ -97,6 +97,7 @@ class Driver:
         timing: Timing | None = None,
         constants: Constants | None = None,
         own_records: Sequence[bytes] = (),
+        boundaries: Sequence[Boundary] = (),
     ) -> None:
         self.node = node
         self.boot = boot
@@ -132,7 +133,7 @@ class Driver:
             if node in nodes:
                 self._build(name, nodes, stores, records.get(ids.group_code(name), []), timing or Timing())
         self.gateway = Gateway(self, self.catalog)
-        self.compaction = Compaction(self, list(own_records))
+        self.compaction = Compaction(self, list(own_records), list(boundaries))
 
     def _build(self, name: str, members: tuple[int, ...], stores: Stores, records: list[Any], timing: Timing) -> None:
         store = stores.open(name)
@@ -260,6 +261,10 @@ class Driver:
         if is_low != self.is_low_on_disk:
             self.changes.note(DISK_LOW if is_low else DISK_OK, self.node)
         self.is_low_on_disk = is_low
+
+    def keep(self, record: bytes) -> None:
+        """Into the journal with the next turn; nobody waits for it."""
+        self._records.append(record)
 
     def hand_over(self) -> None:
         """Before a wanted stop: every leadership goes to the most caught-up peer."""

@@ -22,6 +22,19 @@ GATEWAY_CODE = 0xFFFF
 NODE_CODE = 0xFFFE
 
 
+class Boundary(msgspec.Struct, array_like=True, frozen=True):
+    """Segments of the journal before `segment` hold nothing above `slots` (by group code)."""
+
+    segment: int
+    slots: dict[int, int]
+
+
+class Boundaries(msgspec.Struct, array_like=True, frozen=True, tag=194):
+    """Record of the node: all that are known, oldest first. The newest record counts."""
+
+    known: list[Boundary]
+
+
 class AskNodeStatus(msgspec.Struct, array_like=True, tag=65):
     """One node to another: what do you know of yourself? (nodes/runtime/status.py)"""
 
@@ -68,7 +81,7 @@ NodeQuestion = (
     AskNodeStatus | NodeStatusIs | AskNodeTransactions | NodeTransactionsAre | AskNodeTrace | NodeTraceIs
 )  # fmt: skip
 NodeMessage = raft.Message | paxos.Message | txn.Message | transfer.Message | founding.Message | NodeQuestion
-Record = raft.Record | paxos.Record | founding.Record
+Record = raft.Record | paxos.Record | founding.Record | Boundaries
 
 LOG_MESSAGES: frozenset[type] = frozenset(typing.get_args(raft.Message) + typing.get_args(paxos.Message))
 TRANSFER_MESSAGES: frozenset[type] = frozenset(typing.get_args(transfer.Message))

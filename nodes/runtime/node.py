@@ -31,7 +31,7 @@ from nodes.runtime.activity import LOST, REACHED
 from nodes.runtime.clients import Clients
 from nodes.runtime.config import Config, ConfigError
 from nodes.runtime.driver import Driver
-from nodes.runtime.messages import NODE_CODE, clients, decode_record, encode_record, peers
+from nodes.runtime.messages import NODE_CODE, Boundaries, Boundary, clients, decode_record, encode_record, peers
 from nodes.runtime.router import place
 from nodes.runtime.survey import Survey
 from nodes.runtime.transport import Transport
@@ -89,6 +89,7 @@ class Node:
         log.info("n%d listens on %s:%d", self.config.node, *self.config.listen)
         if self._founder.is_open and self._founder.founding is not None:
             self._open(self._founder.founding)
+        _collect_garbage_from_now_on()
         self._next_tick = self._loop.time()
         self._tick()
         code = await self._ended
@@ -117,6 +118,7 @@ class Node:
             self._refuse_other_shape(founding)
         self._boot: int = own[Boot].number
         self._incarnation: bytes = own[Incarnation].incarnation
+        self._boundaries: list[Boundary] = own[Boundaries].known if Boundaries in own else []
         return Founder(
             self.config.node,
             tuple(sorted(self.config.nodes)),
@@ -173,6 +175,7 @@ class Node:
             log,
             constants=self.config.constants,
             own_records=self._own_records(founding),
+            boundaries=self._boundaries,
         )
         log.info("n%d takes part in cluster %s (life %d)", self.config.node, founding.cluster_id.hex(), self._boot)
 
@@ -330,11 +333,17 @@ def open_store(group: str, path: Path) -> Store:
     return SqliteDecisions(path) if group[0] == "c" else SqliteEngine(path)
 
 
+def _collect_garbage_from_now_on() -> None:
+    """What the start made is kept for long, and so are most small objects, those of the log: scanning them in every
+    young collection only costs time."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    gc.enable()
+
+
 def serve(config: Config) -> int:
     """Run a node until SIGTERM or a failure; the exit status."""
-
-    # The log keeps many small long-lived objects: scanning them in every young collection only costs time.
-    gc.set_threshold(50_000, 20, 100)
+    gc.disable()  # what a start makes is kept
     try:
         with ExitStack() as behind, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
 

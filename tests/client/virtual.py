@@ -148,16 +148,27 @@ class VirtualSocket:
             raise TimeoutError("not taken")
         self._node.receive(data)
 
-    async def receive(self, seconds: float) -> bytes:
+    async def receive(self, seconds: float, least: int = 1) -> bytes:
         assert self.is_open, "a closed connection is not read from"
-        if not self._coming or self._coming[0][0] > self._world.now + seconds:
-            self._world.now += max(0.0, seconds)
+        until, taken = self._world.now + max(0.0, seconds), b""
+        while len(taken) < least:
+            if not self._coming or self._coming[0][0] > until:
+                self._world.now = until
+                break
+            at, order, data = heapq.heappop(self._coming)
+            self._world.now = max(self._world.now, at)
+            piece = data() if callable(data) else data
+            if not piece and taken:  # the end, or a reset: behind what came before
+                heapq.heappush(self._coming, (at, order, piece))
+                break
+            if piece is None:
+                raise ConnectionResetError("reset")
+            if not piece:
+                return b""
+            taken += piece
+        if not taken:
             raise TimeoutError
-        at, _, data = heapq.heappop(self._coming)
-        self._world.now = max(self._world.now, at)
-        if data is None:
-            raise ConnectionResetError("reset")
-        return data() if callable(data) else data
+        return taken
 
     def is_quiet(self) -> bool:
         return self.is_open and not any(at <= self._world.now for at, _, _ in self._coming)

@@ -17,7 +17,7 @@ from nodes.constants import Constants
 from nodes.core.founding import Boot, Founding
 from nodes.core.replicated_log import TICK_MS
 from nodes.runtime.driver import Driver
-from nodes.runtime.messages import NODE_CODE, decode_record, encode_record, peers
+from nodes.runtime.messages import NODE_CODE, Boundaries, decode_record, encode_record, peers
 from tests.sim.network import SimNetwork, Weather
 from tests.sim.stores import SimStores
 from tests.sim.timeline import MS, SECOND, Timeline
@@ -90,6 +90,7 @@ class SimNode:
         for _, data in self.disk:
             code, record = decode_record(data)
             records.setdefault(code, []).append(record)
+        known = [record for record in records.pop(NODE_CODE, []) if isinstance(record, Boundaries)]
         world = SimWorld(life, random.Random(self.rng.getrandbits(64)))
         self.journal = SimJournal(life, self.disk, self.rng)
         network = SimNetwork(life, self.rng)
@@ -105,6 +106,7 @@ class SimNode:
             _quiet,
             constants=self.cluster.constants,
             own_records=[encode_record((NODE_CODE, Boot(self.boot)))],
+            boundaries=known[-1].known if known else [],
         )
         self.cluster.on_start(life)
         life.later(self.rng.randint(0, TICK_MS * MS), life.tick)

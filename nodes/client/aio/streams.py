@@ -80,7 +80,7 @@ class Stream(asyncio.BufferedProtocol):
         if self._is_full and self._end is not None:
             raise self._end
 
-    async def receive(self, seconds: float) -> bytes:
+    async def receive(self, seconds: float, least: int = 1) -> bytes:
         await self._until(lambda: bool(self._pieces) or self._has_ended or self._end is not None, seconds)
         if self._pieces:
             return self._pieces.popleft()

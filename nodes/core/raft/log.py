@@ -46,6 +46,8 @@ class RaftLog:
         entries = record.entries
         if not entries or entries[0].slot > self.last_slot + 1:
             raise Corrupt(f"a log record does not follow on slot {self.last_slot}")
+        if entries[-1].slot < self.first_slot and not self._entries:
+            return
         if not is_contiguous(entries):
             raise Corrupt(f"a log record has a gap behind slot {entries[0].slot}")
         if entries[0].slot < self.first_slot:

@@ -91,12 +91,12 @@ class RaftReplica(ReplicatedLog):
     def _replay(self, records: list[Any], applied: Point) -> None:
         self.log = RaftLog(_base_of(records))
         for record in records:
-            if isinstance(record, HardState):
+            if isinstance(record, LogSuffix):  # nearly all are
+                self.log.replay(record)
+            elif isinstance(record, HardState):
                 if record.term < self.term:
                     raise Corrupt(f"term {record.term} after term {self.term}")
                 self.term, self.vote = record.term, record.vote
-            elif isinstance(record, LogSuffix):
-                self.log.replay(record)
             elif isinstance(record, Compacted):
                 if record.emptied:
                     self.log.truncate(self.log.first_slot)

@@ -1,0 +1,94 @@
+"""Which segments of a journal go, after a restart too."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from nodes.constants import Constants
+from nodes.runtime.compaction import LIGHT_ENTRIES, LOOK_TICKS, Compaction
+from nodes.runtime.messages import Boundaries, Boundary, decode_record
+
+BUSY, IDLE = 1, 2
+
+
+class Driver:
+    """What a Compaction asks of its driver: two groups, and a journal that is in its sixth segment."""
+
+    def __init__(self, first: dict[int, int], last: dict[int, int], bytes_each: int = 100) -> None:
+        self.now = 0
+        self.constants = Constants()
+        self.journal = SimpleNamespace(segment=6, release=self._release)
+        self.groups = {code: _group(code, first[code], last[code], bytes_each) for code in (BUSY, IDLE)}
+        self.released: list[int] = []
+        self.kept: list[bytes] = []
+
+    def _release(self, first: int) -> None:
+        self.released.append(first)
+
+    def keep(self, record: bytes) -> None:
+        self.kept.append(record)
+
+    def wake(self) -> None:
+        pass
+
+    def read(self, job: Any, then: Any) -> None:
+        then(job(), None)
+
+
+def _group(code: int, first: int, last: int, bytes_each: int) -> Any:
+    def state_records(entries: bool) -> list[Any]:
+        return [bytes(bytes_each) for _ in range(first, last + 1)] if entries else []
+
+    log = SimpleNamespace(first_slot=first, last_slot=last, state_records=state_records, progress=dict)
+    return SimpleNamespace(
+        code=code, stopped="", log=log, applied_slot=last, synced_slot=last, sync_begun_at=0, applied_at=0,
+        grown_bytes=0,
+        transfer=SimpleNamespace(oldest_slot=lambda: None), store=SimpleNamespace(sync=lambda: last),
+    )  # fmt: skip
+
+
+def look(driver: Driver, boundaries: list[Boundary]) -> Compaction:
+    compaction = Compaction(driver, [], boundaries)  # type: ignore[arg-type]
+    driver.now += LOOK_TICKS
+    compaction.tick()
+    if compaction.records():
+        compaction.on_durable()
+    return compaction
+
+
+def test_what_the_last_life_knew_of_segments_counts() -> None:
+    """The busy log has let go of what lies in the first four, not of all that it had at the restart."""
+    driver = Driver({BUSY: 4_000, IDLE: 10}, {BUSY: 5_000, IDLE: 9})
+    known = [Boundary(segment, {BUSY: 1_000 * (segment - 1), IDLE: 9}) for segment in (2, 3, 4, 5)]
+    look(driver, known)
+    assert driver.released == [4]
+    noted = decode_record(driver.kept[0])[1]
+    assert isinstance(noted, Boundaries)
+    assert [boundary.segment for boundary in noted.known] == [2, 3, 4, 5, 6]
+    assert noted.known[-1].slots == {BUSY: 5_000, IDLE: 9}
+
+
+def test_without_that_nothing_goes_yet() -> None:
+    driver = Driver({BUSY: 4_000, IDLE: 10}, {BUSY: 5_000, IDLE: 9})
+    look(driver, [])
+    assert driver.released == []
+
+
+def test_a_few_small_entries_hold_nothing_up_and_are_written_anew() -> None:
+    driver = Driver({BUSY: 4_000, IDLE: 1}, {BUSY: 5_000, IDLE: 40})
+    compaction = Compaction(driver, [], [Boundary(2, {BUSY: 1_000, IDLE: 40})])  # type: ignore[arg-type]
+    driver.now += LOOK_TICKS
+    compaction.tick()
+    written = [decode for decode in compaction.records() if len(decode) > 100]
+    assert len(written) == 40
+    compaction.on_durable()
+    assert driver.released == [2]
+
+
+def test_many_entries_or_large_ones_are_waited_for() -> None:
+    many = Driver({BUSY: 4_000, IDLE: 1}, {BUSY: 5_000, IDLE: LIGHT_ENTRIES + 1})
+    large = Driver({BUSY: 4_000, IDLE: 1}, {BUSY: 5_000, IDLE: 40}, bytes_each=100_000)
+    for driver in (many, large):
+        look(driver, [Boundary(2, {BUSY: 1_000, IDLE: 40})])
+        assert driver.released == []
