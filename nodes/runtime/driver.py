@@ -99,8 +99,7 @@ class Driver:
         own_records: Sequence[bytes] = (),
         boundaries: Sequence[Boundary] = (),
     ) -> None:
-        self.node = node
-        self.boot = boot
+        self.node, self.boot = node, boot
         self.cluster_id = founding.cluster_id
         self.shards, self.replicas = founding.shards, founding.replicas
         self.constants = constants or Constants()
