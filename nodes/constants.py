@@ -19,6 +19,7 @@ class Constants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compact_entries: int = 5_000  # a log that holds so many applied entries is compacted
     compact_bytes: int = 4 << 20  # or so many bytes of them
     kept_entries: int = 1_000  # of which so many stay for replicas that are a little behind
+    light_bytes: int = 50_000  # a log that holds less is written anew to let journal segments go
     segment_bytes: int = 4 << 20  # of the journal
     journal_segments: int = 8  # so many complete ones may lie there before every log is compacted to let them go
 

@@ -13,9 +13,10 @@ what replaces a segment's records is durable before the segment is released. DES
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from nodes.runtime.messages import NODE_CODE, Boundaries, Boundary, encode_record
+from nodes.runtime.messages import NODE_CODE, Anew, Boundaries, Boundary, decode_record, encode_record
 
 if TYPE_CHECKING:
     from nodes.runtime.driver import Driver
@@ -28,7 +29,6 @@ LAGGARD_FACTOR = 3  # so many times the usual length a leader's log may reach fo
 COPY_FACTOR = 30  # and for one that is being sent a store, which needs what follows on it
 URGED_LOOKS = 10  # so many looks a log is given to let go before its entries are written anew
 LIGHT_ENTRIES = 100  # so few entries are written anew at once, if they are small
-LIGHT_SHARE = 0.125  # of a segment, for the entries of all light logs together
 
 
 class Compaction:
@@ -156,8 +156,8 @@ class Compaction:
         """So little is in its log that it is sooner written anew than waited for."""
         if group.log.last_slot - group.log.first_slot >= LIGHT_ENTRIES:
             return False
-        most = LIGHT_SHARE * self.driver.constants.segment_bytes / len(self.driver.groups)
-        return sum(len(encode_record(record)) for record in group.log.state_records(entries=True)) <= most
+        size = sum(len(encode_record(record)) for record in group.log.state_records(entries=True))
+        return size < self.driver.constants.light_bytes
 
     def records(self) -> list[bytes]:
         """What must be journalled now, with nothing left to drain; `on_durable` when it is."""
@@ -166,7 +166,10 @@ class Compaction:
         self._is_written = True
         found = [*self._own_records, _record_of(self._after(self._writing))]
         for code, group in self.driver.groups.items():
-            records: list[Any] = group.log.state_records(self._needs(group, self._writing))
+            is_anew = self._needs(group, self._writing)
+            records: list[Any] = group.log.state_records(entries=is_anew)
+            if is_anew:
+                records.insert(0, Anew())
             found += [encode_record((code, record)) for record in records]
         return found
 
@@ -179,6 +182,18 @@ class Compaction:
 
     def _after(self, boundary: Boundary) -> list[Boundary]:
         return [each for each in self._boundaries if each.segment > boundary.segment]
+
+
+def read_records(journal: Iterable[bytes]) -> dict[int, list[Any]]:
+    """Code -> what the journal says of it, oldest first; of a log that was written anew, all from there on."""
+    found: dict[int, list[Any]] = {}
+    for data in journal:
+        code, record = decode_record(data)
+        if type(record) is Anew:
+            found[code] = []
+        else:
+            found.setdefault(code, []).append(record)
+    return found
 
 
 def _record_of(boundaries: list[Boundary]) -> bytes:

@@ -35,6 +35,11 @@ class Boundaries(msgspec.Struct, array_like=True, frozen=True, tag=194):
     known: list[Boundary]
 
 
+class Anew(msgspec.Struct, array_like=True, frozen=True, tag=195):
+    """Record of a group: its log is written anew from here on. What it said before, as far as that is still there, is
+    void, and may lack what lay in segments that are gone."""
+
+
 class AskNodeStatus(msgspec.Struct, array_like=True, tag=65):
     """One node to another: what do you know of yourself? (nodes/runtime/status.py)"""
 
@@ -81,7 +86,7 @@ NodeQuestion = (
     AskNodeStatus | NodeStatusIs | AskNodeTransactions | NodeTransactionsAre | AskNodeTrace | NodeTraceIs
 )  # fmt: skip
 NodeMessage = raft.Message | paxos.Message | txn.Message | transfer.Message | founding.Message | NodeQuestion
-Record = raft.Record | paxos.Record | founding.Record | Boundaries
+Record = raft.Record | paxos.Record | founding.Record | Boundaries | Anew
 
 LOG_MESSAGES: frozenset[type] = frozenset(typing.get_args(raft.Message) + typing.get_args(paxos.Message))
 TRANSFER_MESSAGES: frozenset[type] = frozenset(typing.get_args(transfer.Message))

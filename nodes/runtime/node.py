@@ -29,9 +29,10 @@ from nodes.errors import Corrupt, Unavailable
 from nodes.runtime import status
 from nodes.runtime.activity import LOST, REACHED
 from nodes.runtime.clients import Clients
+from nodes.runtime.compaction import read_records
 from nodes.runtime.config import Config, ConfigError
 from nodes.runtime.driver import Driver
-from nodes.runtime.messages import NODE_CODE, Boundaries, Boundary, clients, decode_record, encode_record, peers
+from nodes.runtime.messages import NODE_CODE, Boundaries, Boundary, clients, encode_record, peers
 from nodes.runtime.router import place
 from nodes.runtime.survey import Survey
 from nodes.runtime.transport import Transport
@@ -98,9 +99,7 @@ class Node:
 
     def _replay(self) -> dict[type, Any]:
         """Fills `_records`; returns the newest node record of each type, this life's boot among them, durable."""
-        for data in self._journal.replay():
-            code, record = decode_record(data)
-            self._records.setdefault(code, []).append(record)
+        self._records = read_records(self._journal.replay())
         own: dict[type, Any] = {type(record): record for record in self._records.pop(NODE_CODE, [])}
         new: list[Any] = []
         if Incarnation not in own:

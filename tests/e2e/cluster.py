@@ -160,16 +160,16 @@ class LocalCluster:
 
     def _watch(self) -> None:
         """Start again what died; keep what died by itself. Ends last: a node is tied to the thread that started it."""
-        died: dict[int, float] = {}
+        died: dict[int, float] = {}  # process id -> when it was found dead
         while not self._ending.wait(0.02):
             for node, process in list(self.processes.items()):
                 if process.poll() is None:
                     continue
-                if node not in died:
-                    died[node] = time.monotonic()
+                if process.pid not in died:
+                    died[process.pid] = time.monotonic()
                     self._judge_end(node, process)
-                elif self.restart_s is not None and time.monotonic() - died[node] >= self.restart_s:
-                    del died[node]
+                elif self.restart_s is not None and time.monotonic() - died[process.pid] >= self.restart_s:
+                    del died[process.pid]
                     self._start_again(node)
         self._ended.wait()
 

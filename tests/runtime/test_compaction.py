@@ -6,8 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from nodes.constants import Constants
-from nodes.runtime.compaction import LIGHT_ENTRIES, LOOK_TICKS, Compaction
-from nodes.runtime.messages import Boundaries, Boundary, decode_record
+from nodes.core.paxos.messages import AcceptRecord, ChosenRecord, LearntRecord, PromiseRecord, Trimmed
+from nodes.core.raft.messages import Compacted, HardState, LogSuffix
+from nodes.core.replicated_log import Entry
+from nodes.runtime.compaction import LIGHT_ENTRIES, LOOK_TICKS, Compaction, read_records
+from nodes.runtime.messages import Anew, Boundaries, Boundary, decode_record, encode_record
 
 BUSY, IDLE = 1, 2
 
@@ -92,3 +95,17 @@ def test_many_entries_or_large_ones_are_waited_for() -> None:
     for driver in (many, large):
         look(driver, [Boundary(2, {BUSY: 1_000, IDLE: 40})])
         assert driver.released == []
+
+
+def entries(first: int, last: int) -> list[Entry]:
+    return [Entry(slot, 1, b"x") for slot in range(first, last + 1)]
+
+
+def test_of_a_log_that_was_written_anew_nothing_older_counts() -> None:
+    """Its older records lie behind a segment that is gone, and do not join what is written anew."""
+    raft = [HardState(1, 1), Compacted(5, 1), LogSuffix(entries(6, 12))]
+    paxos = [PromiseRecord(1), Trimmed(5, 1), LearntRecord(entries(6, 12)), ChosenRecord(12)]
+    journal = [(BUSY, LogSuffix(entries(11, 12))), (IDLE, AcceptRecord(1, entries(11, 12))), (IDLE, ChosenRecord(11))]
+    journal += [(BUSY, Anew()), *((BUSY, record) for record in raft)]
+    journal += [(IDLE, Anew()), *((IDLE, record) for record in paxos), (BUSY, HardState(2, 3))]
+    assert read_records(map(encode_record, journal)) == {BUSY: [*raft, HardState(2, 3)], IDLE: paxos}

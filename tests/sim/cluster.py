@@ -16,8 +16,9 @@ from nodes import ids
 from nodes.constants import Constants
 from nodes.core.founding import Boot, Founding
 from nodes.core.replicated_log import TICK_MS
+from nodes.runtime.compaction import read_records
 from nodes.runtime.driver import Driver
-from nodes.runtime.messages import NODE_CODE, Boundaries, decode_record, encode_record, peers
+from nodes.runtime.messages import NODE_CODE, Boundaries, encode_record, peers
 from tests.sim.network import SimNetwork, Weather
 from tests.sim.stores import SimStores
 from tests.sim.timeline import MS, SECOND, Timeline
@@ -86,10 +87,7 @@ class SimNode:
         assert self.life is None, "it runs already"
         self.boot += 1
         life = self.life = Life(self)
-        records: dict[int, list[Any]] = {}
-        for _, data in self.disk:
-            code, record = decode_record(data)
-            records.setdefault(code, []).append(record)
+        records = read_records(data for _, data in self.disk)
         known = [record for record in records.pop(NODE_CODE, []) if isinstance(record, Boundaries)]
         world = SimWorld(life, random.Random(self.rng.getrandbits(64)))
         self.journal = SimJournal(life, self.disk, self.rng)
@@ -130,6 +128,7 @@ def draw_constants(rng: random.Random) -> Constants:
         kept_entries=rng.choice((1, 5, 20)),
         journal_segments=rng.choice((1, 3)),
         segment_bytes=rng.choice((2_000, 20_000)),
+        light_bytes=rng.choice((1, 1_000, 10_000)),
         watermark_every_ms=rng.choice((300, 3_000)),
         txn_age_max_ms=12_000,
         outcomes_kept_ms=rng.choice((12_000, 30_000)),
@@ -146,6 +145,7 @@ class Cluster:
         self.weather = Weather()
         self.on_start = on_start
         self.constants = draw_constants(self.rng)
+        self.clock_steps_ms = 0  # forward, of all nodes together
         self.founding = Founding(CLUSTER_ID, {n: b"i%d" % n for n in NODES}, shards, len(NODES))
         self.trace = hashlib.blake2b(digest_size=16)
         self.lines: list[str] | None = None

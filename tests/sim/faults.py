@@ -158,8 +158,9 @@ class Faults:
         self.cluster.weather.victims = tuple(self.rng.choice(MESSAGES) for _ in range(self.rng.randint(1, 3)))
 
     def clock(self) -> None:
-        clock = self.cluster.nodes[self._any()].clock
-        clock.offset_ms += self.rng.choice((-60_000, -2_000, 500, 5_000, 600_000))
+        clock, step_ms = self.cluster.nodes[self._any()].clock, self.rng.choice((-60_000, -2_000, 500, 5_000, 600_000))
+        clock.offset_ms += step_ms
+        self.cluster.clock_steps_ms += max(0, step_ms)
 
     # -- one group's replicas part
 

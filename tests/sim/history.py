@@ -24,8 +24,9 @@ FOREVER = 1 << 63
 EARLY = 0.5  # of the time that a request had: before that nobody may give up
 
 
-def check_answers(truth: Truth, operations: list[Operation]) -> None:
-    """Each answer about whether it happened agrees with the logs, and nobody is told "unknown" before the deadline."""
+def check_answers(truth: Truth, operations: list[Operation], clocks_leapt: bool) -> None:
+    """Each answer about whether it happened agrees with the logs, and nobody is told "unknown" before the deadline,
+    unless clocks leapt past the time that outcomes are kept: ages rest on clocks."""
     for operation in operations:
         happened = [txn for txn in operation.txns if txn in truth.committed]
         name = f"operation {operation.number}"
@@ -47,7 +48,7 @@ def check_answers(truth: Truth, operations: list[Operation]) -> None:
             demand(told.info.outcome == UNKNOWN, "7 acknowledged", f"{name} was told {told.info.outcome}")
             waited_ms = (operation.told_at - operation.begun_at) // MS
             in_time = waited_ms < operation.timeout_ms * EARLY
-            demand(not in_time, "8 progress", f"{name} was told {told} after {waited_ms} ms")
+            demand(clocks_leapt or not in_time, "8 progress", f"{name} was told {told} after {waited_ms} ms")
 
 
 def check_fate(truth: Truth, txn: bytes, fate: Fate) -> None:
