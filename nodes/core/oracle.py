@@ -15,6 +15,7 @@ from collections.abc import Callable
 from nodes.core.txn.messages import TimestampReply, TimestampRequest
 
 SHIFT = 16
+COUNTED_MS = 100  # milliseconds' worth of values, to be counted through: some six million
 
 
 def at_ms(clock_ms: int) -> int:
@@ -49,11 +50,16 @@ class Oracle:
         return first
 
     def reserve(self, ahead_ms: int, clock_ms: int, room: int = 0) -> int:
-        """The reservation to propose now, 0 for none: a new one when less than half of the old is left."""
-        now = max(self.given, at_ms(clock_ms))
-        if max(self.limit, self.proposed) >= now + at_ms(ahead_ms) // 2 + room:
+        """The reservation to propose now, 0 for none: a new one when less than half of the old is left. Values that
+        are ahead of the clock already are only counted up, so they need little: else each new leader, who starts
+        behind what the one before had reserved, would drive them `ahead_ms` further away from it."""
+
+        def reach(part: int) -> int:
+            return max(at_ms(clock_ms) + at_ms(ahead_ms) // part, self.given + at_ms(COUNTED_MS) // part) + room
+
+        if max(self.limit, self.proposed) >= reach(2):
             return 0
-        self.proposed = now + at_ms(ahead_ms) + room
+        self.proposed = reach(1)
         return self.proposed
 
 

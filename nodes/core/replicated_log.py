@@ -176,6 +176,15 @@ class ReplicatedLog(ABC):
 
     @property
     @abstractmethod
+    def highest_slot(self) -> int:
+        """No record that this replica ever wrote names a higher one, of entries that were cut since neither."""
+
+    @abstractmethod
+    def held_bytes(self) -> int:
+        """The data of all entries that are held. Looks at each."""
+
+    @property
+    @abstractmethod
     def first_slot(self) -> int:
         """The first slot whose entry is still held, or would be."""
 

@@ -96,11 +96,16 @@ class Compaction:
         """A leader keeps what its slowest replica still lacks, unless that has become too much."""
         usual = self.driver.constants.compact_entries
         copied = group.transfer.oldest_slot()
-        if copied is not None and held < COPY_FACTOR * usual:
+        if copied is not None and self._is_copied(group):
             return copied
         if self._is_urged(group) or held >= LAGGARD_FACTOR * usual:
             return group.applied_slot
         return min(group.log.progress().values(), default=group.applied_slot)
+
+    def _is_copied(self, group: Group) -> bool:
+        """A replica is being sent its store, and its log is kept for that as it is."""
+        held = group.applied_slot - group.log.first_slot + 1
+        return group.transfer.oldest_slot() is not None and held < COPY_FACTOR * self.driver.constants.compact_entries
 
     def _sync(self, group: Group) -> None:
         self._is_syncing = True
@@ -122,7 +127,7 @@ class Compaction:
 
     def _note_boundary(self) -> None:
         self._seen_segment = self.driver.journal.segment
-        slots = {code: group.log.last_slot for code, group in self.driver.groups.items()}
+        slots = {code: group.log.highest_slot for code, group in self.driver.groups.items()}
         self._boundaries.append(Boundary(self._seen_segment, slots))
         self.driver.keep(_record_of(self._boundaries))
 
@@ -144,7 +149,7 @@ class Compaction:
         free = [b for b in self._boundaries if not any(self._needs(group, b) for group in heavy)]
         if free:
             self._writing = free[-1]
-        elif self._is_long():
+        elif self._is_long() and not any(self._is_copied(group) for group in heavy):
             self._looks += 1
             if self._looks > URGED_LOOKS:
                 self._writing = self._boundaries[0]
@@ -154,10 +159,8 @@ class Compaction:
 
     def _is_light(self, group: Group) -> bool:
         """So little is in its log that it is sooner written anew than waited for."""
-        if group.log.last_slot - group.log.first_slot >= LIGHT_ENTRIES:
-            return False
-        size = sum(len(encode_record(record)) for record in group.log.state_records(entries=True))
-        return size < self.driver.constants.light_bytes
+        is_short = group.log.last_slot - group.log.first_slot < LIGHT_ENTRIES
+        return is_short and group.log.held_bytes() < self.driver.constants.light_bytes
 
     def records(self) -> list[bytes]:
         """What must be journalled now, with nothing left to drain; `on_durable` when it is."""

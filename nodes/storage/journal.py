@@ -156,7 +156,7 @@ class Journal:
             self._begin_segment(numbers[-1] if numbers else 1)
         else:
             self._carry_on(segment)
-        self._remove_old()
+        self._remove_old(self._needed)
         self._writer = threading.Thread(target=self._run, name="journal", daemon=True)
         self._writer.start()
 
@@ -276,16 +276,17 @@ class Journal:
     def _begin_segment(self, number: int) -> None:
         self._end, self._written = 0, 0
         self._fd = self._files.open(self._path(number))
-        self._write(encode_header(number, self._sequence, self._needed))
+        needed = self._needed  # `release` may raise it at any time, and no more may go than the header says
+        self._write(encode_header(number, self._sequence, needed))
         self._files.sync_file(self._fd)
         self._files.sync_directory(self._directory)
         self._number = number
-        self._remove_old()
+        self._remove_old(needed)
 
-    def _remove_old(self) -> None:
-        """The newest header says durably that these are not needed."""
-        if self._oldest < self._needed:
-            while self._oldest < self._needed:
+    def _remove_old(self, needed: int) -> None:
+        """The newest header says durably that those before `needed` are not."""
+        if self._oldest < needed:
+            while self._oldest < needed:
                 if self._path(self._oldest).name in self._files.names(self._directory):
                     self._files.remove(self._path(self._oldest))
                 self._oldest += 1

@@ -84,6 +84,25 @@ def test_a_reservation_is_renewed_when_less_than_half_is_left_and_proposed_once(
     assert oracle.reserve(AHEAD_MS, CLOCK_MS + AHEAD_MS // 2 + 1) == 0
 
 
+def test_leaders_in_a_row_do_not_drive_time_away_from_the_clock() -> None:
+    """Each starts behind what the one before had reserved; only the first of that is the clock's."""
+    oracle = leading()
+    for _ in range(20):
+        oracle = leading(oracle.limit)
+        assert oracle.take(1_000, CLOCK_MS) > 0
+    assert oracle.given < at_ms(CLOCK_MS + 2 * AHEAD_MS)
+
+
+def test_values_ahead_of_the_clock_are_counted_up_without_end() -> None:
+    oracle = leading(at_ms(CLOCK_MS + 60_000))
+    last = 0
+    for _ in range(200):
+        oracle.on_reserved(oracle.reserve(AHEAD_MS, CLOCK_MS))
+        first = oracle.take(100_000, CLOCK_MS)
+        assert first > last
+        last = first + 99_999
+
+
 def test_an_older_reservation_applied_later_takes_nothing_back() -> None:
     oracle = leading()
     limit = oracle.limit

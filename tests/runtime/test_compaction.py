@@ -9,7 +9,7 @@ from nodes.constants import Constants
 from nodes.core.paxos.messages import AcceptRecord, ChosenRecord, LearntRecord, PromiseRecord, Trimmed
 from nodes.core.raft.messages import Compacted, HardState, LogSuffix
 from nodes.core.replicated_log import Entry
-from nodes.runtime.compaction import LIGHT_ENTRIES, LOOK_TICKS, Compaction, read_records
+from nodes.runtime.compaction import LIGHT_ENTRIES, LOOK_TICKS, URGED_LOOKS, Compaction, read_records
 from nodes.runtime.messages import Anew, Boundaries, Boundary, decode_record, encode_record
 
 BUSY, IDLE = 1, 2
@@ -43,7 +43,10 @@ def _group(code: int, first: int, last: int, bytes_each: int) -> Any:
     def state_records(entries: bool) -> list[Any]:
         return [bytes(bytes_each) for _ in range(first, last + 1)] if entries else []
 
-    log = SimpleNamespace(first_slot=first, last_slot=last, state_records=state_records, progress=dict)
+    log = SimpleNamespace(
+        first_slot=first, last_slot=last, highest_slot=last, state_records=state_records, progress=dict,
+        held_bytes=lambda: bytes_each * (last - first + 1),
+    )  # fmt: skip
     return SimpleNamespace(
         code=code, stopped="", log=log, applied_slot=last, synced_slot=last, sync_begun_at=0, applied_at=0,
         grown_bytes=0,
@@ -95,6 +98,39 @@ def test_many_entries_or_large_ones_are_waited_for() -> None:
     for driver in (many, large):
         look(driver, [Boundary(2, {BUSY: 1_000, IDLE: 40})])
         assert driver.released == []
+
+
+def test_a_segment_holds_what_was_cut_of_a_log_before_it_was_looked_at() -> None:
+    """A suffix of entries reached into the sixth segment and was cut to 5,000 before the look; the log goes on."""
+    driver = Driver({BUSY: 5_001, IDLE: 10}, {BUSY: 5_200, IDLE: 9})
+    driver.groups[BUSY].log.highest_slot = 5_400
+    compaction = look(driver, [])
+    assert driver.released == []
+    noted = decode_record(driver.kept[0])[1]
+    assert noted.known == [Boundary(6, {BUSY: 5_400, IDLE: 9})]
+    driver.groups[BUSY].log.first_slot = 5_401
+    driver.now += LOOK_TICKS
+    compaction.tick()
+    assert compaction.records()
+
+
+def test_a_log_that_is_kept_for_a_copy_of_its_store_is_not_written_anew_meanwhile() -> None:
+    driver = Driver({BUSY: 1, IDLE: 10}, {BUSY: 5_000, IDLE: 9})
+    driver.groups[BUSY].stopped = "it cannot apply, so it cannot let go"
+    driver.groups[BUSY].transfer.oldest_slot = lambda: 1
+    known = [Boundary(segment, {BUSY: segment, IDLE: 9}) for segment in range(2, 20)]
+    compaction = Compaction(driver, [], known)  # type: ignore[arg-type]
+    for _ in range(3 * URGED_LOOKS):
+        driver.now += LOOK_TICKS
+        compaction.tick()
+        assert not compaction.records()
+    driver.groups[BUSY].transfer.oldest_slot = lambda: None
+    for _ in range(2 * URGED_LOOKS):
+        driver.now += LOOK_TICKS
+        compaction.tick()
+        if compaction.records():
+            compaction.on_durable()
+    assert driver.released
 
 
 def entries(first: int, last: int) -> list[Entry]:

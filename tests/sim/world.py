@@ -10,7 +10,11 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from nodes.core.replicated_log import Point, Timing
+from nodes.errors import Corrupt
+from nodes.runtime.compaction import read_records
 from tests.sim.timeline import MS, Timeline
+from tests.sim.truth import Violation
 
 if TYPE_CHECKING:
     from tests.sim.cluster import Life
@@ -115,5 +119,21 @@ class SimJournal:
         if self._filled > self._life.node.cluster.constants.segment_bytes:
             self.segment, self._filled = self.segment + 1, 0
             self._disk[:] = [(segment, data) for segment, data in self._disk if segment >= self._needed]
-        self._disk.extend((self.segment, data) for data in batch)
+            self._disk.extend((self.segment, data) for data in batch)
+            self._demand_readable()
+        else:
+            self._disk.extend((self.segment, data) for data in batch)
         self._filled += sum(map(len, batch))
+
+    def _demand_readable(self) -> None:
+        """Whatever was let go of: each log must follow from what is left, or the next start would fail."""
+        driver = self._life.driver
+        assert driver is not None, "a journal belongs to a running driver"
+        records = read_records(data for _, data in self._disk)
+        for code, group in driver.groups.items():
+            applied = Point(group.store.applied, group.store.epoch)
+            core, logs = type(group.log), records.get(code, [])
+            try:
+                core(driver.node, group.members, logs, random.Random(0), Timing(), False, applied)
+            except (Corrupt, AssertionError) as error:
+                raise Violation("7 readable journal", f"n{driver.node}, {group.group}: {error}") from error

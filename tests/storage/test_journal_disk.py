@@ -298,6 +298,24 @@ def test_old_segments_go_only_when_the_header_that_says_so_is_durable() -> None:
     run.journal.close()
 
 
+def test_what_is_released_while_a_header_is_written_stays_for_the_next_one() -> None:
+    """The header says that segment 1 is needed: so it must be there, whatever was released since."""
+    run = Run(Disk(), segment_bytes=1000)
+    for number in range(3):
+        run.put_durably(b"%d" % number * 900)
+    sync_directory = run.disk.sync_directory
+
+    def release_within(directory: Path) -> None:
+        run.journal.release(3)
+        sync_directory(directory)
+
+    run.disk.sync_directory = release_within  # type: ignore[method-assign]
+    run.put_durably(b"3" * 900)
+    run.disk.sync_directory = sync_directory  # type: ignore[method-assign]
+    run.journal.close()
+    assert replay_of(run.disk) == [b"%d" % number * 900 for number in range(4)]
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(100, 900), st.booleans()), min_size=1, max_size=25), st.floats(0, 1))
 def test_whatever_was_released_all_behind_it_is_there_after_a_crash(

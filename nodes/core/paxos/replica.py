@@ -129,8 +129,15 @@ class PaxosReplica(Member, ReplicatedLog):
         return self._acceptor.last_slot
 
     @property
+    def highest_slot(self) -> int:
+        return self._acceptor.last_slot  # nothing is ever cut
+
+    @property
     def first_slot(self) -> int:
         return self._acceptor.first_slot
+
+    def held_bytes(self) -> int:
+        return sum(len(entry.data) for entry in self._acceptor.entries.values())
 
     def laggards(self) -> list[int]:
         if not isinstance(self._role, Leader):

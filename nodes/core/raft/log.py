@@ -7,7 +7,8 @@ Slots rise by one from `first_slot`; epochs never fall along the log. The log kn
 
 *Invariants*: `durable_slot < unrecorded_slot <= last_slot + 1`; a slot counts as durable only while the very entry
 that stands there is; the log is cut only above what is chosen (the caller asserts that, it knows the commit index).
-Everything counts from `base`, the last place that the log has let go of. The paper, sections 5.3 and 7.
+Everything counts from `base`, the last place that the log has let go of; no record of this replica reaches above
+`highest_slot`, of what was cut neither. The paper, sections 5.3 and 7.
 """
 
 from __future__ import annotations
@@ -28,9 +29,14 @@ def _epoch_of(entry: Entry) -> int:
 class RaftLog:
     """The entries of one group on one node."""
 
-    __slots__ = ("first_slot", "base_epoch", "last_slot", "durable_slot", "unrecorded_slot", "_entries", "_handed")
+    __slots__ = (
+        "_entries", "_handed", "base_epoch", "durable_slot", "first_slot", "highest_slot", "last_slot",
+        "unrecorded_slot",
+    )  # fmt: skip
 
-    def __init__(self, base: Point = START) -> None:
+    def __init__(self, base: Point = START, highest_slot: int = 0) -> None:
+        """`highest_slot`: as far as the records reach that an earlier log of this replica left behind."""
+        self.highest_slot = max(base.slot, highest_slot)
         self.first_slot = base.slot + 1
         self.base_epoch = base.epoch
         self.last_slot = base.slot
@@ -46,6 +52,7 @@ class RaftLog:
         entries = record.entries
         if not entries or entries[0].slot > self.last_slot + 1:
             raise Corrupt(f"a log record does not follow on slot {self.last_slot}")
+        self.highest_slot = max(self.highest_slot, entries[-1].slot)
         if entries[-1].slot < self.first_slot and not self._entries:
             return
         if not is_contiguous(entries):
@@ -109,6 +116,7 @@ class RaftLog:
         assert entry.epoch >= self.last_epoch, "epochs never fall along the log"
         self._entries.append(entry)
         self.last_slot = entry.slot
+        self.highest_slot = max(self.highest_slot, entry.slot)
 
     def extend(self, entries: list[Entry]) -> None:
         """Put entries, contiguous among themselves, behind the last."""
@@ -116,6 +124,7 @@ class RaftLog:
         assert entries[0].epoch >= self.last_epoch, "epochs never fall along the log"
         self._entries += entries
         self.last_slot = entries[-1].slot
+        self.highest_slot = max(self.highest_slot, self.last_slot)
 
     def truncate(self, slot: int) -> None:
         """Drop `slot` and all behind it. What the journal has of it no longer counts, whatever mark comes back."""

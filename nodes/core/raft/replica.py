@@ -115,7 +115,7 @@ class RaftReplica(ReplicatedLog):
                 self._set_hard_state(applied.epoch, NOBODY)
 
     def _begin_behind(self, applied: Point) -> None:
-        self.log = RaftLog(applied)
+        self.log = RaftLog(applied, self.log.highest_slot)
         self.outbox.compacted = Compacted(*applied, emptied=True)
 
     # -- what happened
@@ -198,7 +198,8 @@ class RaftReplica(ReplicatedLog):
             self.follow(epoch, None)  # leaders of older terms may lack what is in the store
         if self.log.has(*applied):
             self.log.compact(applied.slot)  # what stands behind it may have been acknowledged
-            self.outbox.compacted = Compacted(*applied)
+            # Where nothing does, the cut of what did may not be recorded yet, and never will be otherwise.
+            self.outbox.compacted = Compacted(*applied, emptied=self.log.last_slot == applied.slot)
         else:
             self._begin_behind(applied)
         self.commit_index = max(self.commit_index, applied.slot)
@@ -249,8 +250,15 @@ class RaftReplica(ReplicatedLog):
         return self.log.last_slot
 
     @property
+    def highest_slot(self) -> int:
+        return self.log.highest_slot
+
+    @property
     def first_slot(self) -> int:
         return self.log.first_slot
+
+    def held_bytes(self) -> int:
+        return sum(len(entry.data) for entry in self.log.between(self.log.first_slot, self.log.last_slot))
 
     def laggards(self) -> list[int]:
         if not isinstance(self.role, Leader):

@@ -26,6 +26,18 @@ def log_of(epochs: list[int]) -> RaftLog:
     return log
 
 
+def test_what_was_cut_counts_for_the_highest_slot_in_this_life_and_the_next() -> None:
+    log = log_of([1] * 9)
+    log.extend(entries_of([1, 1], first=10))
+    log.truncate(5)
+    assert (log.last_slot, log.highest_slot) == (4, 11)
+    again = RaftLog()
+    for suffix in (entries_of([1] * 11), entries_of([2], first=5)):
+        again.replay(LogSuffix(suffix))
+    assert (again.last_slot, again.highest_slot) == (5, 11)
+    assert RaftLog(highest_slot=11).highest_slot == 11
+
+
 @quick
 @given(rising_epochs, st.integers(0, 14), st.integers(0, 7))
 def test_the_hint_is_the_last_slot_that_could_match(epochs: list[int], slot: int, epoch: int) -> None:

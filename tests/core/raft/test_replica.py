@@ -10,7 +10,7 @@ import pytest
 from nodes.core.raft import messages
 from nodes.core.raft.messages import Append, HardState, LogSuffix, Message, Record
 from nodes.core.raft.replica import RaftReplica
-from nodes.core.replicated_log import Entry, NotLeader, Timing
+from nodes.core.replicated_log import Entry, NotLeader, Point, Timing
 from nodes.errors import Corrupt
 from tests.core.raft.cluster import Cluster
 
@@ -25,6 +25,32 @@ def led_by_n1(size: int = 3, timing: Timing | None = None) -> Cluster:
 
 def build(records: list[Any]) -> RaftReplica:
     return RaftReplica(1, (1, 2, 3), records, random.Random(1), Timing(), False)
+
+
+@pytest.mark.parametrize(("old", "new"), [(3, 5), (4, 2)])
+def test_a_cut_that_a_store_overtakes_is_not_forgotten(old: int, new: int) -> None:
+    """Between two drains a leader replaces 61..100 by 61..80, and a store as of slot 80 comes in: what was cut must
+    not be there again after a restart."""
+    replica, disk = build([]), []
+
+    def drain() -> None:
+        effects = replica.drain()
+        disk.extend(effects.records)
+        if effects.mark:
+            replica.on_durable(effects.mark)
+            replica.drain()
+
+    def entries(first: int, last: int, epoch: int) -> list[Entry]:
+        return [Entry(slot, epoch, b"x") for slot in range(first, last + 1)]
+
+    for prefix, suffix in ((0, entries(1, 60, 1)), (60, entries(61, 100, old))):
+        replica.receive(2, Append(4, prefix, 1 if prefix else 0, suffix, 60))
+        drain()
+    replica.receive(3, Append(5, 60, 1, entries(61, 80, new), 60))
+    replica.install(Point(80, new), 5)
+    drain()
+    again = RaftReplica(1, (1, 2, 3), disk, random.Random(1), Timing(), False, Point(80, new))
+    assert (again.first_slot, again.last_slot, again.log.last_epoch) == (81, 80, new)
 
 
 def test_a_proposal_is_refused_unless_it_names_the_epoch_of_this_leadership() -> None:
