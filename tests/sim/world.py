@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nodes.core.replicated_log import Point, Timing
 from nodes.errors import Corrupt
 from nodes.runtime.compaction import read_records
+from nodes.storage.journal import GONE_SEGMENTS
 from tests.sim.timeline import MS, Timeline
 from tests.sim.truth import Violation
 
@@ -116,7 +117,8 @@ class SimJournal:
             self._write(self._batch)
 
     def _write(self, batch: list[bytes]) -> None:
-        if self._filled > self._life.node.cluster.constants.segment_bytes:
+        may_go = self._needed - self._disk[0][0] if self._disk else 0
+        if self._filled > self._life.node.cluster.constants.segment_bytes or may_go >= GONE_SEGMENTS:
             self.segment, self._filled = self.segment + 1, 0
             self._disk[:] = [(segment, data) for segment, data in self._disk if segment >= self._needed]
             self._disk.extend((self.segment, data) for data in batch)

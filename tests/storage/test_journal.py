@@ -237,6 +237,25 @@ def test_what_is_released_goes_when_the_next_segment_is_begun(tmp_path: Path) ->
     assert read_all(tmp_path) == [b"c" * 600, b"d" * 600, b"e" * 600]
 
 
+def test_several_segments_that_may_go_do_not_wait_for_a_full_one(tmp_path: Path) -> None:
+    with journal_in(tmp_path, 1000) as (journal, _, watch):
+        for record in (b"a" * 600, b"b" * 600, b"c" * 600, b"d"):
+            journal.append([record])
+            watch.wait_for(journal.submit())
+        assert journal.segment == 3
+        journal.release(2)
+        for record in (b"e", b"f"):  # only one can go: they fit in
+            journal.append([record])
+            watch.wait_for(journal.submit())
+        assert journal.segment == 3
+        journal.release(3)
+        journal.append([b"g"])
+        watch.wait_for(journal.submit())
+        assert journal.segment == 4
+        assert sorted(path.name for path in tmp_path.glob("segment-*")) == [segment(tmp_path, n).name for n in (3, 4)]
+    assert read_all(tmp_path) == [b"c" * 600, b"d", b"e", b"f", b"g"]
+
+
 def released(directory: Path) -> None:
     """Segments 3 and 4 are all that is left."""
     with journal_in(directory, 1000) as (journal, _, watch):
