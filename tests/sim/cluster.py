@@ -119,9 +119,9 @@ class SimNode:
         self.stores.crash()
 
 
-def draw_constants(rng: random.Random) -> Constants:
-    """Mostly so small that logs and journals are let go of within a run."""
-    if rng.random() < 0.2:
+def draw_constants(rng: random.Random, forgets: bool) -> Constants:
+    """Mostly so small that logs and journals are let go of within a run; so that outcomes are too, if it `forgets`."""
+    if rng.random() < 0.2 and not forgets:
         return Constants()
     return Constants(
         compact_entries=rng.choice((10, 40)),
@@ -131,7 +131,7 @@ def draw_constants(rng: random.Random) -> Constants:
         light_bytes=rng.choice((1, 1_000, 10_000)),
         watermark_every_ms=rng.choice((300, 3_000)),
         txn_age_max_ms=12_000,
-        outcomes_kept_ms=rng.choice((12_000, 30_000)),
+        outcomes_kept_ms=rng.choice((12_000, 12_000, 12_000, 30_000) if forgets else (12_000, 30_000)),
         history_kept_ms=10_000,
     )
 
@@ -139,12 +139,12 @@ def draw_constants(rng: random.Random) -> Constants:
 class Cluster:
     """`on_start(life)` is called for each new life, before anything happens in it."""
 
-    def __init__(self, seed: int, shards: int, on_start: Callable[[Life], None]) -> None:
+    def __init__(self, seed: int, shards: int, on_start: Callable[[Life], None], forgets: bool = False) -> None:
         self.rng = random.Random(seed)
         self.timeline = Timeline()
         self.weather = Weather()
         self.on_start = on_start
-        self.constants = draw_constants(self.rng)
+        self.constants = draw_constants(self.rng, forgets)
         self.clock_steps_ms = 0  # forward, of all nodes together
         self.founding = Founding(CLUSTER_ID, {n: b"i%d" % n for n in NODES}, shards, len(NODES))
         self.trace = hashlib.blake2b(digest_size=16)

@@ -28,7 +28,7 @@ PROFILES: dict[str, dict[str, float]] = {
         "crash": 1, "crash_leader": 1.5, "crash_all": 0.3, "crash_at": 2, "slow_disk": 1, "pause": 1, "pause_leader": 1,
         "isolate_leader": 1, "cut": 0.6, "cut_one_way": 0.8, "heal": 2, "weather": 1.5, "victims": 2, "clock": 0.7,
     },
-    "stale": {"stale": 6, "heal": 1, "none": 1},
+    "stale": {"stale": 5, "stale_home": 2, "heal": 1, "none": 1},
     "laggard": {"leave_behind": 4, "crash_leader": 1, "crash_in_log": 1, "slow_disk": 1, "weather": 1},
     "late": {"echoes": 3, "crash": 1, "pause_leader": 1, "heal": 1},
     "turnover": {"unseat": 5, "rivals": 3, "crash_in_log": 1, "crash_leader": 1, "heal": 1},
@@ -45,14 +45,19 @@ LOG_WORDS = ("RequestVote", "Vote", "Append", "Appended", "Prepare", "Promise", 
 
 # (node, steps): a request of a client at that node; no steps: any.
 Submit = Callable[[int, Steps], None]
+# (group, node, seconds): keys whose home is the group, whose leader at that node is left behind for so long.
+PlanStale = Callable[[str, int, float], None]
 
 
 class Faults:
     """Does something every now and then until `stop`."""
 
-    def __init__(self, cluster: Cluster, rng: random.Random, profile: str, submit: Submit) -> None:
+    def __init__(
+        self, cluster: Cluster, rng: random.Random, profile: str, submit: Submit, plan_stale: PlanStale
+    ) -> None:
         self.cluster = cluster
         self.submit = submit
+        self.plan_stale = plan_stale
         self.rng = rng
         self.is_over = False
         self._marker = 1_000_000
@@ -239,6 +244,19 @@ class Faults:
             self._later(0.1, seconds, lambda writer=writer: self._ask(writer, [("add", [account, 1])]))  # type: ignore[misc]
         for _ in range(self.rng.randint(3, 8)):
             self._later(0.1, seconds, lambda: self._ask(leader, [("look", [account])]))
+
+    def stale_home(self) -> None:
+        """A coordinator's leader is left behind; what is asked of keys at its node was bound elsewhere."""
+        home = self.rng.choice(("c1", "c2", "c3"))
+        leader = self._leader_of(home)
+        if not leader:
+            return
+        seconds = self.rng.uniform(1, 4)
+        node = self.cluster.nodes[leader]
+        node.tick_factor = self.rng.choice((1, 4, 10))
+        self._part(home, leader, seconds)
+        self._later(seconds, seconds, lambda: setattr(node, "tick_factor", 1))
+        self.plan_stale(home, leader, seconds)
 
     def unseat(self) -> None:
         """One leader of a group after the other is cut off, some as soon as they lead, while much is proposed."""

@@ -68,6 +68,23 @@ class KeyedTraffic:
             self._plan_bound(self._family(), kept_s)
             self._plan_fenced(self._family(), kept_s)
 
+    def plan_stale(self, home: str, leader: int, seconds: float) -> None:
+        """A leader of the home is left behind for so long: keys that are bound elsewhere meanwhile are asked for there,
+        and the requests come again there."""
+        rng, others = self.rng, [node for node in NODES if node != leader]
+        for _ in range(rng.randint(1, 3)):
+            family = self._family()
+            while ids.key_home(ids.key_of(family.key), 3) != home:
+                family.key = str(UUID(int=rng.getrandbits(128)))
+            steps, begin = self._addition(), rng.uniform(0.1, 0.6) * seconds
+            self._at(int(begin * SECOND), partial(self._submit, family, steps, False, rng.choice(others)))
+            for _ in range(rng.randint(1, 4)):
+                when = int(rng.uniform(begin, seconds) * SECOND)
+                if rng.random() < 0.5:
+                    self._at(when, partial(self._ask, family, False, leader))
+                else:
+                    self._at(when, partial(self._submit, family, steps, False, leader))
+
     # -- families
 
     def _family(self) -> Family:
@@ -118,14 +135,14 @@ class KeyedTraffic:
     def _at(self, delay: int, then: Any) -> None:
         self.simulation.cluster.timeline.at(delay, then)
 
-    def _submit(self, family: Family, steps: Steps, locked: bool) -> None:
+    def _submit(self, family: Family, steps: Steps, locked: bool, node: int = 0) -> None:
         timeout_ms = self.rng.choice((400, 1500, 4000))
-        node = self.rng.choice(NODES)
+        node = node or self.rng.choice(NODES)
         family.operations.append(self.simulation.submit(steps, node, False, timeout_ms, family.key, locked))
 
-    def _ask(self, family: Family, fence: bool) -> None:
+    def _ask(self, family: Family, fence: bool, node: int = 0) -> None:
         simulation = self.simulation
-        life = simulation.cluster.nodes[self.rng.choice(NODES)].life
+        life = simulation.cluster.nodes[node or self.rng.choice(NODES)].life
         driver = life.driver if life is not None else None
         if life is None or driver is None:
             return

@@ -26,7 +26,6 @@ from tests.sim.watch import Watch
 PROGRESS_WITHIN = 30  # virtual seconds after the faults
 MAX_ACTIVE = participant.MAX_ACTIVE
 CPU_SECONDS = 40  # a run takes about one
-REST_MS_MAX = 60_000  # nobody rests for longer: the ticks of an idle hour take half a minute
 
 
 @dataclass
@@ -55,7 +54,7 @@ class Simulation:
         self.operations: list[Operation] = []
         self.largest_told = 0
         self.fates: list[tuple[bytes, Fate]] = []
-        self.cluster = Cluster(self.rng.getrandbits(64), self.shards, self._on_start)
+        self.cluster = Cluster(self.rng.getrandbits(64), self.shards, self._on_start, forgets=self.profile == "late")
         if keep_lines:
             self.cluster.lines = []
         self.mix = Mix(self.rng, self.shards)
@@ -68,17 +67,17 @@ class Simulation:
 
     def run(self) -> None:
         self._set_up()
-        faults = Faults(self.cluster, random.Random(self.rng.getrandbits(64)), self.profile, self._one_of_a_fault)
+        rng = random.Random(self.rng.getrandbits(64))
+        faults = Faults(self.cluster, rng, self.profile, self._one_of_a_fault, self.keyed.plan_stale)
         within = int(self.rng.uniform(2, 9) * SECOND)
         self._plan_traffic(self.rng.randint(20, 60), within)
-        self.keyed.plan(self.rng.randint(0, 12), within)
+        self.keyed.plan(self.rng.randint(0, 16), within)
         self._run(10 * SECOND)
         faults.stop()
         participant.MAX_ACTIVE = MAX_ACTIVE  # in peace nobody may be refused for it, whoever comes at once
         self._demand_progress()
         if self.profile == "late":
-            rests = self.cluster.constants.outcomes_kept_ms <= REST_MS_MAX and self.rng.random() < 0.5
-            self._rest() if rests else self._linger()
+            self.rng.choice((self._linger, self._rest))()
         self._check_history()
 
     def _run(self, duration: int) -> None:
