@@ -77,6 +77,10 @@ class _FamilyCheck:
             others = [owner for _, _, owner in self.commits if owner.steps != operation.steps]
             self._demand(bool(others), f"{name}, and there is no other request")
             return
+        if told.info.code == "aborted" and "under this key" in str(told):
+            self._demand(
+                any(each.fence for each in self.family.questions), f"{name}: it is fenced, and nobody did that"
+            )
         known_since = int(told.info.detail.get("known_since", self._forgotten()))
         missed = [ts for ts in self._told_before(operation.begun_at) if ts > known_since]
         self._demand(not missed, f"{name} (since {known_since}) after the commits {missed} had been told")

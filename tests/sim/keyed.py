@@ -67,6 +67,7 @@ class KeyedTraffic:
         for _ in range(3):
             self._plan_bound(self._family(), kept_s)
             self._plan_fenced(self._family(), kept_s)
+            self._plan_forgotten(self._family(), kept_s)
 
     def plan_stale(self, home: str, leader: int, seconds: float) -> None:
         """A leader of the home is left behind for so long: keys that are bound elsewhere meanwhile are asked for there,
@@ -123,6 +124,13 @@ class KeyedTraffic:
         for second in self._moments(kept_s - 1, kept_s + again + 2):
             self._at(int(second * SECOND), partial(self._submit, family, steps, False))
 
+    def _plan_forgotten(self, family: Family, kept_s: float) -> None:
+        """Committed, forgotten, and only then fenced: who names a time before all that must not hear "never"."""
+        self._at(SECOND, partial(self._submit, family, self._addition(), False))
+        for _ in range(6):
+            when = int((kept_s + self.rng.uniform(3, 12)) * SECOND)
+            self._at(when, partial(self._ask, family, self.rng.random() < 0.5))
+
     def _moments(self, begin: float, end: float) -> list[float]:
         count = int((end - begin) / EVERY_S)
         return [begin + (number + self.rng.random()) * EVERY_S for number in range(count)]
@@ -138,7 +146,10 @@ class KeyedTraffic:
     def _submit(self, family: Family, steps: Steps, locked: bool, node: int = 0) -> None:
         timeout_ms = self.rng.choice((400, 1500, 4000))
         node = node or self.rng.choice(NODES)
-        family.operations.append(self.simulation.submit(steps, node, False, timeout_ms, family.key, locked))
+        operation = self.simulation.submit(steps, node, False, timeout_ms, family.key, locked)
+        family.operations.append(operation)
+        if self.rng.random() < 0.15:  # a fence of one attempt says nothing of the key
+            self._at(int(self.rng.uniform(0, 0.02) * SECOND), lambda: self.simulation.meddle(operation))
 
     def _ask(self, family: Family, fence: bool, node: int = 0) -> None:
         simulation = self.simulation

@@ -55,6 +55,7 @@ class Simulation:
         self.largest_told = 0
         self.fates: list[tuple[bytes, Fate]] = []
         self.cluster = Cluster(self.rng.getrandbits(64), self.shards, self._on_start, forgets=self.profile == "late")
+        self.truth.constants = self.cluster.constants
         if keep_lines:
             self.cluster.lines = []
         self.mix = Mix(self.rng, self.shards)
@@ -147,7 +148,7 @@ class Simulation:
         operation = self.submit(self.mix.draw(), rng.choice(NODES), rng.random() < 0.3, rng.choice((400, 1500, 4000)))
         if operation.named and rng.random() < 0.5:
             self.cluster.timeline.at(int(rng.choice((rng.uniform(0, 0.02), rng.uniform(0, 2))) * SECOND),
-                                     lambda: self._meddle(operation))  # fmt: skip
+                                     lambda: self.meddle(operation))  # fmt: skip
 
     def _one_of_a_fault(self, node: int, steps: Steps) -> None:
         """A fault brings its own traffic; without steps, any."""
@@ -192,7 +193,7 @@ class Simulation:
 
     # -- fates and fences
 
-    def _meddle(self, operation: Operation) -> None:
+    def meddle(self, operation: Operation) -> None:
         if operation.txns:
             self.ask_fate(operation.txns[-1], self.rng.random() < 0.7, self.rng.choice(NODES))
 

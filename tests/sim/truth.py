@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from nodes import ids
+from nodes.constants import Constants
 from nodes.core.engine import Marks
 from nodes.core.locks import CONFLICT, IX, JOIN, X
+from nodes.core.oracle import at_ms
 from nodes.core.replicated_log import Entry
 from nodes.core.txn.messages import (
     AbortTxn,
@@ -79,6 +81,11 @@ class ShardTruth:
         old = self.marks
         new = Marks(max(old.late, entry.late), max(old.home, entry.home), max(old.horizon, entry.horizon))
         demand(new.home <= new.late, "forgetting", f"{self.group} forgets as a home what it would still take: {new}")
+        kept, newest = self.truth.constants, max(self.truth.given, default=0)
+        ages = (kept.txn_age_max_ms, kept.outcomes_kept_ms, kept.history_kept_ms)
+        for mark, age_ms in zip((entry.late, entry.home, entry.horizon), ages, strict=True):
+            words = f"{self.group} lets go of what is younger than promised"
+            demand(mark <= newest - at_ms(age_ms), "forgetting", words)
         for txn in self.prepared:
             demand(ids.time_of(txn) > new.late, "forgetting", f"{self.group} passes {txn.hex()}, which is prepared")
         self.marks = new
@@ -231,6 +238,7 @@ class Truth:
         self.undone: set[bytes] = set()
         self.keys: dict[bytes, KeyRecord] = {}
         self.newest = 0  # the largest commit_ts in any log
+        self.constants = Constants()  # of the run
         self._stamps: dict[int, bytes] = {}
 
     def on_entries(self, group: str, position: int, entries: list[Entry]) -> int:
