@@ -380,12 +380,14 @@ decode_key_record: Any = msgspec.msgpack.Decoder(KeyRecord).decode
 
 
 class OutcomeRecord(msgspec.Struct, array_like=True):
-    """What a shard remembers of an id that ended: `rows` of a one-shard commit, for a repeated question."""
+    """What a shard remembers of an id that ended: `rows` of a one-shard commit, for a repeated question; `seen_ts`, of
+    one that changed nothing, the shard's largest commit_ts when it ended: its rows are those of that time."""
 
     commit: bool
     commit_ts: int
     reason: str = ""
     rows: list[ShardRows] = []
+    seen_ts: int = 0
 
 
 decode_outcome: Any = msgspec.msgpack.Decoder(OutcomeRecord).decode

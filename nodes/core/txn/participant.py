@@ -117,7 +117,7 @@ class Participant:
             self._send(message.gateway, self._finished(message.txn, outcome))
 
     def _finished(self, txn: bytes, outcome: OutcomeRecord) -> Finished:
-        seen_ts = outcome.commit_ts or self.state.largest_ts
+        seen_ts = outcome.commit_ts or outcome.seen_ts
         return Finished(txn, self.host.group, outcome.commit_ts, outcome.rows, seen_ts)
 
     def _planned_locks(self, active: Active) -> LockNeed:

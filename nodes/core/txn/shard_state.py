@@ -134,7 +134,8 @@ class ShardState:
             return
         if entry.txn in self.prepared:
             raise ReplicaStopped(f"{self.group}: one-shard commit of {entry.txn.hex()}, which is prepared")
-        self._remember(entry.txn, OutcomeRecord(True, entry.commit_ts, "", entry.rows))
+        seen_ts = 0 if entry.commit_ts else max(self._newest_ts, self.largest_ts)
+        self._remember(entry.txn, OutcomeRecord(True, entry.commit_ts, "", entry.rows, seen_ts))
         if entry.images:
             self.engine.install(entry.images, entry.commit_ts)
         self._newest_ts = max(self._newest_ts, entry.commit_ts)
