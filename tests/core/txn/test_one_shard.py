@@ -103,6 +103,23 @@ def test_c12_a_crash_leaves_all_of_it_or_nothing(applied: bool) -> None:
     assert shard.balance(1) == 90
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_repeat_of_what_changed_nothing_is_told_the_time_of_its_rows(restarted: bool) -> None:
+    """The rows are those of its end, not of the time at which they are asked for again."""
+    shard = committed()
+    missing = update(99, -10)
+    shard.receive(one_shard(YOUNG, missing))
+    shard.apply()
+    shard.receive(one_shard(OLD, update(1, -1)))
+    shard.host.answer_timestamp(60)
+    shard.apply()
+    told = [(finished.commit_ts, finished.seen_ts) for finished in shard.host.said(Finished)]
+    assert told == [(50, 50), (0, 50), (60, 60)]
+    shard = shard.restarted() if restarted else shard
+    shard.receive(one_shard(YOUNG, missing))
+    assert [(finished.commit_ts, finished.seen_ts) for finished in shard.host.said(Finished)][-1] == (0, 50)
+
+
 def test_c17_a_repeat_after_the_commit_gets_the_same_answer_and_no_second_execution() -> None:
     """C17: the reply was lost."""
     shard = committed()
