@@ -95,17 +95,16 @@ class Compaction:
     def _slowest(self, group: Group, held: int) -> int:
         """A leader keeps what its slowest replica still lacks, unless that has become too much."""
         usual = self.driver.constants.compact_entries
-        copied = group.transfer.oldest_slot()
-        if copied is not None and self._is_copied(group):
+        if (copied := self._copied(group)) is not None:
             return copied
         if self._is_urged(group) or held >= LAGGARD_FACTOR * usual:
             return group.applied_slot
         return min(group.log.progress().values(), default=group.applied_slot)
 
-    def _is_copied(self, group: Group) -> bool:
-        """A replica is being sent its store, and its log is kept for that as it is."""
+    def _copied(self, group: Group) -> int | None:
+        """The slot of a store that a replica is being sent, while the log is kept from there on for it."""
         held = group.applied_slot - group.log.first_slot + 1
-        return group.transfer.oldest_slot() is not None and held < COPY_FACTOR * self.driver.constants.compact_entries
+        return group.transfer.oldest_slot() if held < COPY_FACTOR * self.driver.constants.compact_entries else None
 
     def _sync(self, group: Group) -> None:
         self._is_syncing = True
@@ -149,7 +148,7 @@ class Compaction:
         free = [b for b in self._boundaries if not any(self._needs(group, b) for group in heavy)]
         if free:
             self._writing = free[-1]
-        elif self._is_long() and not any(self._is_copied(group) for group in heavy):
+        elif self._is_long() and all(self._copied(group) is None for group in heavy):
             self._looks += 1
             if self._looks > URGED_LOOKS:
                 self._writing = self._boundaries[0]

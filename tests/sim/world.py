@@ -118,13 +118,13 @@ class SimJournal:
 
     def _write(self, batch: list[bytes]) -> None:
         may_go = self._needed - self._disk[0][0] if self._disk else 0
-        if self._filled > self._life.node.cluster.constants.segment_bytes or may_go >= GONE_SEGMENTS:
+        begins = self._filled > self._life.node.cluster.constants.segment_bytes or may_go >= GONE_SEGMENTS
+        if begins:
             self.segment, self._filled = self.segment + 1, 0
             self._disk[:] = [(segment, data) for segment, data in self._disk if segment >= self._needed]
-            self._disk.extend((self.segment, data) for data in batch)
+        self._disk.extend((self.segment, data) for data in batch)
+        if begins:
             self._demand_readable()
-        else:
-            self._disk.extend((self.segment, data) for data in batch)
         self._filled += sum(map(len, batch))
 
     def _demand_readable(self) -> None:
