@@ -154,8 +154,9 @@ class Group:
         self.log.compact(slot)
         self._touch()
 
-    def hand_over(self) -> None:
-        self.log.transfer()
+    def hand_over(self, to: int | None = None) -> None:
+        """To `to`, or to the most caught-up peer."""
+        self.log.transfer(to)
         self._touch()
 
     def needs_drain(self) -> bool:

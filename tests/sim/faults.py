@@ -27,11 +27,12 @@ PROFILES: dict[str, dict[str, float]] = {
     "mixed": {
         "crash": 1, "crash_leader": 1.5, "crash_all": 0.3, "crash_at": 2, "slow_disk": 1, "pause": 1, "pause_leader": 1,
         "isolate_leader": 1, "cut": 0.6, "cut_one_way": 0.8, "heal": 2, "weather": 1.5, "victims": 2, "clock": 0.7,
+        "hand_over": 1,
     },
     "stale": {"stale": 5, "stale_home": 2, "heal": 1, "none": 1},
     "laggard": {"leave_behind": 4, "crash_leader": 1, "crash_in_log": 1, "slow_disk": 1, "weather": 1},
     "late": {"echoes": 3, "crash": 1, "pause_leader": 1, "heal": 1},
-    "turnover": {"unseat": 5, "rivals": 3, "crash_in_log": 1, "crash_leader": 1, "heal": 1},
+    "turnover": {"unseat": 5, "rivals": 3, "hand_over": 4, "crash_in_log": 1, "crash_leader": 1, "heal": 1},
 }  # fmt: skip
 # Seeds with this remainder by 8 have this profile; the others draw theirs.
 REGULAR = {1: "laggard", 3: "stale", 5: "late", 6: "turnover"}
@@ -285,6 +286,29 @@ class Faults:
         """Rows that nobody fights for, mostly on two shards: many such decisions are under way at once."""
         self._marker += 2
         return [("mark", [self._marker, 0, 0, 0]), ("mark", [self._marker + 1, 0, 0, 0])]
+
+    def hand_over(self) -> None:
+        """A leader gives its group to another node, which often does not hear of it, while it has much to propose."""
+        group = self.rng.choice(("c1", "s0", "s1", "s2"))
+        leader = self._leader_of(group)
+        life = self.cluster.nodes[leader].life if leader else None
+        if life is None:
+            return
+        code, heir = ids.group_code(group), self.rng.choice([node for node in NODES if node != leader])
+        if self.rng.random() < 0.6:
+            cut = {(leader, heir, code), (heir, leader, code)}
+            self.cluster.weather.cut_logs.update(cut)
+            self._later(0.5, 2, lambda: self.cluster.weather.cut_logs.difference_update(cut))
+        for _ in range(self.rng.randint(2, 12)):
+            self._later(0, 0.8, lambda: self._ask(self._any(), self.rng.choice(([], self._marks()))))
+
+        def give() -> None:
+            driver = life.driver
+            assert driver is not None, "a running node has a driver"
+            driver.groups[code].hand_over(heir)
+            driver.wake()
+
+        life.do(give)
 
     def rivals(self) -> None:
         """The leader falls for a moment, and again at its vote; the others do not hear of each other and want it."""

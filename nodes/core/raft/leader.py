@@ -58,7 +58,10 @@ class Leader(Role):
         return slot
 
     def transfer(self, to: int | None) -> None:
-        """Begin to hand over; given up after the least election time-out."""
+        """Begin to hand over; given up after the least election time-out.
+
+        Then this replica stands itself, in a new term: what was refused meanwhile was never appended, and whoever counted
+        on it learns of that by the end of the leadership, as always."""
         to = self._most_caught_up() if to is None else to
         if to is None or to not in self.peers:
             return
@@ -91,7 +94,12 @@ class Leader(Role):
             return
         # All groups of a node beat in the same tick, so that their heartbeats can leave in one message.
         self._heartbeat_due |= now % timing.heartbeat == 0
-        self._tick_transfer()
+        if self._transfer_to is not None:
+            if now >= self._transfer_ends:
+                self.replica.stand(transfer=True)
+                return
+            if now - self._handed_at >= timing.retransmit:
+                self._hand_over()
         for peer, progress in self.peers.items():
             if progress.is_behind and now - progress.sent_at >= timing.retransmit:
                 self._ask_again(peer, progress)
@@ -216,14 +224,6 @@ class Leader(Role):
             progress.waits = False
         else:
             self.replica.outbox.sends.append((peer, self._append_message(progress.next_slot, 0)[0]))
-
-    def _tick_transfer(self) -> None:
-        if self._transfer_to is None:
-            return
-        if self.replica.now >= self._transfer_ends:
-            self._transfer_to = None
-        elif self.replica.now - self._handed_at >= self.replica.timing.retransmit:
-            self._hand_over()
 
     def _is_heard(self, progress: Progress) -> bool:
         return self.replica.now - progress.heard_at < self.replica.timing.election_min
