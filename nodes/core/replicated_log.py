@@ -67,6 +67,9 @@ class Timing:
     max_inflight_bytes: int = 8 << 20  # most unacknowledged entry bytes per peer
 
 
+NEAR_ENTRIES = 100  # who lacks no more than that can take a leadership over at once
+
+
 class NotLeader(Exception):
     """The replica does not lead in the epoch named; `leader` is its best guess (node number) or None."""
 
@@ -153,6 +156,16 @@ class ReplicatedLog(ABC):
     @property
     @abstractmethod
     def leads(self) -> bool: ...
+
+    @property
+    @abstractmethod
+    def handed_over(self) -> bool:
+        """Was the leadership of this replica, or the last one that it stood for, handed over by the leader before?"""
+
+    @abstractmethod
+    def is_near(self, peer: int) -> bool:
+        """Has this leader heard of `peer` within the least election time-out, and does it hold the log but for
+        NEAR_ENTRIES? False if this replica does not lead."""
 
     @property
     @abstractmethod

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 from nodes.constants import Constants
 from nodes.core.engine import Store, Stores
 from nodes.core.host import Machine
-from nodes.core.replicated_log import Entry, LogEffects, NotLeader, Point, ReplicatedLog
+from nodes.core.replicated_log import TICK_MS, Entry, LogEffects, NotLeader, Point, ReplicatedLog
 from nodes.runtime.activity import LEADS, LEADS_NO_MORE
+from nodes.runtime.messages import TAKE_OVERS
+from nodes.runtime.rebalance import Rebalance
 from nodes.runtime.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class Group:
         self.sync_begun_at = 0  # the tick of the last sync of the store
         self.applied_at = 0  # the tick of the last entries
         self.grown_bytes = 0  # of entries applied since the log was compacted
+        self.rebalance = Rebalance(driver.constants.rebalance_after_ms // TICK_MS)
         self.stopped = ""
         self._recovered_slot = log.last_slot
         self._waiting: list[Entry] = []  # chosen, and to be applied by a follower at the next tick at the latest
@@ -121,6 +124,8 @@ class Group:
     # -- driven by the node
 
     def receive_log(self, sender: int, message: Any) -> None:
+        if self.is_full and type(message) in TAKE_OVERS:
+            return  # who refuses writes takes no leadership over
         self.log.receive(sender, message)
         self.follow_leadership()
 
@@ -135,6 +140,9 @@ class Group:
     def tick(self, clock_ms: int) -> None:
         self.log.tick(clock_ms)
         self.follow_leadership()
+        preferred = self.members[0]
+        if self.served_epoch and preferred != self.node and self.rebalance.tick(self.log.is_near(preferred)):
+            self.hand_over(preferred)
         self._is_apply_due = bool(self._waiting)
         self.machine.tick()
         self.transfer.tick()
@@ -212,5 +220,6 @@ class Group:
         self.grown_bytes += sum([len(entry.data) for entry in entries])
         if not self.served_epoch and self.log.leads and any(e.epoch == self.log.epoch for e in entries):
             self.served_epoch = self.log.epoch
+            self.rebalance.begin(self.log.handed_over)
             self.machine.lead()
             self.driver.changes.note(LEADS, self.node, self.group)

@@ -89,6 +89,7 @@ NodeMessage = raft.Message | paxos.Message | txn.Message | transfer.Message | fo
 Record = raft.Record | paxos.Record | founding.Record | Boundaries | Anew
 
 LOG_MESSAGES: frozenset[type] = frozenset(typing.get_args(raft.Message) + typing.get_args(paxos.Message))
+TAKE_OVERS: frozenset[type] = frozenset((raft.TimeoutNow, paxos.TakeOver))  # "lead in my place"
 TRANSFER_MESSAGES: frozenset[type] = frozenset(typing.get_args(transfer.Message))
 
 peers: Codec[Any] = Codec(list[tuple[int, NodeMessage]])

@@ -77,6 +77,8 @@ class Simulation:
         faults.stop()
         participant.MAX_ACTIVE = MAX_ACTIVE  # in peace nobody may be refused for it, whoever comes at once
         self._demand_progress()
+        if self.cluster.constants.rebalance_after_ms <= 1_000:  # else it takes for ever
+            self._demand_rebalanced()
         if self.profile == "late":
             self.rng.choice((self._linger, self._rest))()
         self._check_history()
@@ -253,6 +255,21 @@ class Simulation:
                 break
             self._run(SECOND // 4)
         demand(not self._unsettled(targets), "8 progress", self._unsettled(targets))
+
+    def _demand_rebalanced(self) -> None:
+        """Every group is led by its preferred leader again, unless somebody gave it away on purpose."""
+        waited = 0.0
+        while why := self._led_elsewhere():
+            demand(waited < PROGRESS_WITHIN, "8 progress", f"after {waited} s: {why}")
+            self._run(SECOND // 4)
+            waited += 0.25
+
+    def _led_elsewhere(self) -> str:
+        for driver in self.cluster.drivers():
+            for group in driver.groups.values():
+                if group.served_epoch and group.members[0] != driver.node and not group.log.handed_over:
+                    return f"n{driver.node} leads {group.group}, which it was not given"
+        return ""
 
     def _settle_fate(self, operation: Operation, node: int) -> None:
         answers = self.ask_fate(operation.txns[-1], False, node)

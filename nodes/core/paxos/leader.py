@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from nodes.core.paxos.acceptor import ENTRY_OVERHEAD, Acceptor
 from nodes.core.paxos.messages import Accept
-from nodes.core.replicated_log import Entry, Timing
+from nodes.core.replicated_log import NEAR_ENTRIES, Entry, Timing
 
 
 class Peer:
@@ -107,6 +107,12 @@ class Leader:
         self._timing = timing
         self._waiting: list[int] = []  # tokens asked for since the last drain
         self._confirming: deque[tuple[int, list[int]]] = deque()  # (round, its tokens)
+
+    def is_near(self, node: int, last_slot: int) -> bool:
+        """Is it heard, and lacks but a few entries?"""
+        peer = self.peers[node]
+        is_heard = peer.heard_ticks <= self._timing.election_min and not peer.needs_store
+        return is_heard and peer.accepted >= last_slot - NEAR_ENTRIES
 
     # -- accepting
     def accepts(self, acceptor: Acceptor) -> Iterator[tuple[int, Accept]]:

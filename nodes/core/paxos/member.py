@@ -71,6 +71,7 @@ class Member:
         self._seen = self._acceptor.promised  # the highest ballot heard of: the next own one is above
         self._now_ticks = 0
         self._heard_ticks = NEVER  # since a live leader was heard
+        self._handed_over = False
         self._wait_ticks = rng.randint(1, 3) if eager else self._timeout()
         self._resend_ticks = 0
         self._clocks_ms = dict.fromkeys(members, 0)
@@ -146,6 +147,7 @@ class Member:
 
     def _prepare_if_granted(self, role: Asking) -> None:
         if len(role.granted) + 1 >= self._quorum:
+            self._handed_over = False
             self._prepare()
 
     # -- phase 1
@@ -201,6 +203,7 @@ class Member:
 
     def _on_take_over(self, sender: int, message: TakeOver) -> None:
         if message.ballot == self._acceptor.promised and sender == self._leader:
+            self._handed_over = True
             self._prepare()
 
     # -- phase 2

@@ -113,6 +113,13 @@ class PaxosReplica(Member, ReplicatedLog):
         return isinstance(self._role, Leader)
 
     @property
+    def handed_over(self) -> bool:
+        return self._handed_over
+
+    def is_near(self, peer: int) -> bool:
+        return isinstance(self._role, Leader) and self._role.is_near(peer, self._acceptor.last_slot)
+
+    @property
     def epoch(self) -> int:
         return self._outbox.durable_ballot
 

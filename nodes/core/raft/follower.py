@@ -73,7 +73,7 @@ class Follower(Role):
         self.replica.advance_commit(message.commit)
 
     def on_timeout_now(self, sender: int, message: TimeoutNow) -> None:
-        self.replica.stand(transfer=True)
+        self.replica.take_over()
 
     def on_installed(self) -> None:
         if self.replica.leader is not None:

@@ -16,7 +16,7 @@ from nodes.core.raft.messages import Append, Appended, AppendRefused, Heartbeat,
 from nodes.core.raft.progress import Progress
 from nodes.core.raft.reads import ReadRounds
 from nodes.core.raft.role import Role
-from nodes.core.replicated_log import Entry, NotLeader
+from nodes.core.replicated_log import NEAR_ENTRIES, Entry, NotLeader
 
 if TYPE_CHECKING:
     from nodes.core.raft.replica import RaftReplica
@@ -224,6 +224,10 @@ class Leader(Role):
             progress.waits = False
         else:
             self.replica.outbox.sends.append((peer, self._append_message(progress.next_slot, 0)[0]))
+
+    def is_near(self, peer: int) -> bool:
+        progress = self.peers[peer]
+        return self._is_heard(progress) and progress.match_slot >= self.replica.log.last_slot - NEAR_ENTRIES
 
     def _is_heard(self, progress: Progress) -> bool:
         return self.replica.now - progress.heard_at < self.replica.timing.election_min

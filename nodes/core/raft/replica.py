@@ -80,6 +80,7 @@ class RaftReplica(ReplicatedLog):
         self.now = self.clock_ms = 0
         self._leader: int | None = None
         self._heard_at = _NEVER
+        self._handed_over = False
         self._rng = rng
         self._clocks = dict.fromkeys(self.peers, 0)
         self._replay(records, applied)
@@ -250,6 +251,13 @@ class RaftReplica(ReplicatedLog):
         return self.log.last_slot
 
     @property
+    def handed_over(self) -> bool:
+        return self._handed_over
+
+    def is_near(self, peer: int) -> bool:
+        return isinstance(self.role, Leader) and self.role.is_near(peer)
+
+    @property
     def highest_slot(self) -> int:
         return self.log.highest_slot
 
@@ -338,10 +346,16 @@ class RaftReplica(ReplicatedLog):
 
     def campaign(self) -> None:
         """Ask whether an election could be won."""
+        self._handed_over = False
         self._become(PreCandidate(self))
 
+    def take_over(self) -> None:
+        """The leader asks this replica to stand in its place."""
+        self._handed_over = True
+        self.stand(transfer=True)
+
     def stand(self, transfer: bool) -> None:
-        """Begin a term and ask for votes in it."""
+        """Begin a term and ask for votes in it; `transfer` at the leader's wish."""
         self._become(Candidate(self, transfer))
 
     def lead(self) -> None:

@@ -1,0 +1,38 @@
+"""When a leader gives its group back to the preferred one (DESIGN.md §1: leaders are spread).
+
+Who leads because the preferred leader was away gives the group back once that one has been near for a while: it is
+heard, and its log is as long but for a few entries. A leadership that was handed over on purpose stays where it is
+until the preferred leader has been away: an operator's choice, or that of a node which runs low on disk.
+
+Each time the group is given back the next wait is twice as long, so that a preferred leader that stalls again and
+again is left alone for longer and longer.
+"""
+
+from __future__ import annotations
+
+MOST_DOUBLED = 64
+
+
+class Rebalance:
+    """Of one replica, over all its leaderships; times in ticks."""
+
+    def __init__(self, after: int) -> None:
+        self._after = self._wait = max(1, after)
+        self._near = 0  # for so long the preferred leader has been near
+        self._is_due = False  # the preferred leader was away, or did not give this leadership away
+
+    def begin(self, handed_over: bool) -> None:
+        """A leadership begins here; `handed_over` by the leader before."""
+        self._near, self._is_due = 0, not handed_over
+
+    def tick(self, is_near: bool) -> bool:
+        """One tick of a leader that is not the preferred one; should it hand over to that one now?"""
+        if not is_near:
+            self._near, self._is_due = 0, True
+            return False
+        self._near += 1
+        if not self._is_due or self._near < self._wait:
+            return False
+        self._near = 0
+        self._wait = min(self._wait * 2, self._after * MOST_DOUBLED)
+        return True
