@@ -115,6 +115,14 @@ class Shard(msgspec.Struct, array_like=True, frozen=True):
     leader: int = 0
 
 
+class Leadership(msgspec.Struct, array_like=True, frozen=True):
+    """The node `leader` serves the group in `epoch`, the term or ballot."""
+
+    group: str
+    leader: int
+    epoch: int
+
+
 # -- what nodes remember of transactions for those who ask later (nodes/runtime/trace.py)
 
 NEWEST, SLOW, IN_DOUBT = "newest", "slow", "in_doubt"  # and ABORTED

@@ -26,6 +26,7 @@ from nodes.errors import BadRequest, NotFound, ResultsLost
 from nodes.requests import (
     NEWEST,
     Fate,
+    Leadership,
     Reply,
     Request,
     Result,
@@ -42,11 +43,13 @@ from nodes.wire.protocol import (
     AskTables,
     AskTrace,
     AskTransactions,
+    LeadershipIs,
     ShardsAre,
     StatusIs,
     TablesAre,
     TraceIs,
     TransactionsAre,
+    TransferLeader,
 )
 
 TABLES_A_QUESTION = 500
@@ -185,6 +188,14 @@ class Calls:
     async def shards(self, timeout: float | None = None) -> list[Shard]:
         """Every shard with its slots and nodes, `s0` first."""
         return (await self._ask(lambda number, ms: AskShards(number), ShardsAre, timeout)).shards
+
+    async def transfer_leader(self, group: str, node: int, timeout: float | None = None) -> Leadership:
+        """Have the node lead the group; returns when it does. NotFound for a group that is none, BadRequest for a node
+        without a replica of it, Unavailable while that node is down or far behind. It leads until it is away; then the
+        preferred leader comes first again."""
+        return (
+            await self._ask(lambda number, ms: TransferLeader(number, group, node, ms), LeadershipIs, timeout)
+        ).leadership
 
     async def _tables(self, name: str, after: str, most: int, timeout: float | None) -> list[Table]:
         return (await self._ask(lambda number, ms: AskTables(number, name, after, most, ms), TablesAre, timeout)).tables

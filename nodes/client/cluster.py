@@ -82,3 +82,4 @@ class Cluster:
     tables = _blocking(Calls.tables)
     table = _blocking(Calls.table)
     shards = _blocking(Calls.shards)
+    transfer_leader = _blocking(Calls.transfer_leader)

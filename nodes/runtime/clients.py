@@ -7,7 +7,7 @@ from typing import Any
 
 from nodes import ids
 from nodes.errors import BadRequest, StoreError, Unavailable
-from nodes.requests import Fate, Reply, Trace, Transactions
+from nodes.requests import Fate, Leadership, Reply, Trace, Transactions
 from nodes.runtime import listing
 from nodes.runtime.connection import Connection
 from nodes.runtime.gateway import Gateway
@@ -24,12 +24,14 @@ from nodes.wire.protocol import (
     Done,
     Failed,
     FateIs,
+    LeadershipIs,
     Named,
     ShardsAre,
     StatusIs,
     TablesAre,
     TraceIs,
     TransactionsAre,
+    TransferLeader,
 )
 
 
@@ -58,6 +60,8 @@ class Clients:
             self._on_ask_tables(gateway, connection, message)
         elif isinstance(message, AskShards):
             _send(connection, ShardsAre(message.number, listing.shards(gateway.surroundings)))
+        elif isinstance(message, TransferLeader):
+            self._on_transfer_leader(gateway, connection, message)
         else:
             self._on_ask_fate(gateway, connection, message)
 
@@ -108,6 +112,15 @@ class Clients:
                 _send(connection, TablesAre(message.number, listing.tables(gateway.catalog, message)))
 
         gateway.refresh_catalog(message.timeout_ms, then)
+
+    def _on_transfer_leader(self, gateway: Gateway, connection: Connection, message: TransferLeader) -> None:
+        def then(leadership: Leadership | StoreError) -> None:
+            if isinstance(leadership, StoreError):
+                _send(connection, Failed(message.number, leadership.info))
+            else:
+                _send(connection, LeadershipIs(message.number, leadership))
+
+        gateway.transfer_leader(message.group, message.to, message.timeout_ms, then)
 
     def _on_ask_fate(self, gateway: Gateway, connection: Connection, message: AskFate) -> None:
         def then(fate: Fate | StoreError) -> None:

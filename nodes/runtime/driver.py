@@ -36,7 +36,7 @@ from nodes.runtime.catalog import Catalog
 from nodes.runtime.compaction import Compaction
 from nodes.runtime.gateway import Gateway
 from nodes.runtime.group import Group
-from nodes.runtime.messages import GATEWAY_CODE, LOG_MESSAGES, TRANSFER_MESSAGES, Boundary, encode_record
+from nodes.runtime.messages import GATEWAY_CODE, LOG_MESSAGES, TRANSFER_MESSAGES, Boundary, HandOver, encode_record
 from nodes.runtime.router import Router, place
 from nodes.runtime.trace import Trace
 from nodes.runtime.world import World
@@ -190,7 +190,7 @@ class Driver:
         return self.router.leader_of(group)
 
     def members_of(self, group: str) -> tuple[int, ...]:
-        return self.router.members[group]
+        return self.router.members.get(group, ())
 
     def on_hint(self, group: str, refused_by: int, leader: int) -> None:
         self.router.on_hint(group, refused_by, leader)
@@ -316,6 +316,8 @@ class Driver:
             group.receive_log(sender, message)
         elif type(message) in TRANSFER_MESSAGES:
             group.transfer.receive(sender, message)
+        elif type(message) is HandOver:
+            group.on_hand_over(message)
         else:
             group.machine.receive(sender, message)
 

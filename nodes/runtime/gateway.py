@@ -32,11 +32,12 @@ from nodes.core.txn.messages import (
     Wound,
 )
 from nodes.errors import BadRequest, NotFound, NotSupported, StoreError, TooLarge, Unavailable
-from nodes.requests import Fate, Reply, Request
+from nodes.requests import Fate, Leadership, Reply, Request
 from nodes.runtime.catalog import Catalog
 from nodes.runtime.execution import Execution
 from nodes.runtime.keyed import fate_of_key
-from nodes.runtime.questions import CatalogQuestion, FateQuestion, FreshCatalog, KeyQuestion
+from nodes.runtime.messages import LedBy
+from nodes.runtime.questions import CatalogQuestion, FateQuestion, FreshCatalog, KeyQuestion, LeaderQuestion
 from nodes.runtime.snapshot import SnapshotRun
 from nodes.runtime.surroundings import Surroundings
 from nodes.sql.plan import Plan, PlanCache, is_well_formed
@@ -59,7 +60,7 @@ class Gateway:
         self.plans = PlanCache()
         self.attempts: dict[bytes, Attempt] = {}
         self.reads: dict[int, SnapshotRun] = {}
-        self.questions: dict[int, CatalogQuestion | FateQuestion | KeyQuestion] = {}
+        self.questions: dict[int, CatalogQuestion | FateQuestion | KeyQuestion | LeaderQuestion] = {}
         self.heard = 0
         self._drawn_at = 0  # the tick in which the newest value that was drawn here was asked for
         self._draws_at = 0  # and that of the newest question
@@ -80,6 +81,7 @@ class Gateway:
             FateKnown: self._on_answer,
             CatalogIs: self._on_answer,
             KeyKnown: self._on_answer,
+            LedBy: self._on_led_by,
         }
 
     # -- what clients ask
@@ -179,6 +181,25 @@ class Gateway:
 
         question = FreshCatalog(self.surroundings, number, self._deadline(timeout_ms), self.catalog.when, ended)
         self.questions[number] = question
+
+    def transfer_leader(
+        self, group: str, to: int, timeout_ms: int, then: Callable[[Leadership | StoreError], None]
+    ) -> None:
+        """Have the node `to` lead the group; calls `then` when it does, or with why that is not known to be so."""
+        members = self.surroundings.members_of(group)
+        if to not in members:
+            held = ", ".join(map(ids.node_name, members))
+            words = f"{ids.node_name(to)} has no replica of {group}" if members else f"there is no group {group}"
+            then(BadRequest(f"{words}: it is on {held}") if members else NotFound(words))
+            return
+        number = self._number()
+
+        def ended(leadership: Leadership | None, error: StoreError | None) -> None:
+            self.questions.pop(number, None)
+            then(error if leadership is None else leadership)  # type: ignore[arg-type]
+
+        deadline = self._deadline(timeout_ms)
+        self.questions[number] = LeaderQuestion(self.surroundings, number, group, to, deadline, ended)
 
     def _check(self, request: Request) -> None:
         if not request.statements:
@@ -377,6 +398,13 @@ class Gateway:
         read = self.reads.get(message.number)
         if read is not None:
             read.on_refused(message)
+
+    def _on_led_by(self, sender: int, message: LedBy) -> None:
+        question = self.questions.get(message.number)
+        if isinstance(question, LeaderQuestion):
+            if not message.leads:
+                self.surroundings.on_hint(message.group, sender, message.leader)
+            question.on_answer(message)
 
     def _on_answer(self, sender: int, message: FateKnown | CatalogIs | KeyKnown) -> None:
         question = self.questions.get(message.number)

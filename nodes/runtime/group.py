@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from nodes.constants import Constants
 from nodes.core.engine import Store, Stores
-from nodes.core.host import Machine
+from nodes.core.host import GATEWAY, Machine
 from nodes.core.replicated_log import TICK_MS, Entry, LogEffects, NotLeader, Point, ReplicatedLog
+from nodes.ids import node_name
 from nodes.runtime.activity import LEADS, LEADS_NO_MORE
-from nodes.runtime.messages import TAKE_OVERS
+from nodes.runtime.messages import TAKE_OVERS, HandOver, LedBy
 from nodes.runtime.rebalance import Rebalance
 from nodes.runtime.transfer import Transfer
 
@@ -166,6 +167,19 @@ class Group:
         """To `to`, or to the most caught-up peer."""
         self.log.transfer(to)
         self._touch()
+
+    def on_hand_over(self, message: HandOver) -> None:
+        """Somebody wants another node to lead; who asks again later hears from that one."""
+        answer = LedBy(message.number, self.group, self.leader)
+        if self.served_epoch and message.to == self.node:
+            answer.leads, answer.epoch = True, self.served_epoch
+        elif self.served_epoch and message.to in self.members and self.log.is_near(message.to):
+            self.hand_over(message.to)
+            return
+        elif self.served_epoch:
+            name = node_name(message.to)
+            answer.refusal = f"{name} is not heard of by n{self.node}, which leads {self.group}, or is far behind"
+        self.send(message.gateway, GATEWAY, answer)
 
     def needs_drain(self) -> bool:
         """Is there anything that `drain` or `carry_out` would do?"""

@@ -82,8 +82,30 @@ class NodeTraceIs(msgspec.Struct, array_like=True, tag=73):
     since_us: int
 
 
+class HandOver(msgspec.Struct, array_like=True, tag=74):
+    """To the leader of a group: the node `to` shall lead it. Answered, to the gateway at `gateway`, by whoever leads
+    when that is so; or by one who does not lead or will not do it."""
+
+    number: int
+    gateway: int
+    to: int
+
+
+class LedBy(msgspec.Struct, array_like=True, tag=75):
+    """`leads`: this node, which was to lead, does, in `epoch`. Else `leader` is its best guess (0: none); if that is
+    itself, `refusal` says why it will not hand over."""
+
+    number: int
+    group: str
+    leader: int
+    epoch: int = 0
+    leads: bool = False
+    refusal: str = ""
+
+
 NodeQuestion = (
     AskNodeStatus | NodeStatusIs | AskNodeTransactions | NodeTransactionsAre | AskNodeTrace | NodeTraceIs
+    | HandOver | LedBy
 )  # fmt: skip
 NodeMessage = raft.Message | paxos.Message | txn.Message | transfer.Message | founding.Message | NodeQuestion
 Record = raft.Record | paxos.Record | founding.Record | Boundaries | Anew

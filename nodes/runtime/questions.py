@@ -9,7 +9,8 @@ from uuid import UUID
 from nodes import ids
 from nodes.core.txn.messages import AskCatalog, AskFate, AskKey, CatalogIs, FateKnown, KeyKnown
 from nodes.errors import DID_NOT_HAPPEN, HAPPENED, UNKNOWN, OutcomeUnknown, StoreError, Unavailable
-from nodes.requests import ABORTED, COMMITTED, Fate
+from nodes.requests import ABORTED, COMMITTED, Fate, Leadership
+from nodes.runtime.messages import HandOver, LedBy
 from nodes.runtime.surroundings import Surroundings
 
 ASK_AGAIN_TICKS = 10
@@ -93,6 +94,34 @@ class FreshCatalog(CatalogQuestion):
         if not self._is_answered:
             self._is_answered = True
             self._when(message.version, lambda: self.end(message.version, None))
+
+
+class LeaderQuestion(Question):
+    """That node `to` leads `group`; answers with a Leadership when it does."""
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        number: int,
+        group: str,
+        to: int,
+        deadline: int,
+        then: Callable[[Any, StoreError | None], None],
+    ) -> None:
+        self._to = to
+        super().__init__(surroundings, group, HandOver(number, surroundings.node, to), deadline, then)
+
+    def on_answer(self, message: LedBy) -> None:
+        if message.leads:
+            self.end(Leadership(message.group, message.leader, message.epoch), None)
+        elif message.refusal:
+            self.end(None, Unavailable(f"{message.refusal}; nothing was changed"))
+        else:
+            self.on_not_leader()
+
+    def no_answer(self) -> StoreError:
+        words = f"{ids.node_name(self._to)} was not seen to lead {self.group} by the deadline, and may do so later"
+        return OutcomeUnknown(f"{words}; ask again, or look at the status", retryable=True)
 
 
 class KeyQuestion(Question):

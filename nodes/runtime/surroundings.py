@@ -33,7 +33,8 @@ class Surroundings(Protocol):
 
     def leader_of(self, group: str) -> int: ...
 
-    def members_of(self, group: str) -> tuple[int, ...]: ...
+    def members_of(self, group: str) -> tuple[int, ...]:
+        """() for a group that is none."""
 
     def on_hint(self, group: str, refused_by: int, leader: int) -> None: ...
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from nodes.errors import ErrorInfo
-from nodes.requests import Fate, Reply, Request, Shard, Table, Trace, Transactions
+from nodes.requests import Fate, Leadership, Reply, Request, Shard, Table, Trace, Transactions
 
 
 class Call(msgspec.Struct, array_like=True, tag=1):
@@ -125,5 +125,19 @@ class ShardsAre(msgspec.Struct, array_like=True, tag=33):
     shards: list[Shard]
 
 
-FromClient = Call | AskFate | AskStatus | AskTransactions | AskTrace | AskTables | AskShards
-ToClient = Named | Done | Failed | FateIs | StatusIs | TransactionsAre | TraceIs | TablesAre | ShardsAre
+class TransferLeader(msgspec.Struct, array_like=True, tag=34):
+    """The node `to` shall lead the group. Answered by LeadershipIs, when it does, or Failed. May be asked again."""
+
+    number: int
+    group: str
+    to: int
+    timeout_ms: int = 10_000
+
+
+class LeadershipIs(msgspec.Struct, array_like=True, tag=35):
+    number: int
+    leadership: Leadership
+
+
+FromClient = Call | AskFate | AskStatus | AskTransactions | AskTrace | AskTables | AskShards | TransferLeader
+ToClient = Named | Done | Failed | FateIs | StatusIs | TransactionsAre | TraceIs | TablesAre | ShardsAre | LeadershipIs

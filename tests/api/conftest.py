@@ -12,7 +12,7 @@ import pytest
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "txstore.settings")
 
 from nodes import ids
-from nodes.requests import COMMITTED, Fate, Reply, Request, Shard, Table, TableColumn, Trace, Transactions
+from nodes.requests import COMMITTED, Fate, Leadership, Reply, Request, Shard, Table, TableColumn, Trace, Transactions
 
 TOKEN = "the-token-of-this-test"
 TXN = ids.to_text(ids.mint(7 << 16, 1, 1, 1, "c1", b"abc"))
@@ -34,6 +34,7 @@ class FakeCluster:
             "trace": Trace(TXN, Fate(TXN, COMMITTED, "happened", 5 << 16), None, []),
             "tables": [TABLE],
             "table": TABLE,
+            "transfer_leader": Leadership("s1", 2, 7),
             "shards": [Shard("s0", [], [1, 2], 1), Shard("s1", [(0, 1023)], [2, 1], 0)],
         }
 
@@ -63,6 +64,9 @@ class FakeCluster:
 
     def trace(self, id: str) -> Any:
         return self._answer("trace", id)
+
+    def transfer_leader(self, group: str, node: int, timeout: float | None = None) -> Any:
+        return self._answer("transfer_leader", (group, node))
 
     def _answer(self, method: str, question: Any) -> Any:
         self.asked.append((method, question))

@@ -75,3 +75,14 @@ def test_there_is_no_token_to_rotate_before_the_first_start(home: Path) -> None:
 def test_an_unknown_verb_is_refused(verb: list[str]) -> None:
     with pytest.raises(CommandError):
         run(*verb)
+
+
+def test_a_leader_is_transferred_by_names(cluster: FakeCluster) -> None:
+    assert run("transfer-leader", "s1", "n2").strip() == "n2 leads s1 in epoch 7"
+    assert cluster.asked == [("transfer_leader", ("s1", 2))]
+
+
+@pytest.mark.parametrize("node", ["second", "n", "-1"])
+def test_a_node_that_is_no_name_is_refused(cluster: FakeCluster, node: str) -> None:
+    with pytest.raises(CommandError, match=r"no node|argument"):
+        run("transfer-leader", "s1", node)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.core.replicated_log import LogEffects, ReplicatedLog, Timing
+from nodes.core.replicated_log import NEAR_ENTRIES, LogEffects, ReplicatedLog, Timing
 from tests.contract.log_cluster import Envelope, LogCluster
 
 Core = type[ReplicatedLog]
@@ -153,6 +153,36 @@ def test_transfer_hands_the_leadership_over(cluster: LogCluster, to: int) -> Non
     cluster.run_until(lambda: cluster.serving(to), 4)
     assert cluster.leaders() == [to]
     assert cluster.members[to].data == [b"v"]
+    assert cluster[to].handed_over
+
+
+def test_a_leader_that_was_elected_was_not_handed_over_to(cluster: LogCluster) -> None:
+    assert not cluster[1].handed_over
+    cluster[1].transfer(2)
+    cluster.pump(1)
+    cluster.run_until(lambda: cluster.serving(2), 4)
+    cluster.crash(2, noticed=True)
+    cluster.run_until(lambda: any(cluster.serving(node) for node in cluster.up()))
+    (leader,) = cluster.leaders()
+    assert not cluster[leader].handed_over
+
+
+def test_a_peer_is_near_while_it_is_heard_and_holds_nearly_everything(cluster: LogCluster) -> None:
+    cluster.run(5)
+    assert cluster[1].is_near(2)
+    assert not cluster[2].is_near(1), "only a leader knows"
+    cluster.partition((1, 3))
+    for _ in range(NEAR_ENTRIES + 1):
+        cluster.propose(1, b"v")
+    cluster.run(3)
+    assert not cluster[1].is_near(2)
+    assert cluster[1].is_near(3)
+    cluster.heal()
+    cluster.run(20)
+    assert cluster[1].is_near(2)
+    cluster.crash(2)
+    cluster.run(2 * Timing().election_min)
+    assert not cluster[1].is_near(2)
 
 
 def test_transfer_to_nobody_in_particular_finds_somebody_who_is_not_behind(cluster: LogCluster) -> None:

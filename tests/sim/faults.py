@@ -302,13 +302,18 @@ class Faults:
         for _ in range(self.rng.randint(2, 12)):
             self._later(0, 0.8, lambda: self._ask(self._any(), self.rng.choice(([], self._marks()))))
 
+        asked = self.cluster.nodes[self._any()].life or life
+
         def give() -> None:
-            driver = life.driver
+            driver = asked.driver
             assert driver is not None, "a running node has a driver"
-            driver.groups[code].hand_over(heir)
+            if asked is life:
+                driver.groups[code].hand_over(heir)
+            else:
+                driver.gateway.transfer_leader(group, heir, 3_000, lambda answer: None)
             driver.wake()
 
-        life.do(give)
+        asked.do(give)
 
     def rivals(self) -> None:
         """The leader falls for a moment, and again at its vote; the others do not hear of each other and want it."""

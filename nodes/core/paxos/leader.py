@@ -35,7 +35,7 @@ class Peer:
         self.heard_ticks = 0
         self.round = 0
         self.needs_store = False  # it asked for entries that are gone here
-        self.durable_slot = 0  # what it is known to hold from slot 1 on, for the status page
+        self.durable_slot = 0  # what it is known to hold from slot 1 on
 
     def on_accepted(self, first: int, last: int) -> None:
         """It holds `first`..`last` durably under the leader's ballot."""
@@ -112,7 +112,7 @@ class Leader:
         """Is it heard, and lacks but a few entries?"""
         peer = self.peers[node]
         is_heard = peer.heard_ticks <= self._timing.election_min and not peer.needs_store
-        return is_heard and peer.accepted >= last_slot - NEAR_ENTRIES
+        return is_heard and peer.durable_slot >= last_slot - NEAR_ENTRIES
 
     # -- accepting
     def accepts(self, acceptor: Acceptor) -> Iterator[tuple[int, Accept]]:

@@ -58,12 +58,12 @@ class Leader(Role):
         return slot
 
     def transfer(self, to: int | None) -> None:
-        """Begin to hand over; given up after the least election time-out.
+        """Begin to hand over, unless that is under way; given up after the least election time-out.
 
-        Then this replica stands itself, in a new term: what was refused meanwhile was never appended, and whoever counted
+        Then this replica stands itself, in a new term: what was refused meanwhile was never appended, and who counted
         on it learns of that by the end of the leadership, as always."""
         to = self._most_caught_up() if to is None else to
-        if to is None or to not in self.peers:
+        if to is None or to not in self.peers or self._transfer_to is not None:
             return
         self._transfer_to = to
         self._transfer_ends = self.replica.now + self.replica.timing.election_min
