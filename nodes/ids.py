@@ -26,6 +26,9 @@ TEXT_CHARS = 41
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+MAX_NODE = 255  # a node's number is one byte
+
+
 def node_name(node: int) -> str:
     """`1` -> `n1`."""
     return f"n{node}"

@@ -6,7 +6,8 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from txstore.api import catalog_views, document_views, errors, health, token_views, views
+from txstore import group_page
+from txstore.api import catalog_views, document_views, errors, group_views, health, token_views, views
 
 admin.autodiscover()
 
@@ -17,6 +18,7 @@ urlpatterns = [
     path("api/v1/transactions/<str:id>/fence", views.TransactionFence.as_view()),
     path("api/v1/transactions/<str:id>/trace", views.TransactionTrace.as_view()),
     path("api/v1/cluster", views.ClusterStatus.as_view()),
+    path("api/v1/groups/<str:group>/leader", group_views.GroupLeader.as_view()),
     path("api/v1/tables", catalog_views.Tables.as_view()),
     path("api/v1/tables/<path:name>", catalog_views.OneTable.as_view()),
     path("api/v1/shards", catalog_views.Shards.as_view()),
@@ -29,6 +31,7 @@ urlpatterns = [
     re_path("^api(?:/|$)", views.no_such_path),
     path("healthz", views.healthz),
     path("readyz", views.readyz),
+    path("admin/cluster/groups/", include([path("<str:name>/", group_page.group, name="group")])),
     path("admin/", include("monitoring.urls")),
     path("admin/", admin.site.urls),
 ]

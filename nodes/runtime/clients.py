@@ -111,7 +111,7 @@ class Clients:
             else:
                 _send(connection, TablesAre(message.number, listing.tables(gateway.catalog, message)))
 
-        gateway.refresh_catalog(message.timeout_ms, then)
+        gateway.inquiries.refresh_catalog(message.timeout_ms, then)
 
     def _on_transfer_leader(self, gateway: Gateway, connection: Connection, message: TransferLeader) -> None:
         def then(leadership: Leadership | StoreError) -> None:
@@ -120,7 +120,7 @@ class Clients:
             else:
                 _send(connection, LeadershipIs(message.number, leadership))
 
-        gateway.transfer_leader(message.group, message.to, message.timeout_ms, then)
+        gateway.inquiries.transfer_leader(message.group, message.to, message.timeout_ms, then)
 
     def _on_ask_fate(self, gateway: Gateway, connection: Connection, message: AskFate) -> None:
         def then(fate: Fate | StoreError) -> None:
@@ -129,7 +129,7 @@ class Clients:
             else:
                 _send(connection, FateIs(message.number, fate))
 
-        gateway.ask_fate(message.id, message.fence, message.timeout_ms, then, message.since)
+        gateway.inquiries.ask_fate(message.id, message.fence, message.timeout_ms, then, message.since)
 
 
 def _send(connection: Connection, message: Any) -> None:

@@ -263,7 +263,8 @@ class Execution:
             error.info.transaction = self._keyed.text
             self._on_end(error)
         else:
-            self.gateway.ask_key(self._keyed.key, False, 0, self.deadline, partial(self._after_refusal, error))
+            after = partial(self._after_refusal, error)
+            self.gateway.inquiries.ask_key(self._keyed.key, False, 0, self.deadline, after)
 
     def _after_refusal(self, refusal: StoreError, known: KeyKnown | None, error: StoreError | None) -> None:
         if known is None:

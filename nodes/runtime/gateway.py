@@ -17,13 +17,10 @@ from nodes import ids
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn.attempt import Attempt
 from nodes.core.txn.messages import (
-    CatalogIs,
     Decided,
     Deciding,
-    FateKnown,
     Finished,
     InDoubt,
-    KeyKnown,
     NotHome,
     Refused,
     SnapshotRefused,
@@ -31,20 +28,18 @@ from nodes.core.txn.messages import (
     Voted,
     Wound,
 )
-from nodes.errors import BadRequest, NotFound, NotSupported, StoreError, TooLarge, Unavailable
-from nodes.requests import Fate, Leadership, Reply, Request
+from nodes.errors import BadRequest, NotSupported, StoreError, TooLarge, Unavailable
+from nodes.requests import Reply, Request
 from nodes.runtime.catalog import Catalog
 from nodes.runtime.execution import Execution
-from nodes.runtime.keyed import fate_of_key
-from nodes.runtime.messages import LedBy
-from nodes.runtime.questions import CatalogQuestion, FateQuestion, FreshCatalog, KeyQuestion, LeaderQuestion
+from nodes.runtime.inquiries import ANSWERS, Inquiries
+from nodes.runtime.questions import MAX_TIMEOUT_MS, deadline_after
 from nodes.runtime.snapshot import SnapshotRun
 from nodes.runtime.surroundings import Surroundings
 from nodes.sql.plan import Plan, PlanCache, is_well_formed
 from nodes.sql.schema import Fragment, ShardRows
 
 MAX_STATEMENTS = 1_000
-MAX_TIMEOUT_MS = 60_000
 MAX_LIVE = 4_096
 DRAW_AGAIN_TICKS = 20
 
@@ -60,7 +55,7 @@ class Gateway:
         self.plans = PlanCache()
         self.attempts: dict[bytes, Attempt] = {}
         self.reads: dict[int, SnapshotRun] = {}
-        self.questions: dict[int, CatalogQuestion | FateQuestion | KeyQuestion | LeaderQuestion] = {}
+        self.inquiries = Inquiries(surroundings, catalog, self._number)
         self.heard = 0
         self._drawn_at = 0  # the tick in which the newest value that was drawn here was asked for
         self._draws_at = 0  # and that of the newest question
@@ -78,10 +73,7 @@ class Gateway:
             InDoubt: self._on_in_doubt,
             SnapshotRows: self._on_rows,
             SnapshotRefused: self._on_read_refused,
-            FateKnown: self._on_answer,
-            CatalogIs: self._on_answer,
-            KeyKnown: self._on_answer,
-            LedBy: self._on_led_by,
+            **dict.fromkeys(ANSWERS, self.inquiries.receive),
         }
 
     # -- what clients ask
@@ -96,7 +88,8 @@ class Gateway:
     ) -> None:
         """`on_end` is called once, with a Reply or a StoreError; never raises for what a client sent."""
         try:
-            execution = Execution(self, request, self._deadline(request.timeout_ms), named, age, on_named, on_end)
+            deadline = deadline_after(self.surroundings.now, request.timeout_ms)
+            execution = Execution(self, request, deadline, named, age, on_named, on_end)
         except StoreError as error:
             on_end(error)
             return
@@ -106,100 +99,6 @@ class Gateway:
             execution.fail(error)
         else:
             self._when_heard(execution)
-
-    def ask_fate(
-        self, text: str, fence: bool, timeout_ms: int, then: Callable[[Fate | StoreError], None], since: int = 0
-    ) -> None:
-        """The fate of an id, or of a client key, in text form, from its home. `since`: of a key, a timestamp from
-        before its first sending, or 0."""
-        if ids.is_key(text):
-            self._ask_fate_of_key(text, fence, since, timeout_ms, then)
-            return
-        try:
-            txn = ids.from_text(text)
-        except ValueError as error:
-            then(NotFound(f"no such transaction: {error}"))
-            return
-        if not ids.belongs_to(txn, self.surroundings.cluster_id):
-            then(NotFound("no such transaction: the id was minted by another cluster"))
-            return
-        deadline = self._deadline(timeout_ms)
-        number = self._number()
-
-        def ended(fate: Fate | None, error: StoreError | None) -> None:
-            self.questions.pop(number, None)
-            then(error if fate is None else fate)  # type: ignore[arg-type]
-
-        self.questions[number] = FateQuestion(self.surroundings, number, txn, fence, deadline, ended)
-
-    def _deadline(self, timeout_ms: int) -> int:
-        """A time-out that makes no sense leaves time to say so, at least."""
-        sensible_ms = timeout_ms if 1 <= timeout_ms <= MAX_TIMEOUT_MS else MAX_TIMEOUT_MS
-        return self.surroundings.now + max(1, sensible_ms // TICK_MS)
-
-    def _ask_fate_of_key(
-        self, text: str, fence: bool, since: int, timeout_ms: int, then: Callable[[Fate | StoreError], None]
-    ) -> None:
-        try:
-            key = ids.key_of(text)
-        except ValueError as error:
-            then(NotFound(f"no such transaction: {error}"))
-            return
-
-        def ended(known: KeyKnown | None, error: StoreError | None) -> None:
-            if known is None:
-                then(error or Unavailable("the key was not asked for"))
-            else:
-                then(fate_of_key(text, known, since))
-
-        self.ask_key(key, fence, since, self._deadline(timeout_ms), ended)
-
-    def ask_key(
-        self,
-        key: bytes,
-        fence: bool,
-        since: int,
-        deadline: int,
-        then: Callable[[KeyKnown | None, StoreError | None], None],
-    ) -> None:
-        """What a client key belongs to, from its home, by a read index begun now or later."""
-        number = self._number()
-
-        def ended(known: KeyKnown | None, error: StoreError | None) -> None:
-            self.questions.pop(number, None)
-            then(known, error)
-
-        self.questions[number] = KeyQuestion(self.surroundings, number, key, fence, since, deadline, ended)
-
-    def refresh_catalog(self, timeout_ms: int, then: Callable[[StoreError | None], None]) -> None:
-        """Calls `then` when the catalog here has every DDL that was committed before this call, or with an error."""
-        number = self._number()
-
-        def ended(version: int | None, error: StoreError | None) -> None:
-            self.questions.pop(number, None)
-            then(error)
-
-        question = FreshCatalog(self.surroundings, number, self._deadline(timeout_ms), self.catalog.when, ended)
-        self.questions[number] = question
-
-    def transfer_leader(
-        self, group: str, to: int, timeout_ms: int, then: Callable[[Leadership | StoreError], None]
-    ) -> None:
-        """Have the node `to` lead the group; calls `then` when it does, or with why that is not known to be so."""
-        members = self.surroundings.members_of(group)
-        if to not in members:
-            held = ", ".join(map(ids.node_name, members))
-            words = f"{ids.node_name(to)} has no replica of {group}" if members else f"there is no group {group}"
-            then(BadRequest(f"{words}: it is on {held}") if members else NotFound(words))
-            return
-        number = self._number()
-
-        def ended(leadership: Leadership | None, error: StoreError | None) -> None:
-            self.questions.pop(number, None)
-            then(error if leadership is None else leadership)  # type: ignore[arg-type]
-
-        deadline = self._deadline(timeout_ms)
-        self.questions[number] = LeaderQuestion(self.surroundings, number, group, to, deadline, ended)
 
     def _check(self, request: Request) -> None:
         if not request.statements:
@@ -271,16 +170,13 @@ class Gateway:
         return plans
 
     def _confirm_catalog(self, execution: Execution) -> None:
-        number = self._number()
-
         def then(version: int | None, error: StoreError | None) -> None:
-            self.questions.pop(number, None)
             if error is not None or version is None:
                 execution.fail(error or Unavailable("the catalog could not be asked"))
             else:
                 self._plan_at(execution, version)
 
-        self.questions[number] = CatalogQuestion(self.surroundings, number, execution.deadline, then)
+        self.inquiries.ask_catalog(execution.deadline, then)
 
     def _plan_at(self, execution: Execution, version: int) -> None:
         """Plan afresh as soon as this node's catalog has that version."""
@@ -349,8 +245,7 @@ class Gateway:
             attempt.tick()
         for read in list(self.reads.values()):
             read.tick()
-        for question in list(self.questions.values()):
-            question.tick()
+        self.inquiries.tick()
         stale, self._stale = self._stale, []
         for execution in stale:
             self._confirm_catalog(execution)
@@ -398,22 +293,3 @@ class Gateway:
         read = self.reads.get(message.number)
         if read is not None:
             read.on_refused(message)
-
-    def _on_led_by(self, sender: int, message: LedBy) -> None:
-        question = self.questions.get(message.number)
-        if isinstance(question, LeaderQuestion):
-            if not message.leads:
-                self.surroundings.on_hint(message.group, sender, message.leader)
-            question.on_answer(message)
-
-    def _on_answer(self, sender: int, message: FateKnown | CatalogIs | KeyKnown) -> None:
-        question = self.questions.get(message.number)
-        if isinstance(question, FateQuestion) and isinstance(message, FateKnown):
-            self.surroundings.on_hint(question.group, sender, message.leader) if not message.state else None
-            question.on_answer(message)
-        elif isinstance(question, CatalogQuestion) and isinstance(message, CatalogIs):
-            question.on_answer(message)
-        elif isinstance(question, KeyQuestion) and isinstance(message, KeyKnown):
-            if not message.leads:
-                self.surroundings.on_hint(question.group, sender, message.leader)
-            question.on_answer(message)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from nodes import ids
+from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn.messages import AskCatalog, AskFate, AskKey, CatalogIs, FateKnown, KeyKnown
 from nodes.errors import DID_NOT_HAPPEN, HAPPENED, UNKNOWN, OutcomeUnknown, StoreError, Unavailable
 from nodes.requests import ABORTED, COMMITTED, Fate, Leadership
@@ -14,12 +15,23 @@ from nodes.runtime.messages import HandOver, LedBy
 from nodes.runtime.surroundings import Surroundings
 
 ASK_AGAIN_TICKS = 10
+MAX_TIMEOUT_MS = 60_000
+
+Then = Callable[[Any, StoreError | None], None]
 
 OUTCOMES = {COMMITTED: HAPPENED, ABORTED: DID_NOT_HAPPEN}
 
 
+def deadline_after(now: int, timeout_ms: int) -> int:
+    """In ticks. A time-out that makes no sense leaves time to say so, at least."""
+    sensible_ms = timeout_ms if 1 <= timeout_ms <= MAX_TIMEOUT_MS else MAX_TIMEOUT_MS
+    return now + max(1, sensible_ms // TICK_MS)
+
+
 class Question:
-    """Asks `group` with the message that `ask` makes; `then(answer, error)` once."""
+    """Asks the leader of `group`, which answers with an `answered_by`; `then(answer, error)` once."""
+
+    answered_by: ClassVar[type[Any]]
 
     def __init__(
         self,
@@ -27,7 +39,7 @@ class Question:
         group: str,
         message: Any,
         deadline: int,
-        then: Callable[[Any, StoreError | None], None],
+        then: Then,
     ) -> None:
         self.group = group
         self.is_over = False
@@ -56,6 +68,9 @@ class Question:
             self.is_over = True
             self._then(answer, error)
 
+    def on_answer(self, message: Any) -> None:
+        raise NotImplementedError
+
     def on_not_leader(self) -> None:
         self._sent_to = 0
 
@@ -66,9 +81,9 @@ class Question:
 class CatalogQuestion(Question):
     """The catalog version of `s0` now; answers with an integer."""
 
-    def __init__(
-        self, surroundings: Surroundings, number: int, deadline: int, then: Callable[[Any, StoreError | None], None]
-    ) -> None:
+    answered_by = CatalogIs
+
+    def __init__(self, surroundings: Surroundings, number: int, deadline: int, then: Then) -> None:
         super().__init__(surroundings, "s0", AskCatalog(number, surroundings.node), deadline, then)
 
     def on_answer(self, message: CatalogIs) -> None:
@@ -82,9 +97,9 @@ class FreshCatalog(CatalogQuestion):
         self,
         surroundings: Surroundings,
         number: int,
-        deadline: int,
         when: Callable[[int, Callable[[], None]], None],
-        then: Callable[[Any, StoreError | None], None],
+        deadline: int,
+        then: Then,
     ) -> None:
         self._when = when
         self._is_answered = False
@@ -99,6 +114,8 @@ class FreshCatalog(CatalogQuestion):
 class LeaderQuestion(Question):
     """That node `to` leads `group`; answers with a Leadership when it does."""
 
+    answered_by = LedBy
+
     def __init__(
         self,
         surroundings: Surroundings,
@@ -106,7 +123,7 @@ class LeaderQuestion(Question):
         group: str,
         to: int,
         deadline: int,
-        then: Callable[[Any, StoreError | None], None],
+        then: Then,
     ) -> None:
         self._to = to
         super().__init__(surroundings, group, HandOver(number, surroundings.node, to), deadline, then)
@@ -127,6 +144,8 @@ class LeaderQuestion(Question):
 class KeyQuestion(Question):
     """What a client key belongs to, or its fence; answers with a KeyKnown."""
 
+    answered_by = KeyKnown
+
     def __init__(
         self,
         surroundings: Surroundings,
@@ -135,7 +154,7 @@ class KeyQuestion(Question):
         fence: bool,
         since: int,
         deadline: int,
-        then: Callable[[Any, StoreError | None], None],
+        then: Then,
     ) -> None:
         self._key = key
         home = ids.key_home(key, surroundings.coordinators)
@@ -155,6 +174,8 @@ class KeyQuestion(Question):
 class FateQuestion(Question):
     """The fate of an id, or its fence; answers with a Fate."""
 
+    answered_by = FateKnown
+
     def __init__(
         self,
         surroundings: Surroundings,
@@ -162,7 +183,7 @@ class FateQuestion(Question):
         txn: bytes,
         fence: bool,
         deadline: int,
-        then: Callable[[Any, StoreError | None], None],
+        then: Then,
     ) -> None:
         self._txn = txn
         message = AskFate(number, txn, surroundings.node, fence)

@@ -114,7 +114,7 @@ class Survey:
                 lambda answers: then(pages.merged_trace(text, known, answers, self._nodes())),
             )
 
-        driver.gateway.ask_fate(text, False, FATE_WAIT_MS, on_fate)
+        driver.gateway.inquiries.ask_fate(text, False, FATE_WAIT_MS, on_fate)
 
     # -- what happens
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 import stat
 from io import StringIO
@@ -13,6 +14,7 @@ from django.core.management import CommandError, call_command
 
 from nodes.errors import Unavailable
 from tests.api.conftest import TOKEN, FakeCluster, status
+from txstore.models import Operation
 
 
 def run(*arguments: str) -> str:
@@ -80,6 +82,17 @@ def test_an_unknown_verb_is_refused(verb: list[str]) -> None:
 def test_a_leader_is_transferred_by_names(cluster: FakeCluster) -> None:
     assert run("transfer-leader", "s1", "n2").strip() == "n2 leads s1 in epoch 7"
     assert cluster.asked == [("transfer_leader", ("s1", 2))]
+    row = Operation.objects.get()
+    assert (row.by, row.via, row.what) == (getpass.getuser(), "command", "transfer-leader s1 n2")
+    assert (row.outcome, row.words) == ("happened", "leads in epoch 7")
+
+
+def test_what_the_cluster_refuses_is_logged_too(cluster: FakeCluster) -> None:
+    cluster.answers["transfer_leader"] = Unavailable("n2 is far behind; nothing was changed")
+    with pytest.raises(CommandError, match="far behind"):
+        run("transfer-leader", "s1", "n2")
+    row = Operation.objects.get()
+    assert (row.outcome, row.words) == ("did_not_happen", "n2 is far behind; nothing was changed")
 
 
 @pytest.mark.parametrize("node", ["second", "n", "-1"])

@@ -36,7 +36,7 @@ def ask(client: Any) -> Any:
 
 def test_the_groups_are_made_by_the_migration() -> None:
     found = {group.name: {p.codename for p in group.permissions.all()} for group in Group.objects.all()}
-    assert found == {"readers": {"read"}, "writers": {"read", "write"}}
+    assert found == {"readers": {"read"}, "writers": {"read", "write"}, "operators": {"read", "operate"}}
 
 
 def test_who_is_in_no_group_is_told_so_and_nothing_is_asked(ask: Any, cluster: FakeCluster) -> None:

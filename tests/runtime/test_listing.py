@@ -136,7 +136,7 @@ def test_every_shard_is_told_and_a_leader_that_nobody_knows_is_none() -> None:
 
 def ask_fresh(catalog: Catalog, around: Any) -> tuple[FreshCatalog, list[StoreError | None]]:
     ends: list[StoreError | None] = []
-    return FreshCatalog(around, 7, 10, catalog.when, lambda version, error: ends.append(error)), ends
+    return FreshCatalog(around, 7, catalog.when, 10, lambda version, error: ends.append(error)), ends
 
 
 def test_a_list_waits_until_the_version_that_s0_named_is_here() -> None:

@@ -86,7 +86,7 @@ class _Driver:
     """As much of a driver as a survey asks."""
 
     def __init__(self, around: Around) -> None:
-        self.trace = self.gateway = self
+        self.trace = self.gateway = self.inquiries = self
         self.groups: dict[int, Any] = {}
         self.since_us = 11
         self.remarkable = around.remarkable

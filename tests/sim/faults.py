@@ -310,7 +310,7 @@ class Faults:
             if asked is life:
                 driver.groups[code].hand_over(heir)
             else:
-                driver.gateway.transfer_leader(group, heir, 3_000, lambda answer: None)
+                driver.gateway.inquiries.transfer_leader(group, heir, 3_000, lambda answer: None)
             driver.wake()
 
         asked.do(give)

@@ -166,7 +166,7 @@ class KeyedTraffic:
             question.told = told
 
         def ask() -> None:
-            driver.gateway.ask_fate(family.key, fence, 3_000, then, since)
+            driver.gateway.inquiries.ask_fate(family.key, fence, 3_000, then, since)
             driver.wake()
 
         life.do(ask)

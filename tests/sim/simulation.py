@@ -223,7 +223,7 @@ class Simulation:
                 self._remember_fate(txn, answer, fence)
 
         def ask(driver: Driver) -> None:
-            driver.gateway.ask_fate(ids.to_text(txn), fence, 3_000, then)
+            driver.gateway.inquiries.ask_fate(ids.to_text(txn), fence, 3_000, then)
             driver.wake()
 
         life.do(lambda: ask(life.driver))  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nodes import ids
 from nodes.errors import DID_NOT_HAPPEN, HAPPENED, UNKNOWN
 from nodes.requests import ABORTED, ACTIVE, COMMITTED, EXPIRED, MOST_TRANSACTIONS, UNDECIDED
 from txstore.api import errors, listings, paging, serializers, tokens
@@ -36,6 +37,7 @@ ID_OR_KEY = {
 TIMESTAMP = {"type": ["string", "null"], "pattern": "^[1-9][0-9]*$", "description": "A timestamp, as a decimal string."}
 COUNT = {"type": "integer", "minimum": 0}
 NODE = {"type": "integer", "minimum": 1}
+GROUP_PATTERN = "^[cs][0-9]+$"
 KNOWN_SINCE = "The answer holds for what was first sent after this time."
 TIME = {"type": "string", "format": "date-time"}
 
@@ -318,6 +320,17 @@ SCHEMAS: dict[str, Schema] = {
     "Replica": REPLICA,
     "Group": GROUP,
     "Node": NODE_STATE,
+    "Leader": record(
+        {
+            "node": {**NODE, "maximum": ids.MAX_NODE, "description": "The number of the node that shall lead."},
+            "timeout_ms": {"type": "integer", "minimum": 1, "maximum": serializers.MAX_TIMEOUT_MS, "default": 10_000},
+        },
+        optional=("timeout_ms",),
+    ),
+    "Leadership": record(
+        {"group": {"type": "string", "pattern": GROUP_PATTERN}, "leader": NODE, "epoch": COUNT},
+        description="The node leads the group, in this term or ballot.",
+    ),
     "Cluster": CLUSTER,
     "Column": COLUMN,
     "Table": TABLE,

@@ -1,4 +1,4 @@
-"""What a user may do: `read` and `write` are Django permissions, held by users, groups and every superuser.
+"""What a user may do: `read`, `write` and `operate` are Django permissions, held by users, groups and every superuser.
 
 A view says in `needs` which permission each of its methods asks for (USUAL if it says nothing); a method that is not
 there needs only a token.
@@ -12,10 +12,14 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from txstore.models import READ, WRITE
+from txstore.models import OPERATE, READ, WRITE
 
 USUAL = {"GET": READ, "HEAD": READ, "POST": WRITE}
-WORDS = {READ: "read the store: that takes the group readers or writers", WRITE: "write: that takes the group writers"}
+WORDS = {
+    READ: "read the store: that takes the group readers or writers",
+    WRITE: "write: that takes the group writers",
+    OPERATE: "say who leads: that takes the group operators",
+}
 
 
 class HasWhatItNeeds(BasePermission):

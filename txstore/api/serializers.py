@@ -18,7 +18,7 @@ from django.http import QueryDict
 
 from nodes import ids
 from nodes.errors import BadRequest, NotFound, NotSupported, TooLarge
-from nodes.requests import Fate, Reply, Request, Result, Statement, Value
+from nodes.requests import Fate, Leadership, Reply, Request, Result, Statement, Value
 
 MAX_STATEMENTS = 1_000
 MAX_TIMEOUT_MS = 60_000
@@ -63,6 +63,19 @@ def read_key(headers: Mapping[str, str]) -> str:
 def read_nothing(data: Any) -> None:
     """A verb that takes no body accepts an empty object, which is also what no body is read as."""
     refuse_unknown_fields(data, set(), "The request")
+
+
+def read_leader(data: Any) -> tuple[int, float]:
+    """The node that shall lead, and how many seconds may be waited for it."""
+    refuse_unknown_fields(data, {"node", "timeout_ms"}, "The request")
+    if "node" not in data:
+        raise BadRequest('"node" must be there: the number of the node that shall lead.')
+    timeout_ms = integer(data.get("timeout_ms", 10_000), 1, MAX_TIMEOUT_MS, '"timeout_ms"', -1)
+    return integer(data["node"], 1, ids.MAX_NODE, '"node"', -1), timeout_ms / 1000
+
+
+def leadership_to_json(leadership: Leadership) -> dict[str, Any]:
+    return {"group": leadership.group, "leader": leadership.leader, "epoch": leadership.epoch}
 
 
 def read_id(text: str) -> str:

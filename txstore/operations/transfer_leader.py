@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from rich.console import Console
 
-from txstore import store
+from txstore import audit
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -17,7 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(console: Console, group: str, node: int, timeout: float, **_: Any) -> None:
-    now = store.cluster().transfer_leader(group, node, timeout=timeout)
+    now = audit.transfer_leader(group, node, getpass.getuser(), "command", timeout)
     console.print(f"n{now.leader} leads {now.group} in epoch {now.epoch}")
 
 

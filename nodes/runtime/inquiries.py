@@ -1,0 +1,149 @@
+"""What a gateway is asked besides running requests, and asks the groups' leaders itself: fates and fences, client keys,
+how new its catalog is, who shall lead a group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nodes import ids
+from nodes.core.txn.messages import CatalogIs, FateKnown, KeyKnown
+from nodes.errors import BadRequest, NotFound, StoreError, Unavailable
+from nodes.requests import Fate, Leadership
+from nodes.runtime.catalog import Catalog
+from nodes.runtime.keyed import fate_of_key
+from nodes.runtime.messages import LedBy
+from nodes.runtime.questions import (
+    CatalogQuestion,
+    FateQuestion,
+    FreshCatalog,
+    KeyQuestion,
+    LeaderQuestion,
+    Question,
+    Then,
+    deadline_after,
+)
+from nodes.runtime.surroundings import Surroundings
+
+# Does an answer come from the leader? One that does not names whom it takes for that.
+_LEADS: dict[type[Any], Callable[[Any], bool]] = {
+    FateKnown: lambda message: message.state != "",
+    KeyKnown: lambda message: message.leads,
+    CatalogIs: lambda message: True,
+    LedBy: lambda message: message.leads or message.refusal != "",
+}
+ANSWERS = tuple(_LEADS)
+
+
+class Inquiries:
+    """The questions under way, each repeated until it is answered or its time is up. `number` names a new one."""
+
+    def __init__(self, surroundings: Surroundings, catalog: Catalog, number: Callable[[], int]) -> None:
+        self._surroundings = surroundings
+        self._catalog = catalog
+        self._number = number
+        self._open: dict[int, Question] = {}
+
+    # -- what is asked
+
+    def ask_fate(
+        self, text: str, fence: bool, timeout_ms: int, then: Callable[[Fate | StoreError], None], since: int = 0
+    ) -> None:
+        """The fate of an id, or of a client key, in text form, from its home. `since`: of a key, a timestamp from
+        before its first sending, or 0."""
+        if ids.is_key(text):
+            self._ask_fate_of_key(text, fence, since, timeout_ms, then)
+            return
+        try:
+            txn = ids.from_text(text)
+        except ValueError as error:
+            then(NotFound(f"no such transaction: {error}"))
+            return
+        if not ids.belongs_to(txn, self._surroundings.cluster_id):
+            then(NotFound("no such transaction: the id was minted by another cluster"))
+            return
+        self._ask(FateQuestion, (txn, fence), self._deadline(timeout_ms), _one(then))
+
+    def _ask_fate_of_key(
+        self, text: str, fence: bool, since: int, timeout_ms: int, then: Callable[[Fate | StoreError], None]
+    ) -> None:
+        try:
+            key = ids.key_of(text)
+        except ValueError as error:
+            then(NotFound(f"no such transaction: {error}"))
+            return
+
+        def ended(known: KeyKnown | None, error: StoreError | None) -> None:
+            if known is None:
+                then(error or Unavailable("the key was not asked for"))
+            else:
+                then(fate_of_key(text, known, since))
+
+        self.ask_key(key, fence, since, self._deadline(timeout_ms), ended)
+
+    def ask_key(
+        self,
+        key: bytes,
+        fence: bool,
+        since: int,
+        deadline: int,
+        then: Callable[[KeyKnown | None, StoreError | None], None],
+    ) -> None:
+        """What a client key belongs to, from its home, by a read index begun now or later."""
+        self._ask(KeyQuestion, (key, fence, since), deadline, then)
+
+    def ask_catalog(self, deadline: int, then: Callable[[int | None, StoreError | None], None]) -> None:
+        """The version of the catalog at `s0`, by a read index begun now or later."""
+        self._ask(CatalogQuestion, (), deadline, then)
+
+    def refresh_catalog(self, timeout_ms: int, then: Callable[[StoreError | None], None]) -> None:
+        """Calls `then` when the catalog here has every DDL that was committed before this call, or with an error."""
+        deadline = self._deadline(timeout_ms)
+        self._ask(FreshCatalog, (self._catalog.when,), deadline, lambda version, error: then(error))
+
+    def transfer_leader(
+        self, group: str, to: int, timeout_ms: int, then: Callable[[Leadership | StoreError], None]
+    ) -> None:
+        """Have the node `to` lead the group; calls `then` when it does, or with why that is not known to be so."""
+        members = self._surroundings.members_of(group)
+        if not members:
+            then(NotFound(f"there is no group {group}"))
+        elif to not in members:
+            held = ", ".join(map(ids.node_name, members))
+            then(BadRequest(f"{ids.node_name(to)} has no replica of {group}: it is on {held}"))
+        else:
+            self._ask(LeaderQuestion, (group, to), self._deadline(timeout_ms), _one(then))
+
+    def _ask(self, kind: Callable[..., Question], about: tuple[Any, ...], deadline: int, then: Then) -> None:
+        number = self._number()
+
+        def ended(answer: Any, error: StoreError | None) -> None:
+            self._open.pop(number, None)
+            then(answer, error)
+
+        self._open[number] = kind(self._surroundings, number, *about, deadline, ended)
+
+    def _deadline(self, timeout_ms: int) -> int:
+        return deadline_after(self._surroundings.now, timeout_ms)
+
+    # -- what happens
+
+    def receive(self, sender: int, message: Any) -> None:
+        """One of ANSWERS."""
+        question = self._open.get(message.number)
+        if question is None or type(message) is not question.answered_by:
+            return
+        leads = _LEADS[question.answered_by]
+        if not leads(message):
+            self._surroundings.on_hint(question.group, sender, message.leader)
+        question.on_answer(message)
+
+    def tick(self) -> None:
+        for question in list(self._open.values()):
+            question.tick()
+
+
+def _one(then: Callable[[Any], None]) -> Then:
+    """For who takes the answer or the error as one."""
+    return lambda answer, error: then(answer if error is None else error)
