@@ -191,8 +191,8 @@ class Calls:
 
     async def transfer_leader(self, group: str, node: int, timeout: float | None = None) -> Leadership:
         """Have the node lead the group; returns when it does. NotFound for a group that is none, BadRequest for a node
-        without a replica of it, Unavailable while that node is down or far behind. It leads until it is away; then the
-        preferred leader comes first again."""
+        without a replica of it, Unavailable while that node is down or far behind. The group's preferred leader gets
+        it back after it was away."""
         return (
             await self._ask(lambda number, ms: TransferLeader(number, group, node, ms), LeadershipIs, timeout)
         ).leadership

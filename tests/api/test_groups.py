@@ -78,7 +78,7 @@ def test_what_the_cluster_refuses_is_told_and_logged(
 def test_the_page_offers_the_other_nodes(client: Any, cluster: FakeCluster) -> None:
     client.force_login(user("operators", is_staff=True))
     page = client.get("/admin/cluster/groups/s0/").content.decode()
-    assert "n1 leads it now" in page
+    assert "n1, its preferred leader, leads it now" in page
     assert "Have n2 lead s0" in page
     assert "Have n1 lead s0" not in page
 

@@ -1,4 +1,4 @@
-"""Have a node lead a group, such as `transfer-leader s1 n2`. It leads until it is away for a while."""
+"""Have a node lead a group, such as `transfer-leader s1 n2`. The preferred leader gets the group back after it was away."""
 
 from __future__ import annotations
 
