@@ -1,4 +1,4 @@
-"""Have a node lead a group, such as `transfer-leader s1 n2`. The preferred leader gets the group back after it was away."""
+"""Have a node lead a group, such as `transfer-leader s1 n2`. A preferred leader that was away gets its group back."""
 
 from __future__ import annotations
 
