@@ -1,7 +1,8 @@
 """`python -m tests.sim --seeds N [--seed S] [--first F] [--profile P] [--trace]`: exit 1 when a seed fails.
 
 Half of the seeds are fixed (0, 1, …, or from --first), half are fresh; each failing one is printed with the command
-that replays it.
+that replays it. At the end: how often each branch that matters was reached (coverage.py). Of ENOUGH seeds or more, over
+all profiles, one that was never reached is a failure, too.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import multiprocessing
 import random
 import sys
 import time
+from collections import Counter
 
+from tests.sim import coverage
 from tests.sim.faults import PROFILES
 from tests.sim.simulation import Report, simulate
 
 PROCESSES = 2
+ENOUGH = 200
 
 
 def _one(task: tuple[int, str]) -> Report:
@@ -58,16 +62,22 @@ def main() -> int:
     print(f"fixed seeds: {fixed[0]} to {fixed[-1]}" if fixed else "no fixed seeds")
     print("fresh seeds:", " ".join(map(str, fresh)) or "none")
     failed = committed = 0
+    reached: Counter[str] = Counter()
     with multiprocessing.Pool(PROCESSES) as pool:
         tasks = [(seed, arguments.profile) for seed in fixed + fresh]
         for report in pool.imap_unordered(_one, tasks):
             committed += report.committed
+            reached += report.reached
             if report.violation:
                 failed += 1
                 print(f"FAILED {report.violation}\n  replay: {command_of(report, arguments.profile)}", flush=True)
     seconds = time.monotonic() - began
+    print("\n".join(coverage.table(reached)))
     print(f"{len(tasks)} seeds, {failed} failed, {committed} transactions committed, {seconds:.0f} s")
-    return int(failed > 0)
+    missing = coverage.missing(reached) if len(tasks) >= ENOUGH and not arguments.profile else []
+    if missing:
+        print("never reached:", ", ".join(missing))
+    return int(failed > 0 or bool(missing))
 
 
 if __name__ == "__main__":

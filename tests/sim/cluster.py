@@ -15,7 +15,7 @@ from typing import Any
 from nodes import ids
 from nodes.constants import Constants
 from nodes.core.founding import Boot, Founding
-from nodes.core.replicated_log import TICK_MS
+from nodes.core.replicated_log import TICK_MS, Timing
 from nodes.runtime.compaction import read_records
 from nodes.runtime.driver import Driver
 from nodes.runtime.messages import NODE_CODE, Boundaries, encode_record, peers
@@ -102,6 +102,7 @@ class SimNode:
             self.journal,
             network,
             _quiet,
+            timing=self.cluster.timing,
             constants=self.cluster.constants,
             own_records=[encode_record((NODE_CODE, Boot(self.boot)))],
             boundaries=known[-1].known if known else [],
@@ -133,8 +134,15 @@ def draw_constants(rng: random.Random, forgets: bool) -> Constants:
         rebalance_after_ms=rng.choice((200, 1_000, 5_000)),
         txn_age_max_ms=12_000,
         outcomes_kept_ms=rng.choice((12_000, 12_000, 12_000, 30_000) if forgets else (12_000, 30_000)),
-        history_kept_ms=10_000,
+        history_kept_ms=rng.choice((1_000, 10_000)),
     )
+
+
+def draw_timing(rng: random.Random) -> Timing:
+    """Sometimes with messages so small that a new leader learns what is accepted page by page."""
+    if rng.random() < 0.7:
+        return Timing()
+    return Timing(max_batch_bytes=rng.choice((300, 2_000)), max_inflight_bytes=rng.choice((1_000, 20_000)))
 
 
 class Cluster:
@@ -146,6 +154,7 @@ class Cluster:
         self.weather = Weather()
         self.on_start = on_start
         self.constants = draw_constants(self.rng, forgets)
+        self.timing = draw_timing(self.rng)
         self.clock_steps_ms = 0  # forward, of all nodes together
         self.founding = Founding(CLUSTER_ID, {n: b"i%d" % n for n in NODES}, shards, len(NODES))
         self.trace = hashlib.blake2b(digest_size=16)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import traceback
+from collections import Counter
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from nodes.errors import OutcomeUnknown, StoreError
 from nodes.requests import ABORTED, COMMITTED, EXPIRED, Fate, Reply
 from nodes.runtime.driver import Driver
 from nodes.storage.sqlite import SqliteEngine
-from tests.sim import history, key_checks
+from tests.sim import coverage, history, key_checks
 from tests.sim.cluster import NODES, Cluster, Life
 from tests.sim.faults import DRAWN, PROFILES, REGULAR, Faults
 from tests.sim.keyed import KeyedTraffic
@@ -38,6 +39,7 @@ class Report:
     invariant: str = ""
     violation: str = ""
     committed: int = 0
+    reached: Counter[str] = field(default_factory=Counter)  # see coverage.py
     lines: list[str] = field(default_factory=list)
 
 
@@ -332,6 +334,7 @@ def simulate(seed: int, profile: str = "", keep_lines: bool = False) -> Report:
     report = Report(seed, simulation.profile)
     signal.signal(signal.SIGVTALRM, _on_alarm)
     signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
+    coverage.counted.clear()
     try:
         simulation.run()
     except Violation as violation:
@@ -344,6 +347,7 @@ def simulate(seed: int, profile: str = "", keep_lines: bool = False) -> Report:
         participant.MAX_ACTIVE = MAX_ACTIVE
         report.trace = simulation.cluster.trace.hexdigest()
         report.committed = len(simulation.truth.committed)
+        report.reached = Counter(coverage.counted)
         report.lines = simulation.cluster.lines or []
         simulation.cluster.close()
     return report

@@ -1,0 +1,266 @@
+"""How often each branch that matters was reached: a simulator that never gets somewhere proves nothing about it.
+
+Methods of the code under test are wrapped from outside, once per process; what they see is counted for the run that is
+under way. `CATEGORIES` names everything that is counted: one that stays at 0 over a few hundred seeds is a failure.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from nodes.core.paxos import leader as paxos_leader
+from nodes.core.paxos.acceptor import Acceptor
+from nodes.core.paxos.candidate import Preparing
+from nodes.core.paxos.learner import Learner
+from nodes.core.paxos.member import Member
+from nodes.core.raft import leader as raft_leader
+from nodes.core.raft.log import RaftLog
+from nodes.core.raft.replica import RaftReplica
+from nodes.core.txn.attempt import DECIDING, EXECUTING, Attempt
+from nodes.core.txn.client_keys import ClientKeys
+from nodes.core.txn.coordinator import Coordinator
+from nodes.core.txn.messages import WOUNDED
+from nodes.core.txn.participant import Participant
+from nodes.core.txn.recovery import Doubts
+from nodes.core.txn.shard import Shard
+from nodes.core.txn.shard_state import ShardState
+from nodes.core.txn.snapshots import Snapshots
+from nodes.errors import SnapshotTooOld
+from nodes.runtime.compaction import Compaction
+from nodes.runtime.execution import Execution
+from nodes.runtime.gateway import Gateway
+from nodes.runtime.group import Group
+from nodes.runtime.messages import Anew, decode_record
+from nodes.runtime.rebalance import Rebalance
+from nodes.runtime.transfer import Transfer
+
+# Categories by what they are about, in the order of the table.
+LOGS = (
+    "leadership ended",
+    "leader without a majority stepped down",
+    "candidate or leader outbid by a rival",
+    "conflicting suffix cut",
+    "gap filled with nothing",
+    "value of an older ballot proposed again",
+    "phase 1 in pages",
+    "entry of an older epoch applied as nothing",
+    "hand-over given up",
+    "leadership handed over",
+    "group given back to its preferred leader",
+    "log compacted",
+    "log written anew",
+    "store taken over",
+    "entries replayed into an engine",
+)
+TRANSACTIONS = (
+    "wound at the shard",
+    "wound through the gateway",
+    "commit although wounded",
+    "decision asked for again",
+    "decision was there already",
+    "in doubt, gateway deciding",
+    "in doubt, home asked",
+    "in doubt, decided as abort",
+    "late message refused",
+    "outcome told although expired",
+    "attempt made again",
+    "planned afresh",
+    "shard home fenced",
+    "key fenced",
+    "key had another outcome",
+    "value waits for a reservation",
+    "oracle asked again",
+    "snapshot waited for those in flight",
+    "snapshot too old",
+)
+CATEGORIES = LOGS + TRANSACTIONS
+
+counted: Counter[str] = Counter()
+"""Of the run under way; who begins one clears it."""
+
+Probe = Callable[..., Iterator[str]]
+
+
+def _before(owner: type, method: str) -> Callable[[Probe], Probe]:
+    """`probe(self, *arguments)` gives the categories that this call falls into."""
+
+    def wrap(probe: Probe) -> Probe:
+        inner = getattr(owner, method)
+
+        @functools.wraps(inner)
+        def outer(self: Any, *arguments: Any, **named: Any) -> Any:
+            counted.update(probe(self, *arguments, **named))
+            return inner(self, *arguments, **named)
+
+        setattr(owner, method, outer)
+        return probe
+
+    return wrap
+
+
+def _after(owner: type, method: str) -> Callable[[Probe], Probe]:
+    """`probe(self, result, *arguments)` gives the categories that this call fell into."""
+
+    def wrap(probe: Probe) -> Probe:
+        inner = getattr(owner, method)
+
+        @functools.wraps(inner)
+        def outer(self: Any, *arguments: Any, **named: Any) -> Any:
+            result = inner(self, *arguments, **named)
+            counted.update(probe(self, result, *arguments, **named))
+            return result
+
+        setattr(owner, method, outer)
+        return probe
+
+    return wrap
+
+
+def _if(holds: Any, category: str) -> Iterator[str]:
+    if holds:
+        yield category
+
+
+# -- logs and groups
+
+_before(Shard, "unlead")(lambda self: iter(["leadership ended"]))
+_before(Coordinator, "unlead")(lambda self: iter(["leadership ended"]))
+_after(paxos_leader.Leader, "tick")(lambda self, result: _if(not result, "leader without a majority stepped down"))
+_before(RaftLog, "truncate")(lambda self, slot: _if(slot <= self.last_slot, "conflicting suffix cut"))
+_after(Acceptor, "page")(lambda self, result, from_slot: _if(result[1], "phase 1 in pages"))
+_after(Rebalance, "tick")(lambda self, result, is_near: _if(result, "group given back to its preferred leader"))
+_before(Rebalance, "begin")(lambda self, handed_over: _if(handed_over, "leadership handed over"))
+_before(Group, "compact")(lambda self, slot: iter(["log compacted"]))
+_before(Transfer, "_exchange")(lambda self, store, epoch: iter(["store taken over"]))
+
+
+@_before(raft_leader.Leader, "tick")
+def _raft_leader_ticks(self: raft_leader.Leader) -> Iterator[str]:
+    heard = 1 + sum(self._is_heard(progress) for progress in self.peers.values())
+    yield from _if(heard < self.replica.quorum, "leader without a majority stepped down")
+
+
+@_before(RaftReplica, "stand")
+def _stands(self: RaftReplica, transfer: bool) -> Iterator[str]:
+    yield from _if(transfer and isinstance(self.role, raft_leader.Leader), "hand-over given up")
+
+
+@_before(Member, "_on_refused")
+def _outbid(self: Member, sender: int, message: Any) -> Iterator[str]:
+    ballot = getattr(self._role, "ballot", None)
+    yield from _if(ballot == message.ballot < message.promised, "candidate or leader outbid by a rival")
+
+
+@_after(Preparing, "recovered")
+def _recovered(self: Preparing, result: Any, own: Any, chosen: int) -> Iterator[str]:
+    for entry in result[1]:
+        yield "value of an older ballot proposed again" if entry.data else "gap filled with nothing"
+
+
+@_after(Learner, "deliver")
+def _delivered(self: Learner, result: list[Any]) -> Iterator[str]:
+    for entry in result:
+        held = self._acceptor.entries.get(entry.slot)
+        yield from _if(held is not None and held.data and not entry.data, "entry of an older epoch applied as nothing")
+
+
+@_before(Group, "_apply")
+def _applied(self: Group, entries: list[Any]) -> Iterator[str]:
+    yield from _if(entries[0].slot <= self._recovered_slot, "entries replayed into an engine")
+
+
+@_after(Compaction, "records")
+def _compacted(self: Compaction, result: list[bytes]) -> Iterator[str]:
+    for record in result:
+        yield from _if(isinstance(decode_record(record)[1], Anew), "log written anew")
+
+
+# -- transactions
+
+_before(Doubts, "_ask")(lambda self, txn, doubt: _if(doubt.asks_home, "in doubt, home asked"))
+_after(ShardState, "is_late")(lambda self, result, txn: _if(result, "late message refused"))
+_before(Gateway, "replan")(lambda self, execution, version: iter(["planned afresh"]))
+_before(Coordinator, "_hold")(lambda self, leading, serve: iter(["value waits for a reservation"]))
+_before(ClientKeys, "on_fenced")(lambda self, entry: iter(["key fenced"]))
+
+
+@_before(Participant, "_end")
+def _ended(self: Participant, active: Any, cause: int, winner: bytes) -> Iterator[str]:
+    yield from _if(cause == WOUNDED, "wound at the shard")
+
+
+@_before(Attempt, "on_wound")
+def _wounded(self: Attempt, message: Any) -> Iterator[str]:
+    yield from _if(self.state == EXECUTING, "wound through the gateway")
+    yield from _if(self.state == DECIDING, "commit although wounded")
+
+
+@_before(Attempt, "_send_decide")
+def _decides(self: Attempt) -> Iterator[str]:
+    yield from _if(self._decide_sent_at, "decision asked for again")
+
+
+@_before(Attempt, "on_in_doubt")
+def _doubted(self: Attempt, message: Any) -> Iterator[str]:
+    yield "in doubt, gateway deciding"
+
+
+@_before(Coordinator, "_on_decide")
+def _asked(self: Coordinator, leading: Any, message: Any) -> Iterator[str]:
+    yield from _if(self.state.decision(message.txn) is not None, "decision was there already")
+
+
+@_before(Coordinator, "_decide_abort")
+def _aborts(self: Coordinator, txn: bytes, reason: str) -> Iterator[str]:
+    yield from _if(reason.startswith("in doubt"), "in doubt, decided as abort")
+
+
+@_before(Coordinator, "_send_outcome")
+def _tells(self: Coordinator, doubter: Any, decision: Any) -> Iterator[str]:
+    yield from _if(decision is None, "outcome told although expired")
+
+
+@_before(Coordinator, "_on_timestamp_request")
+def _oracle(self: Coordinator, leading: Any, message: Any) -> Iterator[str]:
+    seen = self.__dict__.setdefault("_seen_requests", set())
+    question = (message.node, message.boot, message.number)
+    yield from _if(question in seen, "oracle asked again")
+    seen.add(question)
+
+
+@_before(Execution, "_attempt")
+def _again(self: Execution) -> Iterator[str]:
+    yield from _if(self.attempts, "attempt made again")
+
+
+@_before(Execution, "_on_record")
+def _keyed(self: Execution, record: Any) -> Iterator[str]:
+    yield "key had another outcome"
+
+
+@_before(Shard, "_answer_fences")
+def _fenced(self: Shard, leading: Any, txn: bytes) -> Iterator[str]:
+    yield from _if(txn in leading.fences, "shard home fenced")
+
+
+@_after(Snapshots, "_in_flight_below")
+def _waits(self: Snapshots, result: Any, need: Any, ts: int) -> Iterator[str]:
+    yield from _if(result, "snapshot waited for those in flight")
+
+
+@_before(Snapshots, "_answer")
+def _answers(self: Snapshots, message: Any, rows: Any, error: BaseException | None) -> Iterator[str]:
+    yield from _if(isinstance(error, SnapshotTooOld), "snapshot too old")
+
+
+def table(total: Counter[str]) -> list[str]:
+    """Lines: how often each category was reached, what was not reached first."""
+    ordered = sorted(CATEGORIES, key=lambda name: (total[name] > 0, CATEGORIES.index(name)))
+    return [f"{total[name]:8}  {name}" for name in ordered]
+
+
+def missing(total: Counter[str]) -> list[str]:
+    return [name for name in CATEGORIES if not total[name]]
