@@ -49,6 +49,7 @@ def test_a_group_of_five_survives_two(core: Core) -> None:
 
 # -- epochs
 def test_propose_is_refused_in_another_epoch(cluster: LogCluster) -> None:
+    """Case P23."""
     for epoch in (0, cluster[1].epoch - 1, cluster[1].epoch + 1):
         with pytest.raises(NotLeader):
             cluster[1].propose(b"v", epoch)
@@ -118,6 +119,7 @@ def test_a_follower_confirms_nothing(cluster: LogCluster) -> None:
 
 
 def test_answers_to_a_round_begun_before_do_not_confirm(cluster: LogCluster) -> None:
+    """Cases P22 and O04: there are no leases, so a pause of any length is as harmless."""
     cluster.confirm(1, 7)
     while any(envelope.to != 1 for envelope in cluster.queue):
         cluster.deliver()
@@ -133,6 +135,7 @@ def test_answers_to_a_round_begun_before_do_not_confirm(cluster: LogCluster) -> 
 
 
 def test_a_deposed_leader_never_confirms_what_was_asked_after_a_newer_leaders_entry(cluster: LogCluster) -> None:
+    """Cases P21 and R24."""
     cluster.partition((1,), (2, 3))
     for peer in (2, 3):
         cluster[peer].on_peer_lost(1)

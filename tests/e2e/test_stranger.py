@@ -1,4 +1,4 @@
-"""A node that lost its data must not take part under its old name (DESIGN.md §1, membership)."""
+"""A node that lost its data must not take part under its old name (DESIGN.md §1, membership; case P24)."""
 
 from __future__ import annotations
 

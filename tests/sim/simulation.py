@@ -69,7 +69,7 @@ class Simulation:
         self.watch.on_start(life.driver)
 
     def run(self) -> None:
-        self._set_up()
+        self.set_up()
         rng = random.Random(self.rng.getrandbits(64))
         faults = Faults(self.cluster, rng, self.profile, self._one_of_a_fault, self.keyed.plan_stale)
         within = int(self.rng.uniform(2, 9) * SECOND)
@@ -78,12 +78,12 @@ class Simulation:
         self._run(10 * SECOND)
         faults.stop()
         participant.MAX_ACTIVE = MAX_ACTIVE  # in peace nobody may be refused for it, whoever comes at once
-        self._demand_progress()
+        self.demand_progress()
         if self.cluster.constants.rebalance_after_ms <= 1_000:  # else it takes for ever
             self._demand_rebalanced()
         if self.profile == "late":
             self.rng.choice((self._linger, self._rest))()
-        self._check_history()
+        self.check_history()
 
     def _run(self, duration: int) -> None:
         self.cluster.run(duration)
@@ -123,7 +123,7 @@ class Simulation:
 
     # -- traffic
 
-    def _set_up(self) -> None:
+    def set_up(self) -> None:
         for sql in SCHEMA:
             self._until_committed([("schema", [sql])])
         self._until_committed([("open", list(range(ACCOUNTS)))])
@@ -239,7 +239,7 @@ class Simulation:
 
     # -- the end
 
-    def _demand_progress(self) -> None:
+    def demand_progress(self) -> None:
         waited, targets = 0.0, self._chosen()
         while why := self._unsettled(targets):
             demand(waited < PROGRESS_WITHIN, "8 progress", f"after {waited} s: {why}")
@@ -310,7 +310,7 @@ class Simulation:
         wrong = [name for name in self.cluster.drivers()[0].router.members if led.get(name) != 1]
         return f"leaders: {led}" if wrong else ""
 
-    def _check_history(self) -> None:
+    def check_history(self) -> None:
         history.check_answers(self.truth, self.operations, self._clocks_leapt())
         key_checks.check(self.truth, self.keyed.families, self.cluster.constants.outcomes_kept_ms)
         for txn, fate in self.fates:

@@ -133,6 +133,7 @@ def last_batch_bounds(records: list[bytes], before: list[bytes]) -> tuple[int, i
 
 @pytest.mark.parametrize("is_cut_to_zeros", [False, True])
 def test_a_last_batch_torn_at_any_byte_is_cut(tmp_path: Path, is_cut_to_zeros: bool) -> None:
+    """Case P26."""
     write_batches(tmp_path, [b"first"], [b"second", b"third"])
     whole = segment(tmp_path, 1).read_bytes()
     start, end = last_batch_bounds([b"second", b"third"], [b"first"])
@@ -153,6 +154,7 @@ def test_a_bit_flip_anywhere_in_the_last_batch_cuts_it(tmp_path: Path) -> None:
 
 
 def test_a_bit_flip_anywhere_before_the_last_batch_is_corrupt(tmp_path: Path) -> None:
+    """Case P25."""
     write_batches(tmp_path, [b"first"], [b"second"], [b"third"])
     whole = segment(tmp_path, 1).read_bytes()
     _, end = last_batch_bounds([b"second"], [b"first"])

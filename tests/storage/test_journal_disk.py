@@ -209,6 +209,7 @@ def test_a_new_segment_syncs_itself_and_its_directory_before_its_first_batch() -
 @pytest.mark.parametrize("call", ["write", "sync"])
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
 def test_after_a_failed_write_or_sync_nothing_is_ever_written(call: str, number: int) -> None:
+    """Case P03."""
     run = Run(Disk())
     run.put_durably(b"kept")
     run.disk.fail = {call: OSError(number, "planted")}

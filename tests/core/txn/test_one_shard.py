@@ -222,6 +222,7 @@ def test_an_appended_commit_is_not_wounded() -> None:
 
 
 def test_no_oracle_by_the_deadline_is_an_abort_that_is_logged_first() -> None:
+    """Case O14."""
     shard = ShardReplica()
     shard.receive(one_shard(TXN, update(1, -10), timeout_ms=200))
     shard.pass_ticks(4)
