@@ -1,6 +1,7 @@
 """Idempotency keys on real processes: races, gateways killed at every step, everything killed, other requests, fences.
 
-Case P28, and more. A request here raises one shard's counter and writes the ledger on another, so that a second commit would be seen twice.
+A request here raises one shard's counter and writes the ledger on another, so that a second commit would be seen twice
+(case P28).
 """
 
 from __future__ import annotations
