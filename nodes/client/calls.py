@@ -190,7 +190,7 @@ class Calls:
         return (await self._ask(lambda number, ms: AskShards(number), ShardsAre, timeout)).shards
 
     async def transfer_leader(self, group: str, node: int, timeout: float | None = None) -> Leadership:
-        """Have the node lead the group; returns when it does. NotFound for a group that is none, BadRequest for a node
+        """Have the node lead the group; returns when it does. NotFound for a group that is none and for a node
         without a replica of it, Unavailable while that node is down or far behind. The group's preferred leader gets
         it back after it was away."""
         return (

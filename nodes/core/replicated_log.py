@@ -160,12 +160,15 @@ class ReplicatedLog(ABC):
     @property
     @abstractmethod
     def handed_over(self) -> bool:
-        """Was the leadership of this replica, or the last one that it stood for, handed over by the leader before?"""
+        """Was the leadership of this replica, or the last one that it stood for, handed over by another leader?"""
+
+    @abstractmethod
+    def is_heard(self, peer: int) -> bool:
+        """Has this leader heard of `peer` within the least election time-out? False if this replica does not lead."""
 
     @abstractmethod
     def is_near(self, peer: int) -> bool:
-        """Has this leader heard of `peer` within the least election time-out, and does it hold the log but for
-        NEAR_ENTRIES? False if this replica does not lead."""
+        """Is it heard, and known to hold the log but for NEAR_ENTRIES? A new leader does not know that yet."""
 
     @property
     @abstractmethod

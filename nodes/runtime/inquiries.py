@@ -9,7 +9,7 @@ from typing import Any
 
 from nodes import ids
 from nodes.core.txn.messages import CatalogIs, FateKnown, KeyKnown
-from nodes.errors import BadRequest, NotFound, StoreError, Unavailable
+from nodes.errors import NotFound, StoreError, Unavailable
 from nodes.requests import Fate, Leadership
 from nodes.runtime.catalog import Catalog
 from nodes.runtime.keyed import fate_of_key
@@ -111,7 +111,7 @@ class Inquiries:
             then(NotFound(f"there is no group {group}"))
         elif to not in members:
             held = ", ".join(map(ids.node_name, members))
-            then(BadRequest(f"{ids.node_name(to)} has no replica of {group}: it is on {held}"))
+            then(NotFound(f"{ids.node_name(to)} has no replica of {group}: it is on {held}"))
         else:
             self._ask(LeaderQuestion, (group, to), self._deadline(timeout_ms), _one(then))
 

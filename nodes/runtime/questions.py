@@ -132,7 +132,7 @@ class LeaderQuestion(Question):
         if message.leads:
             self.end(Leadership(message.group, message.leader, message.epoch), None)
         elif message.refusal:
-            self.end(None, Unavailable(f"{message.refusal}; nothing was changed"))
+            self.end(None, Unavailable(f"{message.refusal}; the group is led as before"))
         else:
             self.on_not_leader()
 

@@ -18,20 +18,25 @@ class Rebalance:
 
     def __init__(self, after: int) -> None:
         self._after = self._wait = max(1, after)
-        self._near = 0  # for so long the preferred leader has been near
-        self._is_due = False  # the preferred leader was away, or did not give this leadership away
+        self._near = 0  # so many ticks the preferred leader has been near since it was away
+        self._is_due = False  # it was away, or this leadership was not handed over
 
     def begin(self, handed_over: bool) -> None:
-        """A leadership begins here; `handed_over` by the leader before."""
+        """A leadership begins here; `handed_over` by another leader."""
         self._near, self._is_due = 0, not handed_over
 
-    def tick(self, is_near: bool) -> bool:
-        """One tick of a leader that is not the preferred one; should it hand over to that one now?"""
-        if not is_near:
-            self._near, self._is_due = 0, True
-            return False
-        self._near += 1
-        if not self._is_due or self._near < self._wait:
+    def on_away(self) -> None:
+        """The preferred leader is not heard, or the connection to it broke."""
+        self._near, self._is_due = 0, True
+
+    def tick(self, is_heard: bool, is_near: bool) -> bool:
+        """One tick of a leader that is not the preferred one; should it hand over to that one now? Who is heard and a
+        little behind is not away: such a tick does not count."""
+        if not is_heard:
+            self.on_away()
+        elif is_near:
+            self._near += 1
+        if not (is_near and self._is_due and self._near >= self._wait):
             return False
         self._near = 0
         self._wait = min(self._wait * 2, self._after * MOST_DOUBLED)

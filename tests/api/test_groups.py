@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from knox.models import AuthToken
 
-from nodes.errors import BadRequest, NotFound, OutcomeUnknown, Unavailable
+from nodes.errors import NotFound, OutcomeUnknown, Unavailable
 from tests.api.conftest import FakeCluster
 from tests.api.test_errors import check_problem
 from txstore.models import Operation
@@ -57,7 +57,6 @@ def test_what_is_no_choice_is_refused(client: Any, cluster: FakeCluster, body: A
     ("error", "status", "code"),
     [
         (NotFound("there is no group s1"), 404, "not_found"),
-        (BadRequest("n9 has no replica of s1"), 400, "bad_request"),
         (Unavailable("n2 is far behind"), 503, "unavailable"),
         (OutcomeUnknown("n2 was not seen to lead"), 504, "outcome_unknown"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nodes.core.paxos.replica import PaxosReplica
 from nodes.core.replicated_log import NEAR_ENTRIES, LogEffects, ReplicatedLog, Timing
 from tests.contract.log_cluster import Envelope, LogCluster
 
@@ -165,6 +166,18 @@ def test_a_leader_that_was_elected_was_not_handed_over_to(cluster: LogCluster) -
     cluster.run_until(lambda: any(cluster.serving(node) for node in cluster.up()))
     (leader,) = cluster.leaders()
     assert not cluster[leader].handed_over
+
+
+def test_who_leads_on_because_nobody_took_over_was_not_handed_the_leadership(cluster: LogCluster) -> None:
+    cluster[1].transfer(2)
+    cluster.pump(1)
+    cluster.run_until(lambda: cluster.serving(2), 4)
+    cluster.crash(3)
+    cluster[2].transfer(3)
+    cluster.pump(2)
+    cluster.run(2 * Timing().election_max)
+    assert cluster.leaders() == [2]
+    assert cluster[2].handed_over == isinstance(cluster[2], PaxosReplica), "in Paxos it led on in its old ballot"
 
 
 def test_a_peer_is_near_while_it_is_heard_and_holds_nearly_everything(cluster: LogCluster) -> None:

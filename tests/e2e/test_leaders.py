@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from nodes.client import Cluster
-from nodes.errors import BadRequest, NotFound, Unavailable
+from nodes.errors import NotFound, Unavailable
 from tests.e2e import bank
 from tests.e2e.cluster import LocalCluster
 
@@ -64,7 +64,7 @@ def test_a_group_goes_to_the_node_that_is_asked_for_and_back(
 def test_a_group_or_a_node_that_is_none_is_told(client: Cluster) -> None:
     with pytest.raises(NotFound, match="no group s99"):
         client.transfer_leader("s99", 1)
-    with pytest.raises(BadRequest, match="n7 has no replica of s1: it is on n2, n3, n1"):
+    with pytest.raises(NotFound, match="n7 has no replica of s1: it is on n2, n3, n1"):
         client.transfer_leader("s1", 7)
 
 
@@ -74,7 +74,7 @@ def test_a_node_that_is_down_does_not_get_a_group(local_cluster: LocalCluster, c
     local_cluster.pause(down)
     try:
         time.sleep(2)  # until its peers have heard nothing of it for longer than an election time-out
-        with pytest.raises(Unavailable, match="nothing was changed"):
+        with pytest.raises(Unavailable, match="led as before"):
             client.transfer_leader(group, down, timeout=1.0)
         count_up(client, local_cluster.shards)
         assert local_cluster.leader_of(group) == leader

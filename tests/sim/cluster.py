@@ -130,7 +130,7 @@ def draw_constants(rng: random.Random, forgets: bool) -> Constants:
         journal_segments=rng.choice((1, 3)),
         segment_bytes=rng.choice((2_000, 20_000)),
         light_bytes=rng.choice((1, 1_000, 10_000)),
-        watermark_every_ms=rng.choice((300, 3_000)),
+        watermark_every_ms=300 if forgets else rng.choice((300, 3_000)),
         rebalance_after_ms=rng.choice((200, 1_000, 5_000)),
         txn_age_max_ms=12_000,
         outcomes_kept_ms=rng.choice((12_000, 12_000, 12_000, 30_000) if forgets else (12_000, 30_000)),

@@ -224,6 +224,7 @@ class Faults:
     def echoes(self) -> None:
         """Copies of what is said now come again much later."""
         self.cluster.weather.echo = self.rng.choice((0.0, 0.05, 0.2))
+        self.cluster.weather.echo_of = self.rng.choice(((), ("Decide",), ("Decide", "Execute")))
 
     def stale(self) -> None:
         """A shard's leader is left behind; its own node's clients read there what others change elsewhere."""

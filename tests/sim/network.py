@@ -30,6 +30,7 @@ class Weather:
     slow: float = 0.0
     slow_disk: float = 0.0
     echo: float = 0.0  # of what is sent, so much comes once more, when it is nearly or quite forgotten
+    echo_of: tuple[str, ...] = ()  # and of these types of messages half
     victims: tuple[str, ...] = ()
     crash_at: dict[str, float] = field(default_factory=dict)
     down_for: float = 2.5  # at most so many seconds is down who crashes at a message
@@ -38,7 +39,7 @@ class Weather:
 
     def clear(self) -> None:
         self.lose = self.repeat = self.slow = self.slow_disk = self.echo = 0.0
-        self.victims = ()
+        self.victims = self.echo_of = ()
         self.crash_at = {}
         self.down_for = 2.5
         self.cut = set()
@@ -59,8 +60,18 @@ class SimNetwork:
             items = [item for item in items if not self._is_cut(peer, item, weather)]
         if weather.victims or weather.crash_at:
             items = self._pick_on(peer, items, weather)
+        if weather.echo_of:
+            self._echo(peer, [item for item in items if type(item[1]).__name__ in weather.echo_of])
         if items:
             self._post(peer, items, weather.lose, weather.repeat, weather.slow)
+
+    def _echo(self, peer: int, items: list[tuple[int, Any]]) -> None:
+        if items and self._rng.random() < 0.5:
+            sender, data, cluster = self._life.node.number, peers.encode(items), self._cluster
+            cluster.timeline.at(self._much_later(), lambda: cluster.deliver(sender, peer, data))
+
+    def _much_later(self) -> int:
+        return self._rng.randint(9 * SECOND, 30 * SECOND)
 
     def flush(self) -> None:
         """Clients hear at once."""
@@ -88,8 +99,7 @@ class SimNetwork:
         if lose and rng.random() < lose:
             return
         if weather.echo and rng.random() < weather.echo:
-            later = rng.randint(9 * SECOND, 30 * SECOND)
-            self._cluster.timeline.at(later, lambda: self._cluster.deliver(sender, peer, data))
+            self._cluster.timeline.at(self._much_later(), lambda: self._cluster.deliver(sender, peer, data))
         copies = 1
         while repeat and copies < 4 and rng.random() < repeat:
             copies += 1

@@ -11,6 +11,8 @@ from typing import Any
 
 from nodes.core.replicated_log import Entry
 from nodes.core.txn.attempt import Attempt
+from nodes.core.txn.coordinator import Coordinator
+from nodes.core.txn.messages import DecideTxn, decode_coordinator_entry
 from nodes.runtime.driver import Driver
 from nodes.runtime.group import Group
 from tests.sim.operations import Operation
@@ -43,7 +45,11 @@ class Watch:
             nonlocal position
             position = self.truth.on_entries(group.group, position, entries)
             epochs.update(entry.epoch for entry in entries)
+            forgotten = _forgotten(machine, entries)
             apply(entries)
+            for txn in forgotten:
+                words = f"{group.group} decides {txn.hex()}, which is below its mark"
+                demand(machine.state.decision(txn) is None, "forgetting", words)
 
         def watched_lead() -> None:
             words = f"n{group.node} serves {group.group} without an applied entry of its epoch"
@@ -97,3 +103,12 @@ class Watch:
             for group in driver.groups.values():
                 if group.stopped:
                     raise Violation("10 images", f"n{driver.node}: replica of {group.group} stopped: {group.stopped}")
+
+
+def _forgotten(machine: Any, entries: list[Entry]) -> list[bytes]:
+    """The ids below the mark that these entries want to decide, and of which nothing is known."""
+    if not isinstance(machine, Coordinator):
+        return []
+    decoded = [decode_coordinator_entry(entry.data) for entry in entries if entry.data]
+    txns = [each.txn for each in decoded if isinstance(each, DecideTxn)]
+    return [txn for txn in txns if machine.state.is_expired(txn) and machine.state.decision(txn) is None]

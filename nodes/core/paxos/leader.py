@@ -21,7 +21,7 @@ class Peer:
     """What the leader knows of one other member."""
 
     __slots__ = (
-        "accepted", "durable_slot", "heard_ticks", "inflight", "inflight_bytes", "needs_store", "next_slot",
+        "_run", "accepted", "durable_slot", "heard_ticks", "inflight", "inflight_bytes", "needs_store", "next_slot",
         "quiet_ticks", "ranges", "round",
     )  # fmt: skip
 
@@ -36,11 +36,13 @@ class Peer:
         self.round = 0
         self.needs_store = False  # it asked for entries that are gone here
         self.durable_slot = 0  # what it is known to hold from slot 1 on
+        self._run = (0, 0)  # what it accepted last without a hole, first and last slot: it may join that
 
     def on_accepted(self, first: int, last: int) -> None:
         """It holds `first`..`last` durably under the leader's ballot."""
-        if first <= self.durable_slot + 1:
-            self.durable_slot = max(self.durable_slot, last)
+        begun, ended = self._run
+        self._run = (begun, max(ended, last)) if begun <= first <= ended + 1 else (first, last)
+        self.on_holds(self.durable_slot)
         if first <= self.accepted + 1:
             if last > self.accepted:
                 self.quiet_ticks = 0
@@ -49,6 +51,11 @@ class Peer:
             self.ranges[first] = max(last, self.ranges.get(first, 0))
         while self.inflight and self.inflight[0][0] <= last:
             self.inflight_bytes -= self.inflight.popleft()[1]
+
+    def on_holds(self, slot: int) -> None:
+        """It is known to hold everything up to there."""
+        first, last = self._run
+        self.durable_slot = max(self.durable_slot, slot, last if first <= slot + 1 else 0)
 
     def skip_to(self, chosen: int) -> None:
         """What is chosen need not be accepted there any more: the peer learns it."""
@@ -110,9 +117,10 @@ class Leader:
 
     def is_near(self, node: int, last_slot: int) -> bool:
         """Is it heard, and lacks but a few entries?"""
-        peer = self.peers[node]
-        is_heard = peer.heard_ticks <= self._timing.election_min and not peer.needs_store
-        return is_heard and peer.durable_slot >= last_slot - NEAR_ENTRIES
+        return self.is_heard(node) and self.peers[node].durable_slot >= last_slot - NEAR_ENTRIES
+
+    def is_heard(self, node: int) -> bool:
+        return self.peers[node].heard_ticks <= self._timing.election_min
 
     # -- accepting
     def accepts(self, acceptor: Acceptor) -> Iterator[tuple[int, Accept]]:

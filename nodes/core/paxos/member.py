@@ -262,7 +262,7 @@ class Member:
         peer = role.peers[sender]
         peer.heard_ticks = 0
         peer.round = max(peer.round, message.round)
-        peer.durable_slot = max(peer.durable_slot, message.chosen)
+        peer.on_holds(message.chosen)
         peer.needs_store = peer.needs_store and message.chosen < self._acceptor.first_slot - 1
         self._take_confirmed(role)
 

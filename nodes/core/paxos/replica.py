@@ -116,6 +116,9 @@ class PaxosReplica(Member, ReplicatedLog):
     def handed_over(self) -> bool:
         return self._handed_over
 
+    def is_heard(self, peer: int) -> bool:
+        return isinstance(self._role, Leader) and self._role.is_heard(peer)
+
     def is_near(self, peer: int) -> bool:
         return isinstance(self._role, Leader) and self._role.is_near(peer, self._acceptor.last_slot)
 

@@ -226,8 +226,10 @@ class Leader(Role):
             self.replica.outbox.sends.append((peer, self._append_message(progress.next_slot, 0)[0]))
 
     def is_near(self, peer: int) -> bool:
-        progress = self.peers[peer]
-        return self._is_heard(progress) and progress.match_slot >= self.replica.log.last_slot - NEAR_ENTRIES
+        return self.is_heard(peer) and self.peers[peer].match_slot >= self.replica.log.last_slot - NEAR_ENTRIES
+
+    def is_heard(self, peer: int) -> bool:
+        return self._is_heard(self.peers[peer])
 
     def _is_heard(self, progress: Progress) -> bool:
         return self.replica.now - progress.heard_at < self.replica.timing.election_min

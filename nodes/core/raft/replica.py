@@ -254,6 +254,9 @@ class RaftReplica(ReplicatedLog):
     def handed_over(self) -> bool:
         return self._handed_over
 
+    def is_heard(self, peer: int) -> bool:
+        return isinstance(self.role, Leader) and self.role.is_heard(peer)
+
     def is_near(self, peer: int) -> bool:
         return isinstance(self.role, Leader) and self.role.is_near(peer)
 
@@ -355,7 +358,8 @@ class RaftReplica(ReplicatedLog):
         self.stand(transfer=True)
 
     def stand(self, transfer: bool) -> None:
-        """Begin a term and ask for votes in it; `transfer` at the leader's wish."""
+        """Begin a term and ask for votes in it; `transfer` at the leader's wish, which may be this replica itself."""
+        self._handed_over = self._handed_over and not self.leads
         self._become(Candidate(self, transfer))
 
     def lead(self) -> None:
