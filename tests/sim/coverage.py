@@ -1,7 +1,7 @@
 """How often each branch that matters was reached: a simulator that never gets somewhere proves nothing about it.
 
-Methods of the code under test are wrapped from outside, once per process; what they see is counted for the run that is
-under way. `CATEGORIES` names everything that is counted: one that stays at 0 over a few hundred seeds is a failure.
+Methods of the code under test are wrapped from outside while a run is under way, and what they see is counted.
+`CATEGORIES` names everything that is counted: one that stays at 0 over a few hundred seeds is a failure.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from nodes.core.paxos import leader as paxos_leader
@@ -79,9 +80,29 @@ TRANSACTIONS = (
 CATEGORIES = LOGS + TRANSACTIONS
 
 counted: Counter[str] = Counter()
-"""Of the run under way; who begins one clears it."""
+"""Of the run under way, or of the last one."""
 
 Probe = Callable[..., Iterator[str]]
+_wrapped: dict[tuple[type, str], Any] = {}
+
+
+def _register(owner: type, method: str, outer: Any) -> None:
+    assert (owner, method) not in _wrapped, "one probe for each method"
+    _wrapped[owner, method] = outer
+
+
+@contextmanager
+def counting() -> Iterator[Counter[str]]:
+    """What is reached within is counted from 0 on; outside, the code under test is as it is."""
+    inner = {(owner, method): owner.__dict__[method] for owner, method in _wrapped}
+    counted.clear()
+    for (owner, method), outer in _wrapped.items():
+        setattr(owner, method, outer)
+    try:
+        yield counted
+    finally:
+        for (owner, method), original in inner.items():
+            setattr(owner, method, original)
 
 
 def _before(owner: type, method: str) -> Callable[[Probe], Probe]:
@@ -95,7 +116,7 @@ def _before(owner: type, method: str) -> Callable[[Probe], Probe]:
             counted.update(probe(self, *arguments, **named))
             return inner(self, *arguments, **named)
 
-        setattr(owner, method, outer)
+        _register(owner, method, outer)
         return probe
 
     return wrap
@@ -113,7 +134,7 @@ def _after(owner: type, method: str) -> Callable[[Probe], Probe]:
             counted.update(probe(self, result, *arguments, **named))
             return result
 
-        setattr(owner, method, outer)
+        _register(owner, method, outer)
         return probe
 
     return wrap

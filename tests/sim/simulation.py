@@ -330,11 +330,17 @@ def _on_alarm(number: int, frame: object) -> None:
 
 def simulate(seed: int, profile: str = "", keep_lines: bool = False) -> Report:
     """One whole run; a broken assertion of the cores is a violation too."""
+    signal.signal(signal.SIGVTALRM, _on_alarm)
+    with coverage.counting() as reached:
+        report = _simulate(seed, profile, keep_lines)
+        report.reached = Counter(reached)
+    return report
+
+
+def _simulate(seed: int, profile: str, keep_lines: bool) -> Report:
     simulation = Simulation(seed, profile, keep_lines)
     report = Report(seed, simulation.profile)
-    signal.signal(signal.SIGVTALRM, _on_alarm)
     signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
-    coverage.counted.clear()
     try:
         simulation.run()
     except Violation as violation:
@@ -347,7 +353,6 @@ def simulate(seed: int, profile: str = "", keep_lines: bool = False) -> Report:
         participant.MAX_ACTIVE = MAX_ACTIVE
         report.trace = simulation.cluster.trace.hexdigest()
         report.committed = len(simulation.truth.committed)
-        report.reached = Counter(coverage.counted)
         report.lines = simulation.cluster.lines or []
         simulation.cluster.close()
     return report
