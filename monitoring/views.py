@@ -39,15 +39,16 @@ def part(view: Callable[..., HttpResponse]) -> View:
     return require_safe(never_cache(guarded))
 
 
-def _page(request: HttpRequest, template: str, title: str, shown: dict[str, Any], status: int = 200) -> HttpResponse:
+def whole(request: HttpRequest, template: str, title: str, shown: dict[str, Any], status: int = 200) -> HttpResponse:
+    """A page in the admin's frame."""
     request.current_app = admin.site.name
     context = {**admin.site.each_context(request), "title": title, **shown}
-    return render(request, f"monitoring/{template}.html", context, status=status)
+    return render(request, f"{template}.html", context, status=status)
 
 
 @page
 def cluster(request: HttpRequest) -> HttpResponse:
-    return _page(request, "cluster", "Cluster", {"cluster": dashboard.cluster()})
+    return whole(request, "monitoring/cluster", "Cluster", {"cluster": dashboard.cluster()})
 
 
 @part
@@ -60,7 +61,7 @@ def transactions(request: HttpRequest) -> HttpResponse:
     wanted = request.GET.get("id", "").strip()
     if wanted:
         return redirect("monitoring:transaction", id=wanted.replace("/", ""))
-    return _page(request, "transactions", "Transactions", {"listed": dashboard.transactions(request.GET)})
+    return whole(request, "monitoring/transactions", "Transactions", {"listed": dashboard.transactions(request.GET)})
 
 
 @part
@@ -71,4 +72,4 @@ def transactions_live(request: HttpRequest) -> HttpResponse:
 @page
 def transaction(request: HttpRequest, id: str) -> HttpResponse:
     shown = dashboard.transaction(id)
-    return _page(request, "transaction", "Transaction", {"shown": shown}, 200 if shown["found"] else 404)
+    return whole(request, "monitoring/transaction", "Transaction", {"shown": shown}, 200 if shown["found"] else 404)

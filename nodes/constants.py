@@ -21,8 +21,8 @@ class Constants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kept_entries: int = 1_000  # of which so many stay for replicas that are a little behind
     light_bytes: int = 50_000  # a log that holds less is written anew to let journal segments go
     segment_bytes: int = 4 << 20  # of the journal
-    rebalance_after_ms: int = 5_000  # the preferred leader of a group gets it back when it is near again for so long
     journal_segments: int = 8  # so many complete ones may lie there before every log is compacted to let them go
+    rebalance_after_ms: int = 5_000  # the preferred leader of a group gets it back when it is near again for so long
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

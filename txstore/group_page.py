@@ -7,15 +7,15 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods
 
+from monitoring.dashboard import STATUS_S
+from monitoring.views import whole
 from nodes.errors import StoreError
 from nodes.ids import node_name
 from txstore import audit, store
 from txstore.models import OPERATE
-
-STATUS_S = 3.0
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -57,6 +57,4 @@ def _transfer(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _page(request: HttpRequest, name: str, shown: dict[str, Any], status: int = 200) -> HttpResponse:
-    request.current_app = admin.site.name
-    context = {**admin.site.each_context(request), "title": f"Group {name[:80]}", "name": name, **shown}
-    return render(request, "txstore/group.html", context, status=status)
+    return whole(request, "txstore/group", f"Group {name[:80]}", {"name": name, **shown}, status)

@@ -7,14 +7,12 @@ from typing import Any
 
 from nodes import ids
 from nodes.errors import BadRequest, StoreError, Unavailable
-from nodes.requests import Fate, Leadership, Reply, Trace, Transactions
 from nodes.runtime import listing
 from nodes.runtime.connection import Connection
 from nodes.runtime.gateway import Gateway
 from nodes.runtime.messages import answers
 from nodes.runtime.survey import Survey
 from nodes.wire.protocol import (
-    AskFate,
     AskShards,
     AskStatus,
     AskTables,
@@ -29,6 +27,7 @@ from nodes.wire.protocol import (
     ShardsAre,
     StatusIs,
     TablesAre,
+    ToClient,
     TraceIs,
     TransactionsAre,
     TransferLeader,
@@ -61,25 +60,18 @@ class Clients:
         elif isinstance(message, AskShards):
             _send(connection, ShardsAre(message.number, listing.shards(gateway.surroundings)))
         elif isinstance(message, TransferLeader):
-            self._on_transfer_leader(gateway, connection, message)
+            then = _sender(connection, message.number, LeadershipIs)
+            gateway.inquiries.transfer_leader(message.group, message.to, message.timeout_ms, then)
         else:
-            self._on_ask_fate(gateway, connection, message)
+            then = _sender(connection, message.number, FateIs)
+            gateway.inquiries.ask_fate(message.id, message.fence, message.timeout_ms, then, message.since)
 
     def _on_survey(self, connection: Connection, message: AskTransactions | AskTrace) -> None:
-        number = message.number
-
-        def then(answer: Transactions | Trace | StoreError) -> None:
-            if isinstance(answer, StoreError):
-                _send(connection, Failed(number, answer.info))
-            elif isinstance(answer, Transactions):
-                _send(connection, TransactionsAre(number, answer))
-            else:
-                _send(connection, TraceIs(number, answer))
-
         if isinstance(message, AskTransactions):
+            then = _sender(connection, message.number, TransactionsAre)
             self._survey.transactions(message.filter, message.limit, message.after, then)
         else:
-            self._survey.trace(message.id, then)
+            self._survey.trace(message.id, _sender(connection, message.number, TraceIs))
 
     def _on_call(self, gateway: Gateway, connection: Connection, message: Call) -> None:
         try:
@@ -96,13 +88,7 @@ class Clients:
                 raise Unavailable("the client has gone, so nothing was begun")
             _send(connection, Named(message.number, txn))
 
-        def ended(end: Reply | StoreError) -> None:
-            if isinstance(end, StoreError):
-                _send(connection, Failed(message.number, end.info))
-            else:
-                _send(connection, Done(message.number, end))
-
-        gateway.submit(message.request, message.named, age, named, ended)
+        gateway.submit(message.request, message.named, age, named, _sender(connection, message.number, Done))
 
     def _on_ask_tables(self, gateway: Gateway, connection: Connection, message: AskTables) -> None:
         def then(error: StoreError | None) -> None:
@@ -113,23 +99,15 @@ class Clients:
 
         gateway.inquiries.refresh_catalog(message.timeout_ms, then)
 
-    def _on_transfer_leader(self, gateway: Gateway, connection: Connection, message: TransferLeader) -> None:
-        def then(leadership: Leadership | StoreError) -> None:
-            if isinstance(leadership, StoreError):
-                _send(connection, Failed(message.number, leadership.info))
-            else:
-                _send(connection, LeadershipIs(message.number, leadership))
 
-        gateway.inquiries.transfer_leader(message.group, message.to, message.timeout_ms, then)
+def _sender(connection: Connection, number: int, answer: Callable[[int, Any], ToClient]) -> Callable[[Any], None]:
+    """Takes what comes of call `number`: sends an error as Failed, all else as an `answer`."""
 
-    def _on_ask_fate(self, gateway: Gateway, connection: Connection, message: AskFate) -> None:
-        def then(fate: Fate | StoreError) -> None:
-            if isinstance(fate, StoreError):
-                _send(connection, Failed(message.number, fate.info))
-            else:
-                _send(connection, FateIs(message.number, fate))
+    def then(end: Any) -> None:
+        is_error = isinstance(end, StoreError)
+        _send(connection, Failed(number, end.info) if is_error else answer(number, end))
 
-        gateway.inquiries.ask_fate(message.id, message.fence, message.timeout_ms, then, message.since)
+    return then
 
 
 def _send(connection: Connection, message: Any) -> None:

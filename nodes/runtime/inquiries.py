@@ -26,14 +26,7 @@ from nodes.runtime.questions import (
 )
 from nodes.runtime.surroundings import Surroundings
 
-# Does an answer come from the leader? One that does not names whom it takes for that.
-_LEADS: dict[type[Any], Callable[[Any], bool]] = {
-    FateKnown: lambda message: message.state != "",
-    KeyKnown: lambda message: message.leads,
-    CatalogIs: lambda message: True,
-    LedBy: lambda message: message.leads or message.refusal != "",
-}
-ANSWERS = tuple(_LEADS)
+ANSWERS = (FateKnown, KeyKnown, CatalogIs, LedBy)
 
 
 class Inquiries:
@@ -134,10 +127,11 @@ class Inquiries:
         question = self._open.get(message.number)
         if question is None or type(message) is not question.answered_by:
             return
-        leads = _LEADS[question.answered_by]
-        if not leads(message):
+        if question.is_from_leader(message):
+            question.on_answer(message)
+        else:
             self._surroundings.on_hint(question.group, sender, message.leader)
-        question.on_answer(message)
+            question.on_not_leader()
 
     def tick(self) -> None:
         for question in list(self._open.values()):

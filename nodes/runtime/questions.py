@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID
@@ -28,7 +29,7 @@ def deadline_after(now: int, timeout_ms: int) -> int:
     return now + max(1, sensible_ms // TICK_MS)
 
 
-class Question:
+class Question(ABC):
     """Asks the leader of `group`, which answers with an `answered_by`; `then(answer, error)` once."""
 
     answered_by: ClassVar[type[Any]]
@@ -68,8 +69,13 @@ class Question:
             self.is_over = True
             self._then(answer, error)
 
+    def is_from_leader(self, message: Any) -> bool:
+        """Of an `answered_by`; one that does not lead names whom it takes for the leader."""
+        return True
+
+    @abstractmethod
     def on_answer(self, message: Any) -> None:
-        raise NotImplementedError
+        """The leader's."""
 
     def on_not_leader(self) -> None:
         self._sent_to = 0
@@ -128,13 +134,14 @@ class LeaderQuestion(Question):
         self._to = to
         super().__init__(surroundings, group, HandOver(number, surroundings.node, to), deadline, then)
 
+    def is_from_leader(self, message: LedBy) -> bool:
+        return message.leads or message.refusal != ""
+
     def on_answer(self, message: LedBy) -> None:
         if message.leads:
             self.end(Leadership(message.group, message.leader, message.epoch), None)
-        elif message.refusal:
-            self.end(None, Unavailable(f"{message.refusal}; the group is led as before"))
         else:
-            self.on_not_leader()
+            self.end(None, Unavailable(f"{message.refusal}; the group is led as before"))
 
     def no_answer(self) -> StoreError:
         words = f"{ids.node_name(self._to)} was not seen to lead {self.group} by the deadline, and may do so later"
@@ -160,11 +167,11 @@ class KeyQuestion(Question):
         home = ids.key_home(key, surroundings.coordinators)
         super().__init__(surroundings, home, AskKey(number, key, surroundings.node, fence, since), deadline, then)
 
+    def is_from_leader(self, message: KeyKnown) -> bool:
+        return message.leads
+
     def on_answer(self, message: KeyKnown) -> None:
-        if message.leads:
-            self.end(message, None)
-        else:
-            self.on_not_leader()
+        self.end(message, None)
 
     def no_answer(self) -> StoreError:
         words = f"the home of this key ({self.group}) did not answer by the deadline; ask again"
@@ -189,10 +196,10 @@ class FateQuestion(Question):
         message = AskFate(number, txn, surroundings.node, fence)
         super().__init__(surroundings, ids.home_of(txn), message, deadline, then)
 
+    def is_from_leader(self, message: FateKnown) -> bool:
+        return message.state != ""
+
     def on_answer(self, message: FateKnown) -> None:
-        if not message.state:
-            self.on_not_leader()
-            return
         text, outcome = ids.to_text(message.txn), OUTCOMES.get(message.state, UNKNOWN)
         fate = Fate(text, message.state, outcome, message.commit_ts, message.reason, known_since=message.known_since)
         self.end(fate, None)

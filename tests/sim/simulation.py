@@ -6,6 +6,7 @@ import random
 import signal
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -80,7 +81,7 @@ class Simulation:
         participant.MAX_ACTIVE = MAX_ACTIVE  # in peace nobody may be refused for it, whoever comes at once
         self.demand_progress()
         if self.cluster.constants.rebalance_after_ms <= 1_000:  # else it takes for ever
-            self._demand_rebalanced()
+            self._wait_out(self._led_elsewhere)
         if self.profile == "late":
             self.rng.choice((self._linger, self._rest))()
         self.check_history()
@@ -240,11 +241,8 @@ class Simulation:
     # -- the end
 
     def demand_progress(self) -> None:
-        waited, targets = 0.0, self._chosen()
-        while why := self._unsettled(targets):
-            demand(waited < PROGRESS_WITHIN, "8 progress", f"after {waited} s: {why}")
-            self._run(SECOND // 4)
-            waited += 0.25
+        targets = self._chosen()
+        self._wait_out(lambda: self._unsettled(targets))
         for node in NODES:
             self._until_committed([("add", [a, 1]) for a in range(ACCOUNTS)])
             self._until_committed([("sum", [])])
@@ -258,15 +256,16 @@ class Simulation:
             self._run(SECOND // 4)
         demand(not self._unsettled(targets), "8 progress", self._unsettled(targets))
 
-    def _demand_rebalanced(self) -> None:
-        """Every group is led by its preferred leader again, unless somebody gave it away on purpose."""
+    def _wait_out(self, why_not: Callable[[], str]) -> None:
+        """Until it has nothing to say any more, for PROGRESS_WITHIN at most."""
         waited = 0.0
-        while why := self._led_elsewhere():
+        while why := why_not():
             demand(waited < PROGRESS_WITHIN, "8 progress", f"after {waited} s: {why}")
             self._run(SECOND // 4)
             waited += 0.25
 
     def _led_elsewhere(self) -> str:
+        """A group that its preferred leader should have again: nobody gave it away on purpose. "" for none."""
         for driver in self.cluster.drivers():
             for group in driver.groups.values():
                 if group.served_epoch and group.members[0] != driver.node and not group.log.handed_over:

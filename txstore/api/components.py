@@ -37,6 +37,12 @@ ID_OR_KEY = {
 TIMESTAMP = {"type": ["string", "null"], "pattern": "^[1-9][0-9]*$", "description": "A timestamp, as a decimal string."}
 COUNT = {"type": "integer", "minimum": 0}
 NODE = {"type": "integer", "minimum": 1}
+TIMEOUT_MS = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": serializers.MAX_TIMEOUT_MS,
+    "default": serializers.DEFAULT_TIMEOUT_MS,
+}
 GROUP_PATTERN = "^[cs][0-9]+$"
 KNOWN_SINCE = "The answer holds for what was first sent after this time."
 TIME = {"type": "string", "format": "date-time"}
@@ -85,7 +91,7 @@ STATEMENT = record(
 TRANSACTION = record(
     {
         "statements": listed(ref("Statement"), minItems=1, maxItems=serializers.MAX_STATEMENTS),
-        "timeout_ms": {"type": "integer", "minimum": 1, "maximum": serializers.MAX_TIMEOUT_MS, "default": 10_000},
+        "timeout_ms": TIMEOUT_MS,
         "read_only": {
             "type": ["boolean", "null"],
             "description": "true: only SELECT is allowed. A request of SELECTs only is read-only by itself.",
@@ -323,7 +329,7 @@ SCHEMAS: dict[str, Schema] = {
     "Leader": record(
         {
             "node": {**NODE, "maximum": ids.MAX_NODE, "description": "The number of the node that shall lead."},
-            "timeout_ms": {"type": "integer", "minimum": 1, "maximum": serializers.MAX_TIMEOUT_MS, "default": 10_000},
+            "timeout_ms": TIMEOUT_MS,
         },
         optional=("timeout_ms",),
     ),

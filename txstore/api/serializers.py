@@ -21,7 +21,7 @@ from nodes.errors import BadRequest, NotFound, NotSupported, TooLarge
 from nodes.requests import Fate, Leadership, Reply, Request, Result, Statement, Value
 
 MAX_STATEMENTS = 1_000
-MAX_TIMEOUT_MS = 60_000
+DEFAULT_TIMEOUT_MS, MAX_TIMEOUT_MS = 10_000, 60_000
 MAX_EXACT = 2**53
 MIN_BIGINT, MAX_BIGINT = -(2**63), 2**63 - 1
 
@@ -43,7 +43,7 @@ def read_request(data: Any, key: str = "") -> Request:
     read_only = data.get("read_only")
     if read_only is not None and not isinstance(read_only, bool):
         raise BadRequest('"read_only" must be true or false.')
-    timeout_ms = integer(data.get("timeout_ms", 10_000), 1, MAX_TIMEOUT_MS, '"timeout_ms"', -1)
+    timeout_ms = _read_timeout_ms(data)
     listed = [_read_statement(each, number) for number, each in enumerate(statements)]
     return Request(listed, timeout_ms, read_only, key)
 
@@ -70,8 +70,12 @@ def read_leader(data: Any) -> tuple[int, float]:
     refuse_unknown_fields(data, {"node", "timeout_ms"}, "The request")
     if "node" not in data:
         raise BadRequest('"node" must be there: the number of the node that shall lead.')
-    timeout_ms = integer(data.get("timeout_ms", 10_000), 1, MAX_TIMEOUT_MS, '"timeout_ms"', -1)
+    timeout_ms = _read_timeout_ms(data)
     return integer(data["node"], 1, ids.MAX_NODE, '"node"', -1), timeout_ms / 1000
+
+
+def _read_timeout_ms(data: dict[str, Any]) -> int:
+    return integer(data.get("timeout_ms", DEFAULT_TIMEOUT_MS), 1, MAX_TIMEOUT_MS, '"timeout_ms"', -1)
 
 
 def leadership_to_json(leadership: Leadership) -> dict[str, Any]:
