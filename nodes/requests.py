@@ -123,6 +123,14 @@ class Leadership(msgspec.Struct, array_like=True, frozen=True):
     epoch: int
 
 
+class Nodes(msgspec.Struct, array_like=True, frozen=True):
+    """What is wanted of the cluster's nodes: `leaving` ones with who takes their place (0: whoever has room), and those
+    that are `gone`."""
+
+    leaving: dict[int, int]
+    gone: list[int]
+
+
 # -- what nodes remember of transactions for those who ask later (nodes/runtime/trace.py)
 
 NEWEST, SLOW, IN_DOUBT = "newest", "slow", "in_doubt"  # and ABORTED

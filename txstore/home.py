@@ -144,11 +144,27 @@ class Home:
             (self.node_folder(node) / "data").mkdir(parents=True, exist_ok=True)
             write_whole(self.node_config(node), self._node_config_text(node, shape, addresses))
 
-    def _node_config_text(self, node: int, shape: Shape, addresses: dict[int, str]) -> str:
+    def create_joining(self, node: int, address: str) -> None:
+        """What a node needs that asks this home's cluster to be let in; HomeError if it cannot be one."""
+        if not self.exists() or not self.node_config(1).exists():
+            raise HomeError(f"{self.path} holds no cluster that a node could join: run up first.")
+        founders = dict(enumerate(self.node_addresses(), start=1))
+        if node in founders:
+            raise HomeError(f"n{node} is a node of this cluster from its founding; a new one has a number of its own.")
+        (self.node_folder(node) / "data").mkdir(parents=True, exist_ok=True)
+        write_whole(self.node_config(node), self._node_config_text(node, self.shape(), founders, address))
+
+    def joining_nodes(self) -> list[int]:
+        """Numbers of the nodes of this home that were no founders."""
+        found = (self.path / "nodes").glob("n*/config.toml")
+        numbers = sorted(int(file.parent.name[1:]) for file in found if file.parent.name[1:].isdecimal())
+        return [number for number in numbers if number > self.shape().nodes]
+
+    def _node_config_text(self, node: int, shape: Shape, addresses: dict[int, str], listen: str = "") -> str:
         founders = "".join(f'{number} = "{address}"\n' for number, address in addresses.items())
         return (
             f"node = {node}\n"
-            f'listen = "{addresses[node]}"\n'
+            f'listen = "{listen or addresses[node]}"\n'
             f"data = {_quoted(self.node_folder(node) / 'data')}\n"
             f"secret_file = {_quoted(self.cluster_secret_file)}\n"
             f"shards = {shape.shards}\n"

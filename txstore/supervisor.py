@@ -30,6 +30,7 @@ from txstore.home import write_whole
 PR_SET_PDEATHSIG = 1
 LOG_BYTES_MAX = 10 * 1024 * 1024
 STOP_S = 5.0
+MUST_NOT_RUN = 3  # the exit status of a program that would only end again: a node that was removed
 YOUNG_S = 10.0
 TURN_S = 1.0
 
@@ -168,7 +169,7 @@ class _Child:
     def _on_end(self, now: float) -> None:
         code = self.bury()
         how = f"ended with {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
-        if self.program.restart_s is None:
+        if self.program.restart_s is None or code == MUST_NOT_RUN:
             self._due_at = None
             self._tell(f"{self.program.name} {how} and stays down; its log is {self.program.log}")
             return

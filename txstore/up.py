@@ -156,7 +156,8 @@ def _refuse_running(home: Home, file: TextIO) -> None:
 
 def programs(home: Home, wish: Wish) -> list[Program]:
     """Every program of the cluster, the nodes first."""
-    return [*(_node(home, number, wish.restart_s) for number in wish.addresses()), *_front(home)]
+    nodes = [*wish.addresses(), *home.joining_nodes()]
+    return [*(_node(home, number, wish.restart_s) for number in nodes), *_front(home)]
 
 
 def _node(home: Home, number: int, restart_s: float | None) -> Program:

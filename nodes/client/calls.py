@@ -27,6 +27,7 @@ from nodes.requests import (
     NEWEST,
     Fate,
     Leadership,
+    Nodes,
     Reply,
     Request,
     Result,
@@ -43,7 +44,9 @@ from nodes.wire.protocol import (
     AskTables,
     AskTrace,
     AskTransactions,
+    ChangeNodes,
     LeadershipIs,
+    NodesAre,
     ShardsAre,
     StatusIs,
     TablesAre,
@@ -196,6 +199,26 @@ class Calls:
         return (
             await self._ask(lambda number, ms: TransferLeader(number, group, node, ms), LeadershipIs, timeout)
         ).leadership
+
+    async def add_node(self, node: int, timeout: float | None = None) -> Nodes:
+        """Let a node in that asks for it; returns when that is written down. NotFound if it does not ask (yet)."""
+        return await self._change_nodes("add", node, 0, False, timeout)
+
+    async def remove_node(self, node: int, fewer: bool = False, timeout: float | None = None) -> Nodes:
+        """Have a node leave; others take over its replicas, by and by. Returns when that is written down. `fewer`: also
+        if not enough nodes are left for all replicas, which is a BadRequest otherwise."""
+        return await self._change_nodes("remove", node, 0, fewer, timeout)
+
+    async def replace_node(self, node: int, successor: int, timeout: float | None = None) -> Nodes:
+        """Have a node leave, dead or alive, and another one, which was added, take its place in every group, by and by.
+        Returns when that is written down."""
+        return await self._change_nodes("replace", node, successor, False, timeout)
+
+    async def _change_nodes(self, action: str, node: int, successor: int, fewer: bool, timeout: float | None) -> Nodes:
+        def question(number: int, ms: int) -> ChangeNodes:
+            return ChangeNodes(number, action, node, successor, fewer, ms)
+
+        return (await self._ask(question, NodesAre, timeout)).nodes
 
     async def _tables(self, name: str, after: str, most: int, timeout: float | None) -> list[Table]:
         return (await self._ask(lambda number, ms: AskTables(number, name, after, most, ms), TablesAre, timeout)).tables

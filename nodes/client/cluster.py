@@ -83,3 +83,6 @@ class Cluster:
     table = _blocking(Calls.table)
     shards = _blocking(Calls.shards)
     transfer_leader = _blocking(Calls.transfer_leader)
+    add_node = _blocking(Calls.add_node)
+    remove_node = _blocking(Calls.remove_node)
+    replace_node = _blocking(Calls.replace_node)

@@ -19,6 +19,7 @@ from typing import Protocol
 
 import msgspec
 
+from nodes.core.membership import Configuration, Members
 from nodes.errors import ErrorInfo
 from nodes.sql.schema import Ddl, Fragment, Image, ShardRows, TableDef
 
@@ -74,9 +75,16 @@ class Store(Protocol):
     def epoch(self) -> int:
         """The newest epoch among the entries applied, as of the last commit."""
 
+    @property
+    def configuration(self) -> Configuration | None:
+        """The members of the group as of the last commit; None: those of its founding."""
+
     def begin(self) -> None: ...
     def commit(self) -> None: ...
     def rollback(self) -> None: ...
+    def set_members(self, slot: int, members: Members) -> None:
+        """The entry at `slot`, applied in this local transaction, changed the members."""
+
     def advance(self, slot: int, epoch: int) -> None:
         """An entry is applied in this local transaction. ReplicaStopped unless the applied slot is slot - 1."""
 
@@ -138,6 +146,9 @@ class Stores(Protocol):
     def incoming(self, group: str) -> Incoming: ...
     def retire(self, group: str, store: Store) -> None:
         """A store that was replaced is closed and goes. In a thread, for a read may still run on it."""
+
+    def drop(self, group: str, store: Store | None) -> None:
+        """This node holds the group no more: its store is closed, and whatever there is of it goes."""
 
 
 class Engine(Store, Protocol):

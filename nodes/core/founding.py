@@ -6,7 +6,8 @@
       │ FoundAck ────────────────────────>             durable here before it leaves
       │ <──────────────────────── Open                  all have it: elections may begin
 
-Everything is repeated until answered. A node that holds the founding but not Open asks any other with Here.
+Everything is repeated until answered. A node that holds the founding but not Open asks any other with Here. So does one
+that wants to join later, until an operator has added it: then it is told Open as well.
 
 *Invariants*: no election before the founders' list and the cluster id are durable on all founders. A node whose
 incarnation is not the founding's is a stranger under a known name: its disk was lost or swapped; it does not vote.
@@ -19,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from nodes.core.membership import NodeFacts, Roster
 from nodes.ids import node_name
 
 REPEAT_TICKS = 4
@@ -50,8 +52,12 @@ class Boot(msgspec.Struct, array_like=True, frozen=True, tag=193):
 
 
 class Here(msgspec.Struct, array_like=True, tag=60):
+    """`host`, `port`: where the sender is dialled."""
+
     incarnation: bytes
     founding: Founding | None
+    host: str = ""
+    port: int = 0
 
 
 class Found(msgspec.Struct, array_like=True, tag=61):
@@ -64,6 +70,7 @@ class FoundAck(msgspec.Struct, array_like=True, tag=62):
 
 class Open(msgspec.Struct, array_like=True, tag=63):
     founding: Founding
+    roster: Roster = Roster()
 
 
 class Stranger(msgspec.Struct, array_like=True, tag=64):
@@ -78,7 +85,8 @@ Record = Founding | Incarnation | Opened | Boot
 
 class Founder:
     """One node's part. `send(node, message)`; `save(record, then)` calls `then` when the record is durable; `opened`
-    is called once when elections may begin; `refused(words)` when this node must not take part."""
+    is called once when elections may begin; `refused(words)` when this node must not take part. `roster()` tells who
+    has joined or gone since the founding; `waiting` are those who ask to be let in."""
 
     def __init__(
         self,
@@ -92,9 +100,12 @@ class Founder:
         save: Callable[[Any, Callable[[], None]], None],
         opened: Callable[[Founding], None],
         refused: Callable[[str], None],
+        roster: Callable[[], Roster] = Roster,
+        address: tuple[str, int] = ("", 0),
     ) -> None:
         self.me = me
         self.nodes = nodes
+        self.waiting: dict[int, NodeFacts] = {}
         self.founding = founding
         self.is_open = is_open
         self._incarnation = incarnation
@@ -104,24 +115,29 @@ class Founder:
         self._save = save
         self._opened = opened
         self._refused = refused
+        self._roster = roster
+        self._address = address
         self._here: dict[int, bytes] = {me: incarnation}
         self._acknowledged = {me}
 
     def tick(self, now: int) -> None:
-        if self.is_open or now % REPEAT_TICKS:
-            return
+        if now % REPEAT_TICKS == 0 and not self.is_open:
+            self.ask()
+
+    def ask(self) -> None:
+        """Tell all others that this node is there."""
         if self.me == min(self.nodes):
             self._lead()
         durable = self.founding if self._is_durable else None  # what it names, it acknowledges
         for node in self.nodes:
             if node != self.me:
-                self._send(node, Here(self._incarnation, durable))
+                self._send(node, Here(self._incarnation, durable, *self._address))
 
     def receive(self, sender: int, message: Any) -> None:
-        if sender not in self.nodes:
-            return
         if isinstance(message, Here):
-            self._on_here(sender, message)
+            (self._on_here if sender in self.nodes else self._on_newcomer)(sender, message)
+        elif sender not in self.nodes:
+            return
         elif isinstance(message, Found):
             self._on_found(sender, message)
         elif isinstance(message, FoundAck):
@@ -137,11 +153,28 @@ class Founder:
             self._acknowledged.discard(sender)
             self._send(sender, Stranger(f"this cluster knows {name} with other data: was {name}; replace it"))
         elif self.is_open and self.founding is not None:
-            self._send(sender, Open(self.founding))
+            self._send(sender, Open(self.founding, self._roster()))
         else:
             self._here[sender] = message.incarnation
             if message.founding is not None and message.founding == self.founding:
                 self._acknowledged.add(sender)
+
+    def _on_newcomer(self, sender: int, message: Here) -> None:
+        """Who was no founder is let in when an operator has added it."""
+        if self.founding is None or not self.is_open:
+            return
+        roster, facts = self._roster(), NodeFacts(sender, message.incarnation, message.host, message.port)
+        known = next((each for each in roster.joined if each.number == sender), None)
+        if known is not None and known.incarnation == message.incarnation:
+            self.waiting.pop(sender, None)
+            self._send(sender, Open(self.founding, roster))
+        elif known is not None:
+            name = node_name(sender)
+            self._send(sender, Stranger(f"this cluster knows {name} with other data: was {name}; replace it"))
+        elif sender in roster.gone:
+            self._send(sender, Stranger(f"{node_name(sender)} was removed from this cluster"))
+        else:
+            self.waiting[sender] = facts
 
     def _on_acknowledged(self, sender: int, incarnation: bytes) -> None:
         if self.founding is not None and self.founding.incarnations.get(sender) == incarnation:
@@ -180,7 +213,10 @@ class Founder:
     def _on_open(self, message: Open) -> None:
         if self.founding == message.founding and self._is_durable:
             self._open()
-        elif self.founding is None and message.founding.incarnations.get(self.me) == self._incarnation:
+        elif self.founding is None and self._incarnation in (
+            message.founding.incarnations.get(self.me),
+            *(facts.incarnation for facts in message.roster.joined if facts.number == self.me),
+        ):
             self._hold(message.founding, self._open)
 
     def _open(self) -> None:

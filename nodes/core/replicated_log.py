@@ -19,6 +19,8 @@ What the log promises, whichever protocol (DESIGN.md §2):
 * What the replica's store has applied is given at construction, and delivery begins behind it. `compact` lets go of
   entries that the store holds durably; who is too far behind for what a leader still has is in its `laggards`, gets a
   copy of the store, and is told by `install`.
+* Members change one voter at a time, by entries of the log (nodes/core/membership.py), which are delivered as any
+  others are. `change` is refused until an entry of the own epoch, and the last change, are chosen.
 * Records are durable before what promises them is sent: `sends` may leave at once, `promises` only when the records
   of the same drain are durable; the own vote or acknowledgement counts only after `on_durable(mark)`.
 
@@ -33,6 +35,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
+
+from nodes.core.membership import Configuration, Members
 
 TICK_MS = 50
 
@@ -91,7 +95,7 @@ class LogEffects:
 
 
 class ReplicatedLog(ABC):
-    """One replica of one log. `members` and `me` are node numbers; all members vote (membership change comes later)."""
+    """One replica of one log. `members` and `me` are node numbers."""
 
     @abstractmethod
     def __init__(
@@ -103,9 +107,11 @@ class ReplicatedLog(ABC):
         timing: Timing,
         eager: bool,
         applied: Point = START,
+        known: Configuration | None = None,
     ) -> None:
         """Build from the journal's records of this group, oldest first ([] for a new one), and from what the store has
-        applied, durably: it is made so before.
+        applied, durably: it is made so before. `members` are the voters of the founding, `known` those that the store
+        says were there when it had applied what it has (None: those of the founding).
 
         `eager`: this is the preferred leader: its first election time-out is 1 to 3 ticks (pre-vote still applies).
         Corrupt if the records cannot be what one replica wrote, or the store lacks what the journal has let go of.
@@ -137,6 +143,11 @@ class ReplicatedLog(ABC):
         """Ask for a read index; all that are asked between two drains share one quorum round."""
 
     @abstractmethod
+    def change(self, members: Members, epoch: int) -> int:
+        """Propose other members; the slot. NotLeader as above; ChangeRefused, with nothing appended, for what is no
+        safe step, or too early."""
+
+    @abstractmethod
     def transfer(self, to: int | None = None) -> None:
         """Hand the leadership to `to` (or the most caught-up peer); nothing happens if this replica does not lead."""
 
@@ -145,9 +156,10 @@ class ReplicatedLog(ABC):
         """Let go of the entries up to `slot`: they are delivered, and the store holds them durably."""
 
     @abstractmethod
-    def install(self, applied: Point, epoch: int) -> None:
-        """The store was replaced, durably, by that of the leader of `epoch`; delivery goes on behind `applied`, which
-        lies above what was delivered. What is held above it and fits on it stays. Not while this replica leads."""
+    def install(self, applied: Point, epoch: int, known: Configuration | None = None) -> None:
+        """The store was replaced, durably, by that of the leader of `epoch`; `known` as above. Delivery goes on behind
+        `applied`, which lies above what was delivered. What is held above it and fits on it stays. Not while this
+        replica leads."""
 
     @abstractmethod
     def drain(self) -> LogEffects: ...
@@ -156,6 +168,17 @@ class ReplicatedLog(ABC):
     @property
     @abstractmethod
     def leads(self) -> bool: ...
+
+    @property
+    @abstractmethod
+    def configuration(self) -> Configuration:
+        """The members that count here: the newest that this protocol lets count."""
+
+    @property
+    @abstractmethod
+    def is_settled(self) -> bool:
+        """Does this leader know that a majority of these members will never again count by those of before? Who was
+        removed is needed no more then. False for who does not lead."""
 
     @property
     @abstractmethod

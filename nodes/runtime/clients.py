@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from nodes import ids
+from nodes.core.membership import NodeFacts
+from nodes.core.roster import Order
 from nodes.errors import BadRequest, StoreError, Unavailable
 from nodes.runtime import listing
 from nodes.runtime.connection import Connection
@@ -19,11 +21,13 @@ from nodes.wire.protocol import (
     AskTrace,
     AskTransactions,
     Call,
+    ChangeNodes,
     Done,
     Failed,
     FateIs,
     LeadershipIs,
     Named,
+    NodesAre,
     ShardsAre,
     StatusIs,
     TablesAre,
@@ -35,10 +39,17 @@ from nodes.wire.protocol import (
 
 
 class Clients:
-    """`gateway()` is None until the cluster is founded; the survey answers what is asked of all nodes."""
+    """`gateway()` is None until the cluster is founded; the survey answers what is asked of all nodes; `waiting(node)`
+    is what one says of itself that asks to be let in."""
 
-    def __init__(self, gateway: Callable[[], Gateway | None], survey: Survey) -> None:
+    def __init__(
+        self,
+        gateway: Callable[[], Gateway | None],
+        survey: Survey,
+        waiting: Callable[[int], NodeFacts | None],
+    ) -> None:
         self._gateway = gateway
+        self._waiting = waiting
         self._survey = survey
 
     def receive(self, connection: Connection, message: Any) -> None:
@@ -62,6 +73,10 @@ class Clients:
         elif isinstance(message, TransferLeader):
             then = _sender(connection, message.number, LeadershipIs)
             gateway.inquiries.transfer_leader(message.group, message.to, message.timeout_ms, then)
+        elif isinstance(message, ChangeNodes):
+            order = Order(message.action, message.node, message.successor, message.fewer, self._waiting(message.node))
+            then = _sender(connection, message.number, NodesAre)
+            gateway.inquiries.change_nodes(order, message.timeout_ms, then)
         else:
             then = _sender(connection, message.number, FateIs)
             gateway.inquiries.ask_fate(message.id, message.fence, message.timeout_ms, then, message.since)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from nodes.core.membership import Left
 from nodes.runtime.messages import NODE_CODE, Anew, Boundaries, Boundary, decode_record, encode_record
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Compaction:
         self.driver.keep(_record_of(self._boundaries))
 
     def _needs(self, group: Group, boundary: Boundary) -> bool:
-        return group.log.first_slot <= boundary.slots[group.code]
+        return group.log.first_slot <= boundary.slots.get(group.code, 0)
 
     def _is_urged(self, group: Group) -> bool:
         """The journal has become long, and this log needs its oldest segments."""
@@ -167,6 +168,7 @@ class Compaction:
             return []
         self._is_written = True
         found = [*self._own_records, _record_of(self._after(self._writing))]
+        found += [encode_record((code, Left(slot))) for code, slot in self.driver.placement.left.items()]
         for code, group in self.driver.groups.items():
             is_anew = self._needs(group, self._writing)
             records: list[Any] = group.log.state_records(entries=is_anew)

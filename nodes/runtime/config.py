@@ -8,10 +8,11 @@ secret_file = "…/cluster-secret"
 shards = 6
 replicas = 3
 engine = "sqlite"
-[nodes]                                the founders, number -> address
+[nodes]                                the founders, number -> address; a node that is none of them asks to join
 1 = "127.0.0.1:7101"
 [constants]                            what may be left out, as nodes/constants.py has it
 outcomes_kept_ms = 3600000
+advertise = "db4.example:7101"         may be left out: where a node that joins is dialled, if not at `listen`
 
 In the environment a setting is named as in VARIABLES, and the founders stand in one list, `host:port,host:port`, the
 first of them with number 1; constants other than the defaults need a file. A host is a name or an address; a name is
@@ -31,7 +32,8 @@ import msgspec
 
 from nodes.constants import Constants
 
-MAX_NODES = 5
+MAX_NODES = 5  # founders
+MAX_NUMBER = 255
 MAX_SHARDS = 999
 NUMBERS = ("node", "shards", "replicas")
 VARIABLES = {
@@ -44,6 +46,7 @@ VARIABLES = {
     "engine": "TXSTORE_ENGINE",
     "nodes": "TXSTORE_NODES_AT",
 }
+ADVERTISE = "TXSTORE_ADVERTISE"
 # A name longer than DNS has them cannot be asked for: looking it up would not fail, but break.
 HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?$|\[[0-9A-Fa-f:.]+\]$")
 
@@ -62,6 +65,7 @@ class Config:
     replicas: int
     engine: str
     nodes: dict[int, tuple[str, int]]
+    advertise: tuple[str, int]
     constants: Constants = field(default_factory=Constants)
 
 
@@ -71,10 +75,10 @@ def load(path: Path) -> Config:
         raw = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
-    constants = raw.pop("constants", {})
+    constants, advertise = raw.pop("constants", {}), raw.pop("advertise", None)
     if raw.keys() != VARIABLES.keys():
         raise ConfigError(f"{path}: these settings are missing or unknown: {sorted(raw.keys() ^ VARIABLES.keys())}")
-    return _checked(str(path), raw | {"constants": constants})
+    return _checked(str(path), raw | {"constants": constants, "advertise": advertise})
 
 
 def from_environment(environment: Mapping[str, str]) -> Config:
@@ -86,7 +90,8 @@ def from_environment(environment: Mapping[str, str]) -> Config:
     for name in NUMBERS:
         raw[name] = int(raw[name]) if raw[name].isascii() and raw[name].isdecimal() else raw[name]
     listed = enumerate(raw["nodes"].split(","), start=1)
-    return _checked("environment", raw | {"nodes": {str(number): address.strip() for number, address in listed}})
+    nodes = {str(number): address.strip() for number, address in listed}
+    return _checked("environment", raw | {"nodes": nodes, "advertise": environment.get(ADVERTISE)})
 
 
 def _checked(path: str, raw: dict[str, Any]) -> Config:
@@ -97,8 +102,9 @@ def _checked(path: str, raw: dict[str, Any]) -> Config:
     if sorted(nodes) != list(range(1, len(nodes) + 1)) or len(nodes) > MAX_NODES:
         raise ConfigError(f"{path}: [nodes] must be numbered 1 to at most {MAX_NODES}, without gaps")
     return Config(
-        node=_number(path, raw, "node", len(nodes)),
+        node=_number(path, raw, "node", MAX_NUMBER),
         listen=_address(path, raw["listen"]),
+        advertise=_address(path, raw["advertise"] or raw["listen"]),
         data=Path(_text(path, raw, "data")),
         secret=_secret(Path(_text(path, raw, "secret_file"))),
         shards=_number(path, raw, "shards", MAX_SHARDS),

@@ -16,13 +16,14 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 
 from nodes import ids
 from nodes.constants import Constants
 from nodes.core.engine import Decisions, Engine, Store, Stores
 from nodes.core.founding import Founding
 from nodes.core.host import GATEWAY
+from nodes.core.membership import Joined
 from nodes.core.oracle import TimestampDesk
 from nodes.core.paxos.replica import PaxosReplica
 from nodes.core.raft.replica import RaftReplica
@@ -36,39 +37,26 @@ from nodes.runtime.catalog import Catalog
 from nodes.runtime.compaction import Compaction
 from nodes.runtime.gateway import Gateway
 from nodes.runtime.group import Group
-from nodes.runtime.messages import GATEWAY_CODE, LOG_MESSAGES, TRANSFER_MESSAGES, Boundary, HandOver, encode_record
+from nodes.runtime.messages import (
+    GATEWAY_CODE,
+    LOG_MESSAGES,
+    TRANSFER_MESSAGES,
+    Boundary,
+    CarryOut,
+    HandOver,
+    MembersAre,
+    encode_record,
+)
+from nodes.runtime.placement import SYSTEM, Placement, held
 from nodes.runtime.router import Router, place
 from nodes.runtime.trace import Trace
-from nodes.runtime.world import World
+from nodes.runtime.world import JournalWriter, Network, World
 from nodes.sql.plan import SYSTEM_TABLES
 from nodes.sql.schema import CreateTable
 
 ORACLE_GROUP = "c1"
 REPEAT_TIMESTAMP_TICKS = 6
 MAX_ROUNDS = 64
-
-
-class JournalWriter(Protocol):
-    """What the driver needs of the journal; the node calls `on_durable(ticket)`."""
-
-    durable: int
-
-    @property
-    def segment(self) -> int: ...
-
-    def release(self, first: int) -> None: ...
-
-    def append(self, records: list[bytes]) -> None: ...
-
-    def submit(self) -> int: ...
-
-
-class Network(Protocol):
-    """What the driver needs of the transport. One `send` per peer and turn: a list of (target code, message)."""
-
-    def send(self, peer: int, items: list[tuple[int, Any]]) -> None: ...
-
-    def flush(self) -> None: ...
 
 
 class _Held(NamedTuple):
@@ -110,9 +98,12 @@ class Driver:
         self.journal = journal
         self.network = network
         self.log = log
-        members = place(len(founding.incarnations), founding.shards, founding.replicas)
-        self.coordinators = sum(name[0] == "c" for name in members)
-        self.router = Router(members)
+        founded = place(len(founding.incarnations), founding.shards, founding.replicas)
+        self.coordinators = sum(name[0] == "c" for name in founded)
+        self.router = Router(founded)
+        self.placement = Placement(self, founded, founding.incarnations)
+        self.stores = stores
+        self._timing = timing or Timing()
         self.desk = TimestampDesk(node, boot)
         self.trace = Trace(node, world.clock_us)
         self.counts = Counts()
@@ -128,24 +119,46 @@ class Driver:
         self._held: deque[_Held] = deque()
         self._is_turn_due = False
         self.catalog = Catalog()
-        for name, nodes in members.items():
-            if node in nodes:
-                self._build(name, nodes, stores, records.get(ids.group_code(name), []), timing or Timing())
+        for name, nodes in founded.items():
+            code = ids.group_code(name)
+            here = held(records.get(code, []), node in nodes)
+            if here.is_here:
+                self._build(name, records.get(code, []))
+            elif here.left_slot:
+                self.placement.left[code] = here.left_slot
         self.gateway = Gateway(self, self.catalog)
         self.compaction = Compaction(self, list(own_records), list(boundaries))
 
-    def _build(self, name: str, members: tuple[int, ...], stores: Stores, records: list[Any], timing: Timing) -> None:
-        store = stores.open(name)
-        if name == "s0":
+    def _build(self, name: str, records: list[Any]) -> None:
+        store = self.stores.open(name)
+        if name == SYSTEM:
             self._create_system_tables(store)
         store.sync()
         core: type[ReplicatedLog] = PaxosReplica if name[0] == "c" else RaftReplica
         applied = Point(store.applied, store.epoch)
-        log = core(self.node, members, records, self.rng, timing, members[0] == self.node, applied)
-        group = Group(self, name, ids.group_code(name), members, log, store, stores)
+        known = self.placement.configuration_of(name, store, records)
+        eager = known.members.voters[0] == self.node
+        log = core(self.node, (), records, self.rng, self._timing, eager, applied, known)
+        group = Group(self, name, ids.group_code(name), known, log, store, self.stores)
+        self.placement.know(name, known)
         self.build_machine(group)
         self.groups[group.code] = group
         self.router.add_local(name, lambda: log.leader or 0)
+
+    @property
+    def is_ready(self) -> bool:
+        """May requests come? A node that joins knows no table before it has a replica of `s0`."""
+        system = self.groups.get(ids.group_code(SYSTEM))
+        is_founder = self.node in self.placement.founded[SYSTEM]
+        return system is not None and (is_founder or system.applied_slot > 0)
+
+    def begin(self, code: int, joined: Joined) -> None:
+        """A replica of a group that this node has become a member of; that is in the journal."""
+        name = ids.group_name(code)
+        self.stores.drop(name, None)
+        self._build(name, [joined])
+        self.touched[self.groups[code]] = None
+        self.log.info("%s: a replica begins here", name)
 
     def build_machine(self, group: Group) -> None:
         """The state machine of what the group's store holds."""
@@ -235,7 +248,7 @@ class Driver:
     def on_peer_lost(self, peer: int) -> None:
         self.router.on_peer_lost(peer)
         for group in self.groups.values():
-            if peer in group.members and not group.stopped:
+            if not group.stopped:
                 group.on_peer_lost(peer)
         self.wake()
 
@@ -249,6 +262,7 @@ class Driver:
         for request in self.desk.repeat(self.now, REPEAT_TIMESTAMP_TICKS):
             self.to_leader(ORACLE_GROUP, request)
         self.gateway.tick()
+        self.placement.tick()
         self.compaction.tick()
         self.wake()
 
@@ -261,9 +275,12 @@ class Driver:
             self.changes.note(DISK_LOW if is_low else DISK_OK, self.node)
         self.is_low_on_disk = is_low
 
-    def keep(self, record: bytes) -> None:
-        """Into the journal with the next turn; nobody waits for it."""
+    def keep(self, record: bytes, then: Callable[[], None] | None = None) -> None:
+        """Into the journal with the next turn; `then` when it is durable."""
         self._records.append(record)
+        if then is not None:
+            self._thens.append(then)
+        self.wake()
 
     def hand_over(self) -> None:
         """Before a wanted stop: every leadership goes to the most caught-up peer."""
@@ -309,6 +326,9 @@ class Driver:
             else:
                 self.gateway.receive(sender, message)
             return
+        if type(message) is MembersAre:
+            self.placement.on_told(code, message)
+            return
         group = self.groups.get(code)
         if group is None or group.stopped:
             return
@@ -318,6 +338,8 @@ class Driver:
             group.transfer.receive(sender, message)
         elif type(message) is HandOver:
             group.on_hand_over(message)
+        elif type(message) is CarryOut:
+            self.placement.on_order(group, message)
         else:
             group.machine.receive(sender, message)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from nodes.constants import Constants
 from nodes.core.engine import Store, Stores
 from nodes.core.host import GATEWAY, Machine
+from nodes.core.membership import MARK, Configuration, Members, decode_members, newer
 from nodes.core.replicated_log import TICK_MS, Entry, LogEffects, NotLeader, Point, ReplicatedLog
 from nodes.ids import node_name
 from nodes.runtime.activity import LEADS, LEADS_NO_MORE
@@ -44,7 +45,7 @@ class Group:
         driver: Driver,
         name: str,
         code: int,
-        members: tuple[int, ...],
+        configuration: Configuration,
         log: ReplicatedLog,
         store: Store,
         stores: Stores,
@@ -52,7 +53,7 @@ class Group:
         self.driver = driver
         self.group = name
         self.code = code
-        self.members = members
+        self.configuration = configuration  # the newest that is known to be chosen
         self.log = log
         self.store = store
         self.transfer = Transfer(self, stores, driver.boot << 40)
@@ -88,6 +89,12 @@ class Group:
     @property
     def is_full(self) -> bool:
         return self.driver.is_low_on_disk
+
+    @property
+    def preferred(self) -> int:
+        """The node that should lead: the first voter that is not to leave the cluster."""
+        leaving, voters = self.driver.placement.roster.leaving, self.configuration.members.voters
+        return next((node for node in voters if node not in leaving), voters[0])
 
     @property
     def leader(self) -> int:
@@ -138,16 +145,15 @@ class Group:
 
     def on_peer_lost(self, peer: int) -> None:
         self.log.on_peer_lost(peer)
-        if peer == self.members[0]:
+        if peer == self.preferred:
             self.rebalance.on_away()
         self.follow_leadership()
 
     def tick(self, clock_ms: int) -> None:
         self.log.tick(clock_ms)
         self.follow_leadership()
-        preferred = self.members[0]
-        is_stand_in = self.served_epoch and preferred != self.node
-        if is_stand_in and self.rebalance.tick(self.log.is_heard(preferred), self.log.is_near(preferred)):
+        preferred = self.preferred if self.served_epoch else self.node
+        if preferred != self.node and self.rebalance.tick(self.log.is_heard(preferred), self.log.is_near(preferred)):
             self.hand_over(preferred)
         self._is_apply_due = bool(self._waiting)
         self.machine.tick()
@@ -161,8 +167,20 @@ class Group:
         self.applied_slot = self.synced_slot = store.applied
         self._waiting, self._is_apply_due = [], False  # applied there
         self.driver.build_machine(self)
-        self.log.install(Point(store.applied, store.epoch), epoch)
+        self.log.install(Point(store.applied, store.epoch), epoch, store.configuration)
+        if store.configuration is not None:
+            self._note_members(store.configuration)
         self._touch()
+
+    def change(self, members: Members) -> None:
+        """Propose other members. NotLeader, ChangeRefused."""
+        self.log.change(members, self.served_epoch)
+        self._touch()
+
+    def _note_members(self, configuration: Configuration) -> None:
+        """These were chosen, and are applied."""
+        self.configuration = newer(self.configuration, configuration)
+        self.driver.placement.know(self.group, self.configuration)
 
     def compact(self, slot: int) -> None:
         self.log.compact(slot)
@@ -170,7 +188,7 @@ class Group:
 
     def hand_over(self, to: int | None = None) -> None:
         """To `to`; else to the preferred leader, or if that is not near to the most caught-up peer."""
-        preferred = self.members[0]
+        preferred = self.preferred
         if to is None and preferred != self.node and self.log.is_near(preferred):
             to = preferred
         self.log.transfer(to)
@@ -192,7 +210,7 @@ class Group:
         elif question in self._tried:
             answer.refusal = f"{heir} did not take {self.group} over from n{self.node}"
             self.send(message.gateway, GATEWAY, answer)
-        elif message.to in self.members and self.log.is_near(message.to):
+        elif message.to in self.configuration.members.voters and self.log.is_near(message.to):
             self._tried[question] = self.served_epoch
             if len(self._tried) > TRIED_KEPT:
                 del self._tried[next(iter(self._tried))]
@@ -253,6 +271,9 @@ class Group:
 
     def _apply(self, entries: list[Entry]) -> None:
         self.machine.apply(entries)
+        for entry in entries:
+            if entry.data.startswith(MARK):
+                self._note_members(Configuration(entry.slot, decode_members(entry.data)))
         self.applied_slot = entries[-1].slot
         self.applied_at = self.now
         self.grown_bytes += sum([len(entry.data) for entry in entries])

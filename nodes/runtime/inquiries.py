@@ -1,5 +1,5 @@
 """What a gateway is asked besides running requests, and asks the groups' leaders itself: fates and fences, client keys,
-how new its catalog is, who shall lead a group.
+how new its catalog is, who shall lead a group, which nodes there shall be.
 """
 
 from __future__ import annotations
@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from nodes import ids
+from nodes.core.membership import Roster
+from nodes.core.roster import Order
 from nodes.core.txn.messages import CatalogIs, FateKnown, KeyKnown
 from nodes.errors import NotFound, StoreError, Unavailable
-from nodes.requests import Fate, Leadership
+from nodes.requests import Fate, Leadership, Nodes
 from nodes.runtime.catalog import Catalog
 from nodes.runtime.keyed import fate_of_key
-from nodes.runtime.messages import LedBy
+from nodes.runtime.messages import LedBy, RosterIs
 from nodes.runtime.questions import (
     CatalogQuestion,
     FateQuestion,
@@ -21,12 +23,13 @@ from nodes.runtime.questions import (
     KeyQuestion,
     LeaderQuestion,
     Question,
+    RosterQuestion,
     Then,
     deadline_after,
 )
 from nodes.runtime.surroundings import Surroundings
 
-ANSWERS = (FateKnown, KeyKnown, CatalogIs, LedBy)
+ANSWERS = (FateKnown, KeyKnown, CatalogIs, LedBy, RosterIs)
 
 
 class Inquiries:
@@ -107,6 +110,17 @@ class Inquiries:
             then(NotFound(f"{ids.node_name(to)} has no replica of {group}: it is on {held}"))
         else:
             self._ask(LeaderQuestion, (group, to), self._deadline(timeout_ms), _one(then))
+
+    def change_nodes(self, order: Order, timeout_ms: int, then: Callable[[Nodes | StoreError], None]) -> None:
+        """Have an operator's order written down; calls `then` with what is wanted then. The groups follow by and by."""
+
+        def ended(roster: Roster | None, error: StoreError | None) -> None:
+            if roster is None:
+                then(error or Unavailable("the order was not given"))
+            else:
+                then(Nodes(dict(roster.leaving), list(roster.gone)))
+
+        self._ask(RosterQuestion, (order,), self._deadline(timeout_ms), ended)
 
     def _ask(self, kind: Callable[..., Question], about: tuple[Any, ...], deadline: int, then: Then) -> None:
         number = self._number()

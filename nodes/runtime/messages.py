@@ -11,9 +11,12 @@ from typing import Any
 import msgspec
 
 from nodes.core import founding, transfer
+from nodes.core.membership import Left, Members, Roster
 from nodes.core.paxos import messages as paxos
 from nodes.core.raft import messages as raft
+from nodes.core.roster import Order
 from nodes.core.txn import messages as txn
+from nodes.errors import ErrorInfo
 from nodes.requests import Step, Transaction
 from nodes.wire.codec import Codec
 from nodes.wire.protocol import FromClient, ToClient
@@ -103,12 +106,38 @@ class LedBy(msgspec.Struct, array_like=True, tag=75):
     refusal: str = ""
 
 
+class MembersAre(msgspec.Struct, array_like=True, tag=76):
+    """The leader of a group to every node: since the entry at `slot`, chosen for good, these are its members."""
+
+    slot: int
+    members: Members
+
+
+class CarryOut(msgspec.Struct, array_like=True, tag=77):
+    """To the leader of `s0`, from the gateway at `gateway`, until it is answered: an operator's order."""
+
+    number: int
+    gateway: int
+    order: Order
+
+
+class RosterIs(msgspec.Struct, array_like=True, tag=78):
+    """`leads`: the order is written down, and the `roster` with it is chosen; or it is refused, with an `error`. Else
+    `leader` is the best guess (0: none)."""
+
+    number: int
+    leader: int
+    leads: bool = False
+    roster: Roster = Roster()
+    error: ErrorInfo | None = None
+
+
 NodeQuestion = (
     AskNodeStatus | NodeStatusIs | AskNodeTransactions | NodeTransactionsAre | AskNodeTrace | NodeTraceIs
-    | HandOver | LedBy
+    | HandOver | LedBy | MembersAre | CarryOut | RosterIs
 )  # fmt: skip
 NodeMessage = raft.Message | paxos.Message | txn.Message | transfer.Message | founding.Message | NodeQuestion
-Record = raft.Record | paxos.Record | founding.Record | Boundaries | Anew
+Record = raft.Record | paxos.Record | founding.Record | Boundaries | Anew | Left
 
 LOG_MESSAGES: frozenset[type] = frozenset(typing.get_args(raft.Message) + typing.get_args(paxos.Message))
 TAKE_OVERS: frozenset[type] = frozenset((raft.TimeoutNow, paxos.TakeOver))  # "lead in my place"

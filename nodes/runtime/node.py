@@ -23,7 +23,8 @@ from typing import Any
 import uvloop
 
 from nodes.core.engine import Store
-from nodes.core.founding import Boot, Founder, Founding, Incarnation, Opened
+from nodes.core.founding import Boot, Founder, Founding, Incarnation, Open, Opened
+from nodes.core.membership import Members, NodeFacts, Roster
 from nodes.core.replicated_log import TICK_MS
 from nodes.errors import Corrupt, Unavailable
 from nodes.runtime import status
@@ -32,6 +33,7 @@ from nodes.runtime.clients import Clients
 from nodes.runtime.compaction import read_records
 from nodes.runtime.config import Config, ConfigError
 from nodes.runtime.driver import Driver
+from nodes.runtime.known_nodes import KnownNodes
 from nodes.runtime.messages import NODE_CODE, Boundaries, Boundary, clients, encode_record, peers
 from nodes.runtime.router import place
 from nodes.runtime.survey import Survey
@@ -43,6 +45,9 @@ from nodes.storage.sqlite_decisions import SqliteDecisions
 from nodes.storage.stores import SqliteStores
 
 HAND_OVER_S = 1.0
+MUST_NOT_RUN = 3  # the exit status of a node that has no part in its cluster any more
+REMOVED = "was removed from its cluster: it ends, and its data is of no more use"
+TICKS_A_SECOND = 1000 // TICK_MS
 DISK_TICKS = 20
 LOW_DISK_BYTES = 512 << 20
 
@@ -55,13 +60,13 @@ class Node:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.number = config.node
-        self.addresses = config.nodes
-        self.members = place(len(config.nodes), config.shards, config.replicas)
         self.driver: Driver | None = None
         self._loop = asyncio.get_running_loop()
         self._world = RealWorld(self._loop)
         self._ended: asyncio.Future[int] = self._loop.create_future()
         self._records: dict[int, list[Any]] = {}
+        self._known = KnownNodes(config.nodes, self.later, lambda: self._founder.founding)
+        self.addresses = self._known.addresses
         self._saving: list[tuple[int, Callable[[], None]]] = []
         self._ticks = 0
         self._journal = Journal(
@@ -72,7 +77,9 @@ class Node:
         )
         self._stores = SqliteStores(config.data / "engines", open_store)
         self._survey = Survey(self, lambda: self.driver)
-        self._clients = Clients(lambda: self.driver.gateway if self.driver else None, self._survey)
+        self._clients = Clients(
+            lambda: self.driver.gateway if self.driver else None, self._survey, lambda node: self.waiting().get(node)
+        )
 
     # -- start
 
@@ -88,6 +95,8 @@ class Node:
         self._transport = self._make_transport()
         await self._transport.start()
         log.info("n%d listens on %s:%d", self.config.node, *self.config.listen)
+        if self.number not in self.config.nodes and not self._founder.is_open:
+            log.info("n%d is no founder: it asks to be let in, until an operator adds it", self.number)
         if self._founder.is_open and self._founder.founding is not None:
             self._open(self._founder.founding)
         _collect_garbage_from_now_on()
@@ -129,6 +138,8 @@ class Node:
             self._save,
             self._open,
             self._refused,
+            lambda: self._known.roster,
+            self.config.advertise,
         )
 
     def _refuse_other_shape(self, founding: Founding) -> None:
@@ -197,19 +208,35 @@ class Node:
 
     # -- what happens
 
+    def on_roster(self, roster: Roster) -> None:
+        """Nodes have joined, or are gone; this one perhaps."""
+        self._known.follow(roster, self._transport)
+        if self.number in roster.gone:
+            _removed_file(self.config).touch()
+            log.critical("n%d %s", self.number, REMOVED)
+            self._loop.call_later(TICK_MS / 1000, self._end, MUST_NOT_RUN)
+
+    def members(self) -> dict[str, Members]:
+        """Of every group, as far as this node knows."""
+        if self.driver is not None:
+            return self.driver.placement.all_members()
+        founded = place(len(self.config.nodes), self.config.shards, self.config.replicas)
+        return {name: Members(nodes) for name, nodes in founded.items()}
+
+    def waiting(self) -> dict[int, NodeFacts]:
+        """Nodes that ask to be let in."""
+        return self._founder.waiting
+
     def _on_peer_message(self, peer: int, items: list[tuple[int, Any]]) -> None:
         if items and items[0][0] == NODE_CODE:
             for _, message in items:
                 self._on_node_message(peer, message)
-        elif self.driver is not None and self._is_founder(peer):
+        elif self.driver is not None and self._known.is_known(peer, self._transport.incarnations.get(peer)):
             self.driver.receive(peer, items)
 
-    def _is_founder(self, peer: int) -> bool:
-        """A node that lost its data is a stranger under a known name: only the founding talks to it."""
-        founding = self._founder.founding
-        return founding is not None and founding.incarnations.get(peer) == self._transport.incarnations.get(peer)
-
     def _on_node_message(self, peer: int, message: Any) -> None:
+        if isinstance(message, Open) and self.number in {facts.number for facts in message.roster.joined}:
+            self.on_roster(message.roster)  # by who let it in; the members of s0 will tell more
         if not self._survey.receive(peer, message):
             self._founder.receive(peer, message)
 
@@ -227,6 +254,8 @@ class Node:
     def _tick(self) -> None:
         self._ticks += 1
         self._founder.tick(self._ticks)
+        if self.driver is not None and not self.driver.groups and self._ticks % TICKS_A_SECOND == 0:
+            self._founder.ask()  # who else is there? The members of s0 are to be heard of from any of them
         self._survey.tick()
         if self.driver is not None:
             if self._ticks % DISK_TICKS == 0:
@@ -274,7 +303,10 @@ class Node:
             "node": self.config.node,
             "cluster_id": founding.cluster_id.hex() if founding else "",
             "boot": self._boot,
-            "ready": self.driver is not None,
+            "ready": self.driver is not None and self.driver.is_ready,
+            "waiting": [[facts.number, f"{facts.host}:{facts.port}"] for facts in self.waiting().values()],
+            "leaving": [list(pair) for pair in self._known.roster.leaving.items()],
+            "gone": list(self._known.roster.gone),
             "clock_ms": self._world.clock_ms(),
             "journal": {
                 "fdatasync": self._journal.syncs,
@@ -290,7 +322,7 @@ class Node:
     def _stop(self) -> None:
         """SIGTERM: hand the leaderships over, then end."""
         log.info("n%d stops", self.config.node)
-        if self.driver is not None and len(self.config.nodes) > 1:
+        if self.driver is not None and len(self.addresses) > 1:
             self.driver.hand_over()
             self._loop.call_later(HAND_OVER_S, self._end, 0)
             self._watch_hand_over()
@@ -309,7 +341,7 @@ class Node:
 
     def _refused(self, words: str) -> None:
         log.critical("n%d must not take part: %s", self.config.node, words)
-        self._end(3)
+        self._end(MUST_NOT_RUN)
 
     def _unforeseen(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         log.critical("n%d ends: %s", self.config.node, context.get("message"), exc_info=context.get("exception"))
@@ -340,8 +372,16 @@ def _collect_garbage_from_now_on() -> None:
     gc.enable()
 
 
+def _removed_file(config: Config) -> Path:
+    """It lies there when the node was removed from its cluster."""
+    return config.data / "removed"
+
+
 def serve(config: Config) -> int:
     """Run a node until SIGTERM or a failure; the exit status."""
+    if _removed_file(config).exists():
+        log.critical("n%d %s", config.node, REMOVED)
+        return MUST_NOT_RUN
     gc.disable()  # what a start makes is kept
     try:
         with ExitStack() as behind, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

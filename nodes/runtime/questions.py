@@ -9,10 +9,11 @@ from uuid import UUID
 
 from nodes import ids
 from nodes.core.replicated_log import TICK_MS
+from nodes.core.roster import Order
 from nodes.core.txn.messages import AskCatalog, AskFate, AskKey, CatalogIs, FateKnown, KeyKnown
 from nodes.errors import DID_NOT_HAPPEN, HAPPENED, UNKNOWN, OutcomeUnknown, StoreError, Unavailable
 from nodes.requests import ABORTED, COMMITTED, Fate, Leadership
-from nodes.runtime.messages import HandOver, LedBy
+from nodes.runtime.messages import CarryOut, HandOver, LedBy, RosterIs
 from nodes.runtime.surroundings import Surroundings
 
 ASK_AGAIN_TICKS = 10
@@ -146,6 +147,28 @@ class LeaderQuestion(Question):
     def no_answer(self) -> StoreError:
         words = f"{ids.node_name(self._to)} was not seen to lead {self.group} by the deadline, and may do so later"
         return OutcomeUnknown(f"{words}; ask again, or look at the status", retryable=True)
+
+
+class RosterQuestion(Question):
+    """That an operator's order is written down; answers with a Roster that has it."""
+
+    answered_by = RosterIs
+
+    def __init__(self, surroundings: Surroundings, number: int, order: Order, deadline: int, then: Then) -> None:
+        super().__init__(surroundings, "s0", CarryOut(number, surroundings.node, order), deadline, then)
+
+    def is_from_leader(self, message: RosterIs) -> bool:
+        return message.leads
+
+    def on_answer(self, message: RosterIs) -> None:
+        if message.error is not None:
+            self.end(None, StoreError.of(message.error))
+        else:
+            self.end(message.roster, None)
+
+    def no_answer(self) -> StoreError:
+        words = "the leader of s0 did not say by the deadline that this is written down, and may have done so"
+        return OutcomeUnknown(f"{words}; ask again, or look at the members", retryable=True)
 
 
 class KeyQuestion(Question):

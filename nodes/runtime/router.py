@@ -17,6 +17,12 @@ class Router:
         self._local: dict[str, Callable[[], int]] = {}
         self._guess = {group: nodes[0] for group, nodes in members.items()}
 
+    def on_members(self, group: str, voters: tuple[int, ...]) -> None:
+        """Others may lead the group now."""
+        self.members[group] = voters
+        if self._guess[group] not in voters:
+            self._guess[group] = voters[0]
+
     def add_local(self, group: str, leader: Callable[[], int]) -> None:
         self._local[group] = leader
 

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nodes.core.membership import Members
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn.shard import Shard
 from nodes.ids import node_name
@@ -81,7 +82,8 @@ def _of_group(group: Group) -> Status:
         "kind": "coordinator" if group.group[0] == "c" else "shard",
         "leader": group.node if group.served_epoch else None,
         "epoch": log.epoch,
-        "members": list(group.members),
+        "members": list(group.configuration.members.voters),
+        "learners": list(group.configuration.members.learners),
         "replicas": [replica],
     }
 
@@ -100,7 +102,7 @@ def merged(
     statuses: dict[int, Status],
     addresses: dict[int, tuple[str, int]],
     since_ms: dict[int, int],
-    members: dict[str, tuple[int, ...]],
+    members: dict[str, Members],
 ) -> Status:
     """One picture of what the answering nodes said; the others are shown as not reached."""
     nodes = [
@@ -145,7 +147,7 @@ def _facts(answer: Status | None) -> Status:
     return {"boot": answer["boot"], "free_bytes": free_bytes, "clock_ahead_ms": answer.get("clock_ahead_ms", 0)}
 
 
-def _merged_group(name: str, statuses: dict[int, Status], members: tuple[int, ...]) -> Status:
+def _merged_group(name: str, statuses: dict[int, Status], members: Members) -> Status:
     found = [g for status in statuses.values() for g in status["groups"] if g["group"] == name]
     replicas = [replica for group in found for replica in group["replicas"]]
     leading = max((group for group in found if group["leader"]), key=lambda g: int(g["epoch"]), default=None)
@@ -157,6 +159,7 @@ def _merged_group(name: str, statuses: dict[int, Status], members: tuple[int, ..
         "kind": "coordinator" if name[0] == "c" else "shard",
         "leader": leading["leader"] if leading else None,
         "epoch": max((group["epoch"] for group in found), default=0),
-        "members": list(members),
+        "members": list(members.voters),
+        "learners": list(members.learners),
         "replicas": sorted(replicas, key=lambda replica: int(replica["node"])),
     }

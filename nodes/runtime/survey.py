@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from nodes import ids
+from nodes.core.membership import Members
 from nodes.errors import NotFound, StoreError, Unavailable
 from nodes.requests import Fate, Trace, Transactions
 from nodes.runtime import pages, status
@@ -35,7 +36,8 @@ class Around(Protocol):
 
     number: int
     addresses: dict[int, tuple[str, int]]
-    members: dict[str, tuple[int, ...]]
+
+    def members(self) -> dict[str, Members]: ...
 
     def tell(self, peer: int, message: Any) -> None:
         """Dropped if the peer is not connected."""
@@ -59,7 +61,8 @@ class Survey:
         self._numbers = 0
         self._ticks = 0
         started_ms = around.clock_ms()
-        self._changed_ms = dict.fromkeys(around.addresses, started_ms)
+        self._started_ms = started_ms
+        self._changed_ms: dict[int, int] = {}
         self._answered_ms: dict[int, int] = {}
 
     # -- what clients ask
@@ -73,7 +76,7 @@ class Survey:
         def told(answers: Answers) -> None:
             statuses = {node: answer.status for node, answer in answers.items()}
             since_ms = self._since(statuses)
-            then(own | status.merged(statuses, self._around.addresses, since_ms, self._around.members))
+            then(own | status.merged(statuses, self._around.addresses, since_ms, self._around.members()))
 
         self._ask(AskNodeStatus, NodeStatusIs(0, own), told)
 
@@ -195,7 +198,7 @@ class Survey:
         return {
             node: changed if node in answered or not self._around.is_connected(node)
             else max(changed, self._answered_ms.get(node, 0))
-            for node, changed in self._changed_ms.items()
+            for node, changed in ((node, self._changed_ms.get(node, self._started_ms)) for node in self._nodes())
         }  # fmt: skip
 
 

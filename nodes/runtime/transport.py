@@ -38,7 +38,8 @@ BACKLOG = 1024
 class Transport(Owner):
     """All calls and all handlers are on the loop that ran `start`; handlers are called from within the reading.
 
-    `addresses`: of all nodes by number, this one may be among them. `decode` turns a peer's frame into the list that
+    `addresses`: of all nodes known from the start, by number, this one may be among them. Any node with the secret may
+    come in, but those that are `gone`: it may want to join. `decode` turns a peer's frame into the list that
     `on_peer_message` gets; `decode_client` (default: the same) a client's into what `on_client_message` gets; whatever
     they raise closes the connection; what a handler raises is the node's own and goes to the loop's exception handler.
     `on_peer_up`: sending reaches the peer from now on. `on_client_lost` is called once for each client connection,
@@ -69,6 +70,7 @@ class Transport(Owner):
         self.limits = limits or Limits()
         self.log = log
         self.incarnations: dict[int, bytes] = {}  # of each peer, as its newest connection says
+        self.gone: set[int] = set()
         self._node = node
         self._addresses = {peer: address for peer, address in sorted(addresses.items()) if peer != node}
         self._listen = listen
@@ -87,13 +89,13 @@ class Transport(Owner):
         self._connections: dict[Connection, None] = {}  # all there are, in the order of their beginning
         self._outgoing: dict[int, Connection] = {}
         self._incoming: dict[int, Connection] = {}
-        self._is_lost = dict.fromkeys(self._addresses, True)
+        self._is_lost: dict[int, bool] = {}
         self._clients_to_flush: list[Connection] = []
         self._peers_to_flush: list[Connection] = []
         self._is_flush_due = False
         self._is_stopped = False
         self._retry_now: dict[int, asyncio.Event] = {}
-        self._diallers: list[asyncio.Task[None]] = []
+        self._diallers: dict[int, asyncio.Task[None]] = {}
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -101,7 +103,7 @@ class Transport(Owner):
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(partial(Connection, self), *self._listen, backlog=BACKLOG)
         self._retry_now = {peer: asyncio.Event() for peer in self._addresses}
-        self._diallers = [loop.create_task(self._keep_dialling(peer)) for peer in self._addresses]
+        self._diallers = {peer: loop.create_task(self._keep_dialling(peer)) for peer in self._addresses}
 
     async def stop(self) -> None:
         """Send what is queued, close everything. No handler is called any more."""
@@ -112,9 +114,9 @@ class Transport(Owner):
         connections = list(self._connections)
         for connection in connections:
             connection.close()
-        for task in self._diallers:
+        for task in self._diallers.values():
             task.cancel()
-        await asyncio.gather(*self._diallers, return_exceptions=True)
+        await asyncio.gather(*self._diallers.values(), return_exceptions=True)
         if connections:
             await asyncio.wait([connection.ended for connection in connections], timeout=2 * self.limits.closing_s)
 
@@ -140,6 +142,26 @@ class Transport(Owner):
         for connection in peers:
             connection.flush()
 
+    def know(self, peer: int, address: Address) -> None:
+        """Another node that is there to be dialled, or one that is somewhere else now."""
+        if peer == self._node or self._addresses.get(peer) == address:
+            return
+        is_new = peer not in self._addresses
+        self._addresses[peer] = address
+        self.gone.discard(peer)
+        if is_new and self._server is not None:
+            self._retry_now[peer] = asyncio.Event()
+            self._diallers[peer] = asyncio.get_running_loop().create_task(self._keep_dialling(peer))
+
+    def forget(self, peer: int) -> None:
+        """The node is gone: it is neither dialled nor let in any more."""
+        self.gone.add(peer)
+        if self._addresses.pop(peer, None) is not None and peer in self._diallers:
+            self._diallers.pop(peer).cancel()
+        for connection in (self._outgoing.get(peer), self._incoming.get(peer)):
+            if connection is not None:
+                connection.refuse(f"{node_name(peer)} was removed from this cluster")
+
     def is_connected(self, peer: int) -> bool:
         """Would `send` reach for it?"""
         return peer in self._outgoing
@@ -161,8 +183,10 @@ class Transport(Owner):
         name = node_name(peer.node)
         if connection.expected and peer.node != connection.expected:
             return f"{name} answers where {node_name(connection.expected)} was dialled"
-        if peer.node not in self._addresses:
-            return f"{name} is not one of the nodes that {node_name(self._node)} knows"
+        if peer.node in self.gone:
+            return f"{name} was removed from this cluster"
+        if peer.node == self._node:
+            return f"{name} is this node"
         self.incarnations[peer.node] = peer.incarnation
         return ""
 
@@ -212,10 +236,11 @@ class Transport(Owner):
             older.refuse("the peer has opened a newer one")
             self._tell_lost(peer)
         self._is_lost[peer] = False
-        self._retry_now[peer].set()  # Who dials is there to be dialled.
+        if peer in self._retry_now:
+            self._retry_now[peer].set()  # Who dials is there to be dialled.
 
     def _tell_lost(self, peer: int) -> None:
-        if not self._is_lost[peer]:
+        if not self._is_lost.get(peer, True):
             self._is_lost[peer] = True
             self._on_peer_lost(peer)
 
@@ -223,7 +248,7 @@ class Transport(Owner):
     async def _keep_dialling(self, peer: int) -> None:
         """Have a connection to the peer, or try to, until `stop`."""
         delay_s = self.limits.retry_first_s
-        while not self._is_stopped:
+        while not self._is_stopped and peer in self._addresses:
             self._retry_now[peer].clear()
             was_established = await self._dial(peer)
             delay_s = self.limits.retry_first_s if was_established else min(delay_s * 2, self.limits.retry_most_s)

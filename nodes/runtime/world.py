@@ -1,4 +1,4 @@
-"""Time, chance and threads, as driver and node get them: one object given at construction.
+"""Time, chance and threads, journal and network, as the driver gets them: all given at construction.
 
 The simulator gives its own (tests/sim/world.py); this is the real one.
 """
@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
+
+from nodes.core.membership import Roster
 
 
 class World(Protocol):
@@ -28,6 +30,34 @@ class World(Protocol):
 
     def in_thread(self, job: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
         """Run `job` in a thread of its own; `then(result, error)` on the loop."""
+
+
+class JournalWriter(Protocol):
+    """What the driver needs of the journal; the node calls `on_durable(ticket)`."""
+
+    durable: int
+
+    @property
+    def segment(self) -> int: ...
+
+    def release(self, first: int) -> None: ...
+
+    def append(self, records: list[bytes]) -> None: ...
+
+    def submit(self) -> int: ...
+
+
+class Network(Protocol):
+    """What the driver needs of the transport. One `send` per peer and turn: a list of (target code, message)."""
+
+    def send(self, peer: int, items: list[tuple[int, Any]]) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def is_connected(self, peer: int) -> bool: ...
+
+    def on_roster(self, roster: Roster) -> None:
+        """Nodes have joined, or are gone."""
 
 
 class RealWorld:

@@ -18,6 +18,7 @@ from typing import Any
 
 import apsw
 
+from nodes.core.membership import Configuration, Members, decode_members, encode_members
 from nodes.errors import Corrupt, ReplicaStopped
 from nodes.storage.sqlite_connection import SqliteConnection
 
@@ -26,6 +27,11 @@ FORMAT = 3
 _STATE_TABLE = """
 CREATE TABLE engine_state (one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, applied INTEGER NOT NULL,
     epoch INTEGER NOT NULL, largest_ts INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+"""
+# Made when the members change first: files of the founding have none.
+_MEMBERS_TABLE = """
+CREATE TABLE IF NOT EXISTS group_members (one INTEGER PRIMARY KEY CHECK (one = 1), slot INTEGER NOT NULL,
+    members BLOB NOT NULL) STRICT, WITHOUT ROWID;
 """
 
 
@@ -66,6 +72,13 @@ class SqliteStore:
         ((self._applied, self._epoch, self._largest_ts),) = state
         self._slot, self._newest = self._applied, self._epoch  # as of the last `advance`
         self._newest_ts = self._largest_ts
+        self._configuration = self._changed = self._read_members()
+
+    def _read_members(self) -> Configuration | None:
+        if not list(self._main.execute("SELECT 1 FROM sqlite_master WHERE name = 'group_members'")):
+            return None
+        ((slot, members),) = self._main.execute("SELECT slot, members FROM group_members")
+        return Configuration(slot, decode_members(bytes(members)))
 
     # -- what is known
     @property
@@ -75,6 +88,10 @@ class SqliteStore:
     @property
     def epoch(self) -> int:
         return self._epoch
+
+    @property
+    def configuration(self) -> Configuration | None:
+        return self._configuration
 
     # -- apply
     def begin(self) -> None:
@@ -94,12 +111,14 @@ class SqliteStore:
                 raise self._fail(f"the file is not at the applied slot {self._applied}")
         self._apply("COMMIT")
         self._applied, self._epoch, self._largest_ts = self._slot, self._newest, self._newest_ts
+        self._configuration = self._changed
         self._applying = False
 
     def rollback(self) -> None:
         """Back to the last commit, caches included. Harmless when SQLite has rolled back by itself."""
         self._roll_back()
         self._slot, self._newest, self._newest_ts = self._applied, self._epoch, self._largest_ts
+        self._changed = self._configuration
         self._applying, self._failed = False, ""
 
     def advance(self, slot: int, epoch: int) -> None:
@@ -107,6 +126,12 @@ class SqliteStore:
         if slot != self._slot + 1:
             raise self._fail(f"slot {slot} cannot follow the applied slot {self._slot}")
         self._slot, self._newest = slot, max(self._newest, epoch)
+
+    def set_members(self, slot: int, members: Members) -> None:
+        assert self._applying, "an entry is applied between begin and commit"
+        self._apply(_MEMBERS_TABLE)
+        self._apply("INSERT OR REPLACE INTO group_members VALUES (1, ?, ?)", (slot, encode_members(members)))
+        self._changed = Configuration(slot, members)
 
     def _apply(self, sql: str, params: Sequence[Any] = ()) -> None:
         try:

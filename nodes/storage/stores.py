@@ -71,6 +71,14 @@ class SqliteStores:
             if match and int(match["number"]) < self._numbers[group]:
                 path.unlink(missing_ok=True)
 
+    def drop(self, group: str, store: Store | None) -> None:
+        if store is not None:
+            self._open.remove(store)
+            store.close()
+        for path in self._directory.glob(f"{group}.*"):
+            path.unlink(missing_ok=True)
+        self._numbers.pop(group, None)
+
     def close(self) -> None:
         for store in self._open:
             store.close()

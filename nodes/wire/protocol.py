@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from nodes.errors import ErrorInfo
-from nodes.requests import Fate, Leadership, Reply, Request, Shard, Table, Trace, Transactions
+from nodes.requests import Fate, Leadership, Nodes, Reply, Request, Shard, Table, Trace, Transactions
 
 
 class Call(msgspec.Struct, array_like=True, tag=1):
@@ -139,5 +139,27 @@ class LeadershipIs(msgspec.Struct, array_like=True, tag=35):
     leadership: Leadership
 
 
-FromClient = Call | AskFate | AskStatus | AskTransactions | AskTrace | AskTables | AskShards | TransferLeader
-ToClient = Named | Done | Failed | FateIs | StatusIs | TransactionsAre | TraceIs | TablesAre | ShardsAre | LeadershipIs
+class ChangeNodes(msgspec.Struct, array_like=True, tag=36):
+    """An operator's order: `action` "add" (`node` asks the node that hears this to be let in), "remove" or "replace"
+    (by the node `successor`). Answered by NodesAre, when it is written down, or Failed. May be asked again."""
+
+    number: int
+    action: str
+    node: int
+    successor: int = 0
+    fewer: bool = False
+    timeout_ms: int = 10_000
+
+
+class NodesAre(msgspec.Struct, array_like=True, tag=37):
+    number: int
+    nodes: Nodes
+
+
+FromClient = (
+    Call | AskFate | AskStatus | AskTransactions | AskTrace | AskTables | AskShards | TransferLeader | ChangeNodes
+)  # fmt: skip
+ToClient = (
+    Named | Done | Failed | FateIs | StatusIs | TransactionsAre | TraceIs | TablesAre | ShardsAre | LeadershipIs
+    | NodesAre
+)  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from nodes.core.membership import MARK, Configuration, Joined, decode_members
 from nodes.core.replicated_log import TICK_MS, Entry, LogEffects, Point, ReplicatedLog, Timing
 
 NODES = (1, 2, 3)
@@ -31,6 +32,7 @@ class Copied(NamedTuple):
     applied: list[Entry]
     point: Point
     epoch: int
+    known: Configuration | None
 
 
 class Member:
@@ -56,6 +58,12 @@ class Member:
         return max((entry.epoch for entry in self.applied), default=0)
 
     @property
+    def known(self) -> Configuration | None:
+        """The members as the store has them."""
+        changes = [entry for entry in self.applied if entry.data.startswith(MARK)]
+        return Configuration(changes[-1].slot, decode_members(changes[-1].data)) if changes else None
+
+    @property
     def point(self) -> Point:
         return Point(len(self.applied), self.newest_epoch)
 
@@ -76,7 +84,11 @@ class LogCluster:
         timing: Timing | None = None,
         eager: int | None = 1,
         started: bool = True,
+        spares: tuple[int, ...] = (),
     ) -> None:
+        """`spares` hold no replica before they `join`."""
+        self.founders = nodes
+        nodes = nodes + spares
         self.core_class = core
         self.nodes = nodes
         self.rng = random.Random(seed)
@@ -91,7 +103,7 @@ class LogCluster:
         messages = importlib.import_module(core.__module__.rpartition(".")[0] + ".messages")
         self._messages = msgspec.msgpack.Decoder(messages.Message)
         self._records = msgspec.msgpack.Decoder(messages.Record)
-        for node in nodes if started else ():
+        for node in self.founders if started else ():
             self.start(node)
 
     # -- life and death
@@ -100,7 +112,8 @@ class LogCluster:
         rng = random.Random(self.rng.getrandbits(64))
         records = [self._records.decode(record) for record in member.journal]
         member.stored = len(member.applied)  # who starts makes durable what survived
-        member.core = self.core_class(node, self.nodes, records, rng, self.timing, node == self.eager, member.point)
+        eager = node == self.eager
+        member.core = self.core_class(node, self.founders, records, rng, self.timing, eager, member.point, member.known)
         member.epoch = 0
         member.unsynced = []
         self.pump(node)
@@ -120,6 +133,25 @@ class LogCluster:
     def restart(self, node: int) -> None:
         self.crash(node)
         self.start(node)
+
+    def invitation(self, leader: int) -> Joined | None:
+        """What a leader that serves tells those who should be members: as of which entry."""
+        known, core = self.members[leader].known, self[leader]
+        is_told = self.serving(leader) and core.configuration == known and core.is_settled
+        return Joined(*known) if known is not None and is_told else None
+
+    def join(self, node: int, joined: Joined) -> None:
+        """The node, which holds nothing, follows an invitation."""
+        member = self.members[node]
+        member.applied, member.stored = [], 0
+        member.journal, member.durable_epoch = [msgspec.msgpack.encode(joined)], 0
+        self.start(node)
+
+    def leave(self, node: int) -> None:
+        """The node's replica is gone with all that it held."""
+        self.crash(node)
+        member = self.members[node]
+        member.journal, member.applied, member.stored = [], [], 0
 
     def up(self) -> list[int]:
         return [node for node in self.nodes if self.members[node].core is not None]
@@ -191,7 +223,7 @@ class LogCluster:
 
     def copy(self, node: int) -> Copied:
         member = self.members[node]
-        return Copied(list(member.applied), member.point, self[node].epoch)
+        return Copied(list(member.applied), member.point, self[node].epoch, member.known)
 
     def install(self, node: int, copied: Copied) -> bool:
         """Replace the store by the copy, if it is newer and the node does not lead."""
@@ -199,7 +231,7 @@ class LogCluster:
         if member.core is None or member.core.leads or copied.point.slot <= len(member.applied):
             return False
         member.applied, member.stored = list(copied.applied), copied.point.slot
-        member.core.install(copied.point, copied.epoch)
+        member.core.install(copied.point, copied.epoch, copied.known)
         self.pump(node)
         return True
 

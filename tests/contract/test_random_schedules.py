@@ -9,6 +9,7 @@ import pytest
 from nodes.core.paxos.replica import PaxosReplica
 from nodes.core.raft.replica import RaftReplica
 from nodes.core.replicated_log import ReplicatedLog
+from tests.contract.changing_members import ChangingMembers
 from tests.contract.random_schedule import RandomSchedule
 
 SCHEDULES = int(os.environ.get("SCHEDULES", "60"))
@@ -18,3 +19,9 @@ SCHEDULES = int(os.environ.get("SCHEDULES", "60"))
 @pytest.mark.parametrize("core", [PaxosReplica, RaftReplica], ids=["paxos", "raft"])
 def test_no_schedule_breaks_the_log(core: type[ReplicatedLog], seed: int) -> None:
     RandomSchedule(core, seed).run(steps=1_000)
+
+
+@pytest.mark.parametrize("seed", range(SCHEDULES))
+@pytest.mark.parametrize("core", [PaxosReplica, RaftReplica], ids=["paxos", "raft"])
+def test_no_change_of_members_breaks_the_log(core: type[ReplicatedLog], seed: int) -> None:
+    ChangingMembers(core, seed).run(steps=1_000)

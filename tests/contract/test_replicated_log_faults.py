@@ -282,8 +282,17 @@ def test_the_same_rng_gives_the_same_history(core: Core) -> None:
     assert histories[0] == histories[1]
 
 
-def test_strangers_are_not_heard(cluster: LogCluster) -> None:
+def test_the_answers_of_who_is_no_member_count_for_nothing(cluster: LogCluster) -> None:
+    cluster.partition((1, 2), (3,))
     cluster.propose(1, b"v")
-    message = cluster.queue[0].message
-    cluster[2].receive(9, message)
-    assert not cluster[2].needs_drain()
+    while cluster.queue[0].to != 1:
+        cluster.deliver()
+    answers = [envelope.message for envelope in cluster.queue if envelope.to == 1]
+    cluster.queue.clear()
+    before = cluster[1].chosen_slot
+    for message in answers:
+        cluster[1].receive(8, message)
+        cluster[1].receive(9, message)
+    assert cluster[1].chosen_slot == before
+    cluster[1].receive(2, answers[-1])
+    assert cluster[1].chosen_slot == before + 1

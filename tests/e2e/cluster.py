@@ -108,6 +108,13 @@ class LocalCluster:
             self.start(node)
         self._watcher.start()
 
+    def join(self, node: int) -> None:
+        """Start a node that is no founder: it asks to be let in."""
+        address = f"{HOST}:{free_ports(1)[0]}"
+        Home(self.directory).create_joining(node, address)
+        self.addresses[node] = address
+        self.start(node)
+
     def kill(self, node: int) -> None:
         """kill -9, by the process's own id."""
         with self._lock:

@@ -49,7 +49,8 @@ def test_a_file_and_the_environment_say_the_same(file: Path, environment: dict[s
     config = load(file)
     assert from_environment(environment) == config
     assert config == Config(
-        node=2, listen=("0.0.0.0", 7101), data=Path("data"), secret=b"sixteen bytes and more", shards=6, replicas=3,
+        node=2, listen=("0.0.0.0", 7101), advertise=("0.0.0.0", 7101), data=Path("data"),
+        secret=b"sixteen bytes and more", shards=6, replicas=3,
         engine="sqlite", nodes={1: ("n1", 7101), 2: ("n2.example.org", 7101), 3: ("::1", 7103)},
     )  # fmt: skip
 
@@ -69,8 +70,9 @@ def test_a_variable_that_is_missing_is_named(environment: dict[str, str], variab
 @pytest.mark.parametrize(
     ("variable", "value", "words"),
     [
-        ("TXSTORE_NODE", "4", "node must be a number from 1 to 3, not 4"),
-        ("TXSTORE_NODE", "two", "node must be a number from 1 to 3, not 'two'"),
+        ("TXSTORE_NODE", "256", "node must be a number from 1 to 255, not 256"),
+        ("TXSTORE_NODE", "two", "node must be a number from 1 to 255, not 'two'"),
+        ("TXSTORE_ADVERTISE", "here", "'here' is not host:port"),
         ("TXSTORE_SHARDS", "-1", "shards must be a number from 1 to 999, not '-1'"),
         ("TXSTORE_REPLICAS", "4", "replicas must be a number from 1 to 3"),
         ("TXSTORE_ENGINE", "paper", "engine must be"),

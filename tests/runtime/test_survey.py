@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nodes import ids
+from nodes.core.membership import Members
 from nodes.errors import BadRequest, NotFound, StoreError, Unavailable
 from nodes.requests import Fate, Step, Trace, Transactions
 from nodes.runtime.messages import (
@@ -47,7 +48,6 @@ class Around:
     def __init__(self) -> None:
         self.number = 1
         self.addresses = {node: ("127.0.0.1", 7100 + node) for node in (1, 2, 3)}
-        self.members = {"s1": (1, 2, 3)}
         self.connected = {1, 2, 3}
         self.now_ms = 50_000
         self.told: list[tuple[int, Any]] = []
@@ -55,6 +55,9 @@ class Around:
         self.founded = True
         self.remarkable: list[Any] = []
         self.survey = Survey(self, lambda: _Driver(self) if self.founded else None)  # type: ignore[arg-type, return-value]
+
+    def members(self) -> dict[str, Members]:
+        return {"s1": Members((1, 2, 3))}
 
     def tell(self, peer: int, message: Any) -> None:
         if peer in self.connected:

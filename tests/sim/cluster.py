@@ -15,6 +15,7 @@ from typing import Any
 from nodes import ids
 from nodes.constants import Constants
 from nodes.core.founding import Boot, Founding
+from nodes.core.membership import Roster
 from nodes.core.replicated_log import TICK_MS, Timing
 from nodes.runtime.compaction import read_records
 from nodes.runtime.driver import Driver
@@ -159,6 +160,7 @@ class Cluster:
         self.founding = Founding(CLUSTER_ID, {n: b"i%d" % n for n in NODES}, shards, len(NODES))
         self.trace = hashlib.blake2b(digest_size=16)
         self.lines: list[str] | None = None
+        self.buried: set[int] = set()
         self.nodes = {number: SimNode(self, number) for number in NODES}
         for node in self.nodes.values():
             node.start()
@@ -168,6 +170,16 @@ class Cluster:
     def note(self, what: bytes, node: int, data: bytes) -> None:
         self.trace.update(b"%s %d %d " % (what, self.timeline.now, node))
         self.trace.update(data)
+
+    def on_roster(self, life: Life, roster: Roster) -> None:
+        """A node has heard who joined and who is gone. If it is gone itself, it ends."""
+        if life.node.number in roster.gone:
+            life.later(0, lambda: self.bury(life.node.number))
+
+    def bury(self, number: int) -> None:
+        """The node is gone for good, with all that it had."""
+        self.crash(number)
+        self.buried.add(number)
 
     def say(self, *words: Any) -> None:
         if self.lines is not None:
@@ -215,7 +227,7 @@ class Cluster:
         self.timeline.at(self.rng.choice((0, 0, 1000, self.rng.randint(0, 30 * MS))), crash)
 
     def start(self, number: int) -> None:
-        if self.nodes[number].life is None:
+        if self.nodes[number].life is None and number not in self.buried:
             self.say("start", f"n{number}")
             self.nodes[number].start()
 

@@ -163,7 +163,7 @@ _before(Transfer, "_exchange")(lambda self, store, epoch: iter(["store taken ove
 @_before(raft_leader.Leader, "tick")
 def _raft_leader_ticks(self: raft_leader.Leader) -> Iterator[str]:
     heard = 1 + sum(self._is_heard(progress) for progress in self.peers.values())
-    yield from _if(heard < self.replica.quorum, "leader without a majority stepped down")
+    yield from _if(heard < self.replica.members.quorum, "leader without a majority stepped down")
 
 
 @_before(RaftReplica, "stand")

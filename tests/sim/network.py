@@ -10,6 +10,7 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nodes.core.membership import Roster
 from nodes.runtime.messages import LOG_MESSAGES, peers
 from tests.sim.timeline import MS, SECOND
 
@@ -75,6 +76,12 @@ class SimNetwork:
 
     def flush(self) -> None:
         """Clients hear at once."""
+
+    def is_connected(self, peer: int) -> bool:
+        return (self._life.node.number, peer) not in self._cluster.weather.cut
+
+    def on_roster(self, roster: Roster) -> None:
+        self._cluster.on_roster(self._life, roster)
 
     def _is_cut(self, peer: int, item: tuple[int, Any], weather: Weather) -> bool:
         code, message = item

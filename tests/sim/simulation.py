@@ -268,7 +268,7 @@ class Simulation:
         """A group that its preferred leader should have again: nobody gave it away on purpose. "" for none."""
         for driver in self.cluster.drivers():
             for group in driver.groups.values():
-                if group.served_epoch and group.members[0] != driver.node and not group.log.handed_over:
+                if group.served_epoch and group.preferred != driver.node and not group.log.handed_over:
                     return f"n{driver.node} leads {group.group}, which it was not given"
         return ""
 

@@ -12,6 +12,7 @@ from nodes import ids
 from nodes.constants import Constants
 from nodes.core.engine import Marks
 from nodes.core.locks import CONFLICT, IX, JOIN, X
+from nodes.core.membership import MARK
 from nodes.core.oracle import at_ms
 from nodes.core.replicated_log import Entry
 from nodes.core.txn.messages import (
@@ -226,6 +227,7 @@ class Truth:
     `decisions`: the first for each id of a coordinator home."""
 
     def __init__(self) -> None:
+        self.changes_of_members = 0
         self.logs: dict[str, list[Entry]] = {}
         self.shards: dict[str, ShardTruth] = {}
         self.decisions: dict[bytes, DecideTxn] = {}
@@ -258,7 +260,9 @@ class Truth:
         return position
 
     def _read(self, group: str, entry: Entry) -> None:
-        if group[0] == "s":
+        if entry.data.startswith(MARK):
+            self.changes_of_members += 1
+        elif group[0] == "s":
             shard = self.shards.setdefault(group, ShardTruth(self, group))
             if entry.data:
                 shard.read(entry.data)

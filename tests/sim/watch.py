@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from nodes.core.membership import MARK
 from nodes.core.replicated_log import Entry
 from nodes.core.txn.attempt import Attempt
 from nodes.core.txn.coordinator import Coordinator
@@ -109,6 +110,8 @@ def _forgotten(machine: Any, entries: list[Entry]) -> list[bytes]:
     """The ids below the mark that these entries want to decide, and of which nothing is known."""
     if not isinstance(machine, Coordinator):
         return []
-    decoded = [decode_coordinator_entry(entry.data) for entry in entries if entry.data]
+    decoded = [
+        decode_coordinator_entry(entry.data) for entry in entries if entry.data and not entry.data.startswith(MARK)
+    ]
     txns = [each.txn for each in decoded if isinstance(each, DecideTxn)]
     return [txn for txn in txns if machine.state.is_expired(txn) and machine.state.decision(txn) is None]

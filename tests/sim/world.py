@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from nodes.core.membership import Configuration, Members
 from nodes.core.replicated_log import Point, Timing
 from nodes.errors import Corrupt
 from nodes.runtime.compaction import read_records
@@ -136,6 +137,7 @@ class SimJournal:
             applied = Point(group.store.applied, group.store.epoch)
             core, logs = type(group.log), records.get(code, [])
             try:
-                core(driver.node, group.members, logs, random.Random(0), Timing(), False, applied)
+                known = group.store.configuration or Configuration(0, Members(driver.placement.founded[group.group]))
+                core(driver.node, (), logs, random.Random(0), Timing(), False, applied, known)
             except (Corrupt, AssertionError) as error:
                 raise Violation("7 readable journal", f"n{driver.node}, {group.group}: {error}") from error

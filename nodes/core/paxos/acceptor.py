@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from nodes.core.membership import MARK, Joined
 from nodes.core.paxos.ballots import CHOSEN
 from nodes.core.paxos.messages import (
     AcceptRecord,
@@ -43,6 +44,7 @@ class Acceptor:
         "chosen",
         "entries",
         "first_slot",
+        "joined",
         "last_slot",
         "outbox",
         "promised",
@@ -51,6 +53,7 @@ class Acceptor:
     def __init__(self, records: list[Record], max_batch_bytes: int, applied: Point = START) -> None:
         trimmed = next((record for record in reversed(records) if isinstance(record, Trimmed)), Trimmed(*START))
         self.promised = 0
+        self.joined: Joined | None = None
         self.first_slot = trimmed.slot + 1
         self.base_epoch = trimmed.epoch  # the newest epoch among what is gone
         self.last_slot = self.chosen = trimmed.slot
@@ -100,12 +103,20 @@ class Acceptor:
 
     # -- what is chosen
     def learn_accepted(self, ballot: int, chosen: int) -> None:
-        """The leader of `ballot` knows `chosen` slots to be chosen: so is what was accepted here under its ballot."""
-        slot = self.chosen + 1
+        """The leader of `ballot` knows `chosen` slots to be chosen: so is what was accepted here under its ballot.
+
+        That members changed is known for good, by a record, before it counts here: those of before may be gone then."""
+        slot, changed = self.chosen + 1, 0
         while slot <= chosen and self.ballots.get(slot) == ballot:
+            if self.entries[slot].data.startswith(MARK):
+                changed = changed or slot
             del self.ballots[slot]
             slot += 1
         self.chosen = slot - 1
+        if changed:
+            self.outbox.touch(changed)
+            self._write_fresh()
+            self._write_chosen()
 
     def learn(self, entries: list[Entry]) -> None:
         """Entries known to be chosen, of consecutive slots; those that do not join the known prefix are left."""
@@ -143,7 +154,8 @@ class Acceptor:
 
     def state_records(self, entries: bool) -> list[Record]:
         """See ReplicatedLog."""
-        records: list[Record] = [PromiseRecord(self.promised), Trimmed(self.first_slot - 1, self.base_epoch)]
+        records: list[Record] = [self.joined] if self.joined is not None else []
+        records += [PromiseRecord(self.promised), Trimmed(self.first_slot - 1, self.base_epoch)]
         chosen = [self.entries[slot] for slot in range(self.first_slot, self.chosen + 1)]
         if entries and chosen:
             records.append(LearntRecord(chosen))
@@ -186,8 +198,11 @@ class Acceptor:
         """Complete the records: what was appended, and, if any go out or it is more than `behind`, what is chosen."""
         self._write_fresh()
         if self.chosen > self._journalled_chosen + (0 if self.outbox.records else behind):
-            self.outbox.records.append(ChosenRecord(self.chosen))
-            self._journalled_chosen = self.chosen
+            self._write_chosen()
+
+    def _write_chosen(self) -> None:
+        self.outbox.records.append(ChosenRecord(self.chosen))
+        self._journalled_chosen = self.chosen
 
     def chosen_unwritten(self) -> int:
         """So many slots are known as chosen, but not yet in the journal."""
@@ -244,6 +259,8 @@ class Acceptor:
                 self._hold_chosen(held)
         elif isinstance(record, ChosenRecord):
             self._raise_chosen(record.up_to)
+        elif isinstance(record, Joined):
+            self.joined = record
 
     def _untrimmed(self, entries: list[Entry]) -> list[Entry]:
         return entries if entries[0].slot >= self.first_slot else [e for e in entries if e.slot >= self.first_slot]

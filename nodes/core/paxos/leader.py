@@ -1,10 +1,12 @@
 """The leader's side of phase 2: who has accepted what, what to send to whom, and whether it still leads.
 
 It decides when a slot is chosen: when a majority has durably accepted it, and every slot before, under this one ballot
-(P10, P11); the own acceptance comes in as a durable slot like every other. It is the whole state of one leadership
-and is thrown away with it. *Invariants*: `chosen` never falls; a confirmed token was asked for before its round began.
-*Left out*: choosing out of order: a slot is reported as chosen with all before it. Paxos Made Simple 3; the quorum
-round for reads is that of Ongaro's dissertation, 6.4.
+(P10, P11); the own acceptance comes in as a durable slot like every other. A change of members counts from the slot
+behind it on; up to it those of before do. It is the whole state of one leadership and is thrown away with it.
+
+*Invariants*: `chosen` never falls; a confirmed token was asked for before its round began. *Left out*: choosing out of
+order: a slot is reported as chosen with all before it. Paxos Made Simple 3; the quorum round for reads is that of
+Ongaro's dissertation, 6.4.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
+from nodes.core.membership import ChangeRefused, Configuration, Members, check_change
 from nodes.core.paxos.acceptor import ENTRY_OVERHEAD, Acceptor
 from nodes.core.paxos.messages import Accept
 from nodes.core.replicated_log import NEAR_ENTRIES, Entry, Timing
@@ -21,8 +24,8 @@ class Peer:
     """What the leader knows of one other member."""
 
     __slots__ = (
-        "_run", "accepted", "durable_slot", "heard_ticks", "inflight", "inflight_bytes", "needs_store", "next_slot",
-        "quiet_ticks", "ranges", "round",
+        "_run", "accepted", "durable_slot", "heard_ticks", "inflight", "inflight_bytes", "known_slot", "needs_store",
+        "next_slot", "quiet_ticks", "ranges", "round",
     )  # fmt: skip
 
     def __init__(self, chosen: int) -> None:
@@ -36,6 +39,7 @@ class Peer:
         self.round = 0
         self.needs_store = False  # it asked for entries that are gone here
         self.durable_slot = 0  # what it is known to hold from slot 1 on
+        self.known_slot = 0  # up to there it knows for good what is chosen, as far as that changed the members
         self._run = (0, 0)  # what it accepted last without a hole, first and last slot: it may join that
 
     def on_accepted(self, first: int, last: int) -> None:
@@ -93,9 +97,13 @@ class Leader:
     """One leadership, under `ballot`."""
 
     __slots__ = (
+        "_configurations",
         "_confirming",
-        "_quorum",
+        "_first_own_slot",
+        "_is_voter",
+        "_me",
         "_timing",
+        "_voting",
         "_waiting",
         "ballot",
         "heartbeat_due",
@@ -104,23 +112,66 @@ class Leader:
         "round",
     )
 
-    def __init__(self, ballot: int, others: tuple[int, ...], quorum: int, timing: Timing, chosen: int) -> None:
+    def __init__(
+        self, ballot: int, me: int, configurations: list[Configuration], timing: Timing, chosen: int, first_own: int
+    ) -> None:
+        """`configurations`: the members that count behind what is `chosen`, then those of slots that are not chosen."""
         self.ballot = ballot
-        self.peers = {node: Peer(chosen) for node in others}
+        self.peers: dict[int, Peer] = {}
+        self._me = me
+        self._configurations = configurations
+        self._first_own_slot = first_own
+        self._follow_members(chosen)
         self.round = 0
         self.heartbeat_due = True  # announce it
         self.heartbeat_ticks = 0
-        self._quorum = quorum
         self._timing = timing
         self._waiting: list[int] = []  # tokens asked for since the last drain
         self._confirming: deque[tuple[int, list[int]]] = deque()  # (round, its tokens)
 
+    # -- members
+    @property
+    def configuration(self) -> Configuration:
+        """The members that count for the slot behind what is chosen."""
+        return self._configurations[0]
+
+    def is_settled(self, own_known_slot: int) -> bool:
+        """See ReplicatedLog."""
+        known_slot = self._majority_of(own_known_slot, [peer.known_slot for peer in self._voting])
+        return len(self._configurations) == 1 and known_slot >= self.configuration.slot
+
+    @property
+    def is_dismissed(self) -> bool:
+        """Is this node no voter any more?"""
+        return not self._is_voter
+
+    def change(self, slot: int, members: Members, chosen: int) -> None:
+        """`members` count behind `slot`, where they are to be appended; ChangeRefused if that cannot be, or not now."""
+        if len(self._configurations) > 1 or chosen < self._first_own_slot:
+            raise ChangeRefused("what changed the members last is not chosen yet, or nothing under this ballot is")
+        check_change(self.configuration.members, members, self._me)
+        self._configurations.append(Configuration(slot, members))
+        self._follow_members(chosen)
+
+    def _follow_members(self, chosen: int) -> None:
+        known = self.peers
+        nodes = dict.fromkeys(node for each in self._configurations for node in each.members.others(self._me))
+        self.peers = {node: known.get(node) or Peer(chosen) for node in nodes}
+        voters = self.configuration.members.voters
+        self._voting = [self.peers[node] for node in voters if node != self._me]
+        self._is_voter = self._me in voters
+
+    def _majority_of(self, own: int, others: list[int]) -> int:
+        """The largest value that a majority of the voters has reached."""
+        values = sorted([own, *others] if self._is_voter else others, reverse=True)
+        return values[self.configuration.members.quorum - 1]
+
     def is_near(self, node: int, last_slot: int) -> bool:
-        """Is it heard, and lacks but a few entries?"""
-        return self.is_heard(node) and self.peers[node].durable_slot >= last_slot - NEAR_ENTRIES
+        """Is it heard, and known to lack but a few entries?"""
+        return self.is_heard(node) and self.peers[node].durable_slot >= max(1, last_slot - NEAR_ENTRIES)
 
     def is_heard(self, node: int) -> bool:
-        return self.peers[node].heard_ticks <= self._timing.election_min
+        return node in self.peers and self.peers[node].heard_ticks <= self._timing.election_min
 
     # -- accepting
     def accepts(self, acceptor: Acceptor) -> Iterator[tuple[int, Accept]]:
@@ -138,8 +189,12 @@ class Leader:
 
     def chosen(self, own_durable: int, before: int) -> int:
         """The last slot that a majority has accepted, with all before it; `before` is what was known."""
-        accepted = sorted([own_durable, *(peer.accepted for peer in self.peers.values())], reverse=True)
-        chosen = max(before, accepted[self._quorum - 1])
+        chosen = max(before, self._majority_of(own_durable, [peer.accepted for peer in self._voting]))
+        while len(self._configurations) > 1 and chosen >= self._configurations[1].slot:
+            chosen = self._configurations[1].slot  # what lies behind is for the new members to choose
+            del self._configurations[0]
+            self._follow_members(chosen)
+            chosen = max(chosen, self._majority_of(own_durable, [peer.accepted for peer in self._voting]))
         for peer in self.peers.values():
             peer.skip_to(chosen)
         return chosen
@@ -168,9 +223,9 @@ class Leader:
 
     def confirmed(self) -> list[int]:
         """The tokens whose round, or a later one, a majority has answered by now. Taken once."""
-        rounds = sorted([self.round, *(peer.round for peer in self.peers.values())], reverse=True)
+        answered = self._majority_of(self.round, [peer.round for peer in self._voting])
         tokens: list[int] = []
-        while self._confirming and self._confirming[0][0] <= rounds[self._quorum - 1]:
+        while self._confirming and self._confirming[0][0] <= answered:
             tokens.extend(self._confirming.popleft()[1])
         return tokens
 
@@ -190,5 +245,5 @@ class Leader:
                 peer.quiet_ticks += 1
                 if peer.quiet_ticks >= self._timing.retransmit:
                     peer.send_again()
-        near = sum(peer.heard_ticks <= self._timing.election_min for peer in self.peers.values())
-        return near + 1 >= self._quorum
+        near = sum(peer.heard_ticks <= self._timing.election_min for peer in self._voting)
+        return near + self._is_voter >= self.configuration.members.quorum

@@ -6,7 +6,8 @@ found, then nothing, as its own first entry; then it leads.
 
 *Invariants*: a message under a ballot below the promised one changes nothing; a leader that learns of a higher ballot
 is one no longer; a ballot leaves this node only when the promise of it is durable here; nobody leads who lacks what a
-member of its majority has trimmed. *Left out*: leases, change of members. Lamport, Paxos Made Simple; Chandra et al.,
+member of its majority has trimmed. Members count from the slot behind the entry that names them on; who has that
+entry delivered as a voter may ask for the lead. *Left out*: leases. Lamport, Paxos Made Simple; Chandra et al.,
 Paxos Made Live.
 """
 
@@ -16,6 +17,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from nodes.core.membership import Configuration, Members, newer
 from nodes.core.paxos.acceptor import Acceptor
 from nodes.core.paxos.ballots import MAX_NODE, next_ballot, node_of
 from nodes.core.paxos.candidate import Asking, Preparing
@@ -54,17 +56,19 @@ class Member:
         timing: Timing,
         eager: bool,
         applied: Point = START,
+        known: Configuration | None = None,
     ) -> None:
-        if me not in members or not all(1 <= node <= MAX_NODE for node in members):
-            raise ValueError("members are node numbers 1..255, this one among them")
+        if not all(1 <= node <= MAX_NODE for node in (me, *members)):
+            raise ValueError("members are node numbers 1..255")
         self._me = me
-        self._others = tuple(sorted(node for node in members if node != me))
-        self._quorum = len(members) // 2 + 1
         self._rng = rng
         self._timing = timing
         self._acceptor = Acceptor(records, timing.max_batch_bytes, applied)
         self._outbox = self._acceptor.outbox
-        self._learner = Learner(self._acceptor, timing.retransmit, applied)
+        configuration = known or Configuration(0, Members(members))
+        if (joined := self._acceptor.joined) is not None:
+            configuration = newer(configuration, Configuration(joined.slot, joined.members))
+        self._learner = Learner(self._acceptor, timing.retransmit, applied, configuration)
         self._role: Asking | Preparing | Leader | None = None
         self._leader: int | None = None
         self._reads: list[tuple[int, bool]] = []
@@ -74,7 +78,7 @@ class Member:
         self._handed_over = False
         self._wait_ticks = rng.randint(1, 3) if eager else self._timeout()
         self._resend_ticks = 0
-        self._clocks_ms = dict.fromkeys(members, 0)
+        self._clocks_ms = {me: 0}
         self._handlers: dict[type, Callable[[int, Any], None]] = {
             Ask: self._on_ask,
             AskReply: self._on_ask_reply,
@@ -123,10 +127,19 @@ class Member:
             self._wait_at_most(SOON_TICKS)  # a rival that lives is heard of before; an old promise is only outbid
 
     # -- the question
+    @property
+    def _members(self) -> Members:
+        return self._learner.configuration.members
+
+    def _is_voter(self) -> bool:
+        return self._me in self._members.voters
+
     def _ask(self) -> None:
         self._leader = None
         self._wait_ticks = self._timeout()
-        self._role = role = Asking(self._rng.getrandbits(32), self._acceptor.chosen, self._others)
+        if not self._is_voter():
+            return
+        self._role = role = Asking(self._rng.getrandbits(32), self._acceptor.chosen, self._me, self._members)
         self._resend_ticks = 0
         self._outbox.sends.extend(role.unanswered())
         self._prepare_if_granted(role)
@@ -146,7 +159,7 @@ class Member:
             self._prepare_if_granted(role)
 
     def _prepare_if_granted(self, role: Asking) -> None:
-        if len(role.granted) + 1 >= self._quorum:
+        if role.is_granted():
             self._handed_over = False
             self._prepare()
 
@@ -156,9 +169,9 @@ class Member:
         ballot = next_ballot(max(self._seen, self._acceptor.promised), self._me)
         self._follow(None)
         self._acceptor.promise(ballot)
-        self._role = role = Preparing(ballot, self._acceptor.chosen + 1, self._others)
+        self._role = role = Preparing(ballot, self._acceptor.chosen + 1, self._me)
         self._resend_ticks = 0
-        self._outbox.promises.extend(role.unanswered())
+        self._outbox.promises.extend(role.ask(self._members))
 
     def _on_prepare(self, sender: int, message: Prepare) -> None:
         if node_of(message.ballot) != sender:
@@ -187,22 +200,29 @@ class Member:
         self._lead_if_prepared(role)
 
     def _lead_if_prepared(self, role: Preparing) -> None:
-        if self._outbox.durable_ballot == role.ballot and role.complete_answers() + 1 >= self._quorum:
-            self._lead(role)
-
-    def _lead(self, role: Preparing) -> None:
-        """Phase 1 is complete: keep what must be kept, then the own first entry."""
+        if self._outbox.durable_ballot != role.ballot or not role.is_answered(self._members):
+            return
         assert self._acceptor.promised == role.ballot, "a candidate that promised itself away"
         learnt, again = role.recovered(self._acceptor.proposals(role.from_slot), self._acceptor.chosen)
+        for configuration in self._learner.configurations(learnt + again):
+            if not role.is_answered(configuration.members):
+                self._outbox.sends.extend(role.ask(configuration.members))  # the promise is durable
+                return
+        self._lead(role, learnt, again)
+
+    def _lead(self, role: Preparing, learnt: list[Entry], again: list[Entry]) -> None:
+        """Phase 1 is complete: keep what must be kept, then the own first entry."""
         self._acceptor.learn(learnt)
+        configurations = self._learner.configurations(again)
         for entry in again:
             self._acceptor.append(entry)
-        self._role = Leader(role.ballot, self._others, self._quorum, self._timing, self._acceptor.chosen)
+        chosen, first_own = self._acceptor.chosen, self._acceptor.last_slot + 1
+        self._role = Leader(role.ballot, self._me, configurations, self._timing, chosen, first_own)
         self._leader = self._me
-        self._acceptor.append(Entry(self._acceptor.last_slot + 1, role.ballot, b""))
+        self._acceptor.append(Entry(first_own, role.ballot, b""))
 
     def _on_take_over(self, sender: int, message: TakeOver) -> None:
-        if message.ballot == self._acceptor.promised and sender == self._leader:
+        if message.ballot == self._acceptor.promised and sender == self._leader and self._is_voter():
             self._handed_over = True
             self._prepare()
 
@@ -229,8 +249,8 @@ class Member:
 
     def _on_accepted(self, sender: int, message: Accepted) -> None:
         role = self._role
-        if isinstance(role, Leader) and role.ballot == message.ballot:
-            peer = role.peers[sender]
+        peer = role.peers.get(sender) if isinstance(role, Leader) else None
+        if isinstance(role, Leader) and role.ballot == message.ballot and peer is not None:
             peer.heard_ticks = 0
             peer.on_accepted(message.first, message.last)
             self._count(role)
@@ -238,11 +258,17 @@ class Member:
     def _count(self, role: Leader) -> None:
         own = min(self._acceptor.last_slot, self._outbox.durable_slot())
         self._acceptor.learn_accepted(role.ballot, role.chosen(own, self._acceptor.chosen))
+        self._end_if_dismissed(role)
+
+    def _end_if_dismissed(self, role: Leader) -> None:
+        """Who is no voter any more, by what a leader of before had begun, leads until the others can do without."""
+        if role.is_dismissed and role.is_settled(self._learner.delivered):
+            self._follow(None)
 
     # -- heartbeats and read rounds
     def _broadcast_heartbeat(self, role: Leader) -> None:
         heartbeat = Heartbeat(role.ballot, self._acceptor.chosen, role.begin_round())
-        self._outbox.sends.extend((node, heartbeat) for node in self._others)
+        self._outbox.sends.extend((node, heartbeat) for node in role.peers)
 
     def _on_heartbeat(self, sender: int, message: Heartbeat) -> None:
         if not self._obeys(sender, message.ballot):
@@ -255,16 +281,18 @@ class Member:
         self._learn_up_to(sender, message.chosen)
 
     def _on_heartbeat_reply(self, sender: int, message: HeartbeatReply) -> None:
-        self._clocks_ms[sender] = max(self._clocks_ms[sender], message.clock_ms)
+        self._clocks_ms[sender] = max(self._clocks_ms.get(sender, 0), message.clock_ms)
         role = self._role
-        if not isinstance(role, Leader) or role.ballot != message.ballot:
+        peer = role.peers.get(sender) if isinstance(role, Leader) else None
+        if not isinstance(role, Leader) or role.ballot != message.ballot or peer is None:
             return
-        peer = role.peers[sender]
         peer.heard_ticks = 0
         peer.round = max(peer.round, message.round)
         peer.on_holds(message.chosen)
+        peer.known_slot = max(peer.known_slot, message.chosen)
         peer.needs_store = peer.needs_store and message.chosen < self._acceptor.first_slot - 1
         self._take_confirmed(role)
+        self._end_if_dismissed(role)
 
     def _take_confirmed(self, role: Leader) -> None:
         self._reads.extend((token, True) for token in role.confirmed())
@@ -275,7 +303,7 @@ class Member:
             self._send(leader, Learn(self._acceptor.chosen + 1))
 
     def _on_learn(self, sender: int, message: Learn) -> None:
-        if isinstance(self._role, Leader):
+        if isinstance(self._role, Leader) and sender in self._role.peers:
             self._role.peers[sender].needs_store = message.from_slot < self._acceptor.first_slot
         if self._acceptor.first_slot <= message.from_slot <= self._acceptor.chosen:
             entries = self._acceptor.batch(message.from_slot, self._acceptor.chosen)

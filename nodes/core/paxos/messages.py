@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import msgspec
 
+from nodes.core.membership import Joined
 from nodes.core.replicated_log import Entry
 
 
@@ -165,4 +166,4 @@ Message = (
     | Chosen
     | TakeOver
 )
-Record = PromiseRecord | AcceptRecord | ChosenRecord | LearntRecord | Trimmed
+Record = PromiseRecord | AcceptRecord | ChosenRecord | LearntRecord | Trimmed | Joined

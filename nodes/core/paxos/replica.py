@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nodes.core.membership import Configuration, Members, encode_members
 from nodes.core.paxos.candidate import Preparing
 from nodes.core.paxos.leader import Leader
 from nodes.core.paxos.member import NEVER, SOON_TICKS, Member
@@ -39,8 +40,9 @@ class PaxosReplica(Member, ReplicatedLog):
             self._resend(self._role)
 
     def receive(self, sender: int, message: Any) -> None:
-        if sender in self._others:
-            self._handlers[type(message)](sender, message)
+        handler = self._handlers.get(type(message))
+        if handler is not None:
+            handler(sender, message)
 
     def on_durable(self, mark: int) -> None:
         self._outbox.on_durable(mark)
@@ -67,6 +69,14 @@ class PaxosReplica(Member, ReplicatedLog):
         self._acceptor.append(Entry(slot, epoch, data))
         return slot
 
+    def change(self, members: Members, epoch: int) -> int:
+        role = self._role
+        if not isinstance(role, Leader) or role.ballot != epoch:
+            raise NotLeader(self.leader)
+        slot = self._acceptor.last_slot + 1
+        role.change(slot, members, self._acceptor.chosen)
+        return self.propose(encode_members(members), epoch)
+
     def confirm(self, token: int) -> None:
         if isinstance(self._role, Leader):
             self._role.confirm(token)
@@ -75,11 +85,12 @@ class PaxosReplica(Member, ReplicatedLog):
 
     def transfer(self, to: int | None = None) -> None:
         role = self._role
-        if not isinstance(role, Leader) or not self._others:
+        if not isinstance(role, Leader):
             return
-        best = max(self._others, key=lambda node: role.peers[node].durable_slot)
+        heirs = [node for node in role.configuration.members.voters if node != self._me]
+        best = max(heirs, key=lambda node: role.peers[node].durable_slot, default=None)
         heir = best if to is None else to
-        if heir in role.peers:
+        if heir is not None and heir in heirs:
             self._send(heir, TakeOver(role.ballot))
 
     def compact(self, slot: int) -> None:
@@ -87,11 +98,11 @@ class PaxosReplica(Member, ReplicatedLog):
         if slot >= self._acceptor.first_slot:
             self._acceptor.trim(slot)
 
-    def install(self, applied: Point, epoch: int) -> None:
+    def install(self, applied: Point, epoch: int, known: Configuration | None = None) -> None:
         assert not self.leads, "a leader has everything"
         assert applied.slot > self._learner.delivered, "an older store than the own one is of no use"
         self._acceptor.install(applied)
-        self._learner.install(applied)
+        self._learner.install(applied, known)
 
     def drain(self) -> LogEffects:
         effects = LogEffects()
@@ -111,6 +122,14 @@ class PaxosReplica(Member, ReplicatedLog):
     @property
     def leads(self) -> bool:
         return isinstance(self._role, Leader)
+
+    @property
+    def configuration(self) -> Configuration:
+        return self._role.configuration if isinstance(self._role, Leader) else self._learner.configuration
+
+    @property
+    def is_settled(self) -> bool:
+        return isinstance(self._role, Leader) and self._role.is_settled(self._learner.delivered)
 
     @property
     def handed_over(self) -> bool:
@@ -159,7 +178,9 @@ class PaxosReplica(Member, ReplicatedLog):
 
     @property
     def majority_clock_ms(self) -> int:
-        return sorted(self._clocks_ms.values(), reverse=True)[self._quorum - 1]
+        members = self._members
+        clocks = [self._clocks_ms.get(voter, 0) for voter in members.voters]
+        return sorted(clocks, reverse=True)[members.quorum - 1]
 
     def progress(self) -> dict[int, int]:
         if not isinstance(self._role, Leader):

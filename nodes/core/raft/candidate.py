@@ -40,8 +40,8 @@ class Campaign(Role, ABC):
 
     def _ask(self) -> None:
         self._asked_at = self.replica.now
-        for peer in self.replica.peers:
-            if peer not in self._answers:
+        for peer in self.replica.members.voters:
+            if peer not in self._answers and peer != self.replica.me:
                 self._request(peer)
 
     @abstractmethod
@@ -50,8 +50,10 @@ class Campaign(Role, ABC):
 
     def _count(self, voter: int, granted: bool) -> bool:
         """Take one answer; is there a majority now?"""
-        self._answers[voter] = granted
-        return sum(self._answers.values()) >= self.replica.quorum
+        members = self.replica.members
+        if voter in members.voters:
+            self._answers[voter] = granted
+        return sum(self._answers.values()) >= members.quorum
 
 
 class PreCandidate(Campaign):

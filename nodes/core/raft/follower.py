@@ -47,7 +47,7 @@ class Follower(Role):
         self._heard_round = _NONE  # To be answered with the next drain.
 
     def tick(self) -> None:
-        if self.replica.now >= self.replica.election_at:
+        if self.replica.now >= self.replica.election_at and self.replica.is_voter:
             self.replica.campaign()
 
     def on_peer_lost(self, peer: int) -> None:
@@ -64,6 +64,7 @@ class Follower(Role):
             self._refuse(sender, message)
             return
         self._take(message.entries)
+        self.replica.follow_members()
         matched = message.prev_slot + len(message.entries)
         self._matched_slot = max(self._matched_slot, matched)
         self.replica.advance_commit(min(message.commit, matched))
@@ -73,7 +74,8 @@ class Follower(Role):
         self.replica.advance_commit(message.commit)
 
     def on_timeout_now(self, sender: int, message: TimeoutNow) -> None:
-        self.replica.take_over()
+        if self.replica.is_voter:
+            self.replica.take_over()
 
     def on_installed(self) -> None:
         if self.replica.leader is not None:

@@ -2,9 +2,9 @@
 
 *Invariants*: it appends an entry of its own first (case R06) and counts replicas only for entries of its own term
 (R05); it never changes its log but at the end; a majority unheard for the least election time-out ends it (R13, R15);
-its own copy counts when it is durable; a read is confirmed by a round begun after it was asked for (R23).
-*Left out*: membership changes. The paper, sections 5.3 and 5.4.2; the dissertation, 3.10, 6.2
-and 6.4.
+its own copy counts when it is durable; a read is confirmed by a round begun after it was asked for (R23). Members
+change one voter at a time, when the entry that changed them last and one of its own are chosen (R16); the new ones
+count from the moment that they are appended. The paper, sections 5.3 and 5.4.2; the dissertation, 3.10, 4, 6.2 and 6.4.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nodes.core.membership import ChangeRefused, Members, check_change, encode_members
 from nodes.core.raft.messages import Append, Appended, AppendRefused, Heartbeat, HeartbeatReply, TimeoutNow
 from nodes.core.raft.progress import Progress
 from nodes.core.raft.reads import ReadRounds
@@ -27,17 +28,31 @@ _Batches = dict[tuple[int, int], tuple[Append, int]]
 class Leader(Role):
     """One term as its leader."""
 
-    __slots__ = ("peers", "reads", "first_own_slot", "_heartbeat_due", "_transfer_to", "_transfer_ends", "_handed_at")
+    __slots__ = (
+        "peers", "reads", "first_own_slot", "_heartbeat_due", "_transfer_to", "_transfer_ends", "_handed_at", "_voting",
+    )  # fmt: skip
 
     def __init__(self, replica: RaftReplica) -> None:
         super().__init__(replica)
         log = replica.log
-        self.peers = {peer: Progress(log.last_slot + 1, replica.now) for peer in replica.peers}
+        self.peers: dict[int, Progress] = {}
+        self._voting: list[Progress] = []
         self.reads = ReadRounds()
         self.first_own_slot = log.last_slot + 1
         self._heartbeat_due = True
         self._transfer_to: int | None = None
         self._transfer_ends = self._handed_at = replica.now
+        self.on_members()
+
+    def on_members(self) -> None:
+        """Others may be members now than before."""
+        replica, known = self.replica, self.peers
+        members = replica.members
+        self.peers = {
+            peer: known.get(peer) or Progress(replica.log.last_slot + 1, replica.now)
+            for peer in members.others(replica.me)
+        }
+        self._voting = [self.peers[peer] for peer in members.voters if peer != replica.me]
 
     def start(self) -> None:
         replica = self.replica
@@ -57,13 +72,25 @@ class Leader(Role):
         replica.log.append(Entry(slot, replica.term, data))
         return slot
 
+    def change(self, members: Members) -> int:
+        """Append other members; ChangeRefused unless the step is a safe one, and the last one is done."""
+        replica, log = self.replica, self.replica.log
+        if self._transfer_to is not None:
+            raise NotLeader(self._transfer_to)
+        if replica.commit_index < max(self.first_own_slot, log.configuration.slot):
+            raise ChangeRefused("what changed the members last is not chosen yet, or nothing in this term is")
+        check_change(replica.members, members, replica.me)
+        slot = self.propose(encode_members(members))
+        replica.follow_members()
+        return slot
+
     def transfer(self, to: int | None) -> None:
         """Begin to hand over, unless that is under way; given up after the least election time-out.
 
         Then this replica stands itself, in a new term: what was refused meanwhile was never appended, and who counted
         on it learns of that by the end of the leadership, as always."""
         to = self._most_caught_up() if to is None else to
-        if to is None or to not in self.peers or self._transfer_to is not None:
+        if to not in self.peers or to not in self.replica.members.voters or self._transfer_to is not None:
             return
         self._transfer_to = to
         self._transfer_ends = self.replica.now + self.replica.timing.election_min
@@ -76,20 +103,20 @@ class Leader(Role):
             progress = self.peers[peer]
             return self._is_heard(progress), progress.match_slot, -peer
 
-        return max(self.peers, key=rank, default=None)
+        return max((peer for peer in self.peers if peer in self.replica.members.voters), key=rank, default=None)
 
     def _hand_over(self) -> None:
         """Tell the successor to stand, once it has the whole log."""
         to = self._transfer_to
-        if to is not None and self.peers[to].match_slot == self.replica.log.last_slot:
+        if to in self.peers and self.peers[to].match_slot == self.replica.log.last_slot:
             self._handed_at = self.replica.now
             self.replica.outbox.sends.append((to, TimeoutNow(self.replica.term)))
 
     # -- what happened
     def tick(self) -> None:
         now, timing = self.replica.now, self.replica.timing
-        heard = 1 + sum(self._is_heard(progress) for progress in self.peers.values())
-        if heard < self.replica.quorum:
+        heard = 1 + sum(self._is_heard(progress) for progress in self._voting)
+        if heard < self.replica.members.quorum:
             self.replica.follow(self.replica.term, None)
             return
         # All groups of a node beat in the same tick, so that their heartbeats can leave in one message.
@@ -124,7 +151,9 @@ class Leader(Role):
             self._keep_within_log(progress)
 
     def on_appended(self, sender: int, message: Appended) -> None:
-        progress = self.peers[sender]
+        progress = self.peers.get(sender)
+        if progress is None:
+            return  # it was a member once
         progress.heard_at = self.replica.now
         if message.slot > self.replica.log.last_slot:
             return  # its store came from a later leader
@@ -136,7 +165,9 @@ class Leader(Role):
                 self._hand_over()
 
     def on_append_refused(self, sender: int, message: AppendRefused) -> None:
-        progress = self.peers[sender]
+        progress = self.peers.get(sender)
+        if progress is None:
+            return
         progress.heard_at = self.replica.now
         if progress.is_stale_refusal(message.prev_slot):
             return
@@ -147,7 +178,9 @@ class Leader(Role):
             progress.wait_for_store()  # the logs part below what is held here
 
     def on_heartbeat_reply(self, sender: int, message: HeartbeatReply) -> None:
-        progress = self.peers[sender]
+        progress = self.peers.get(sender)
+        if progress is None:
+            return
         progress.heard_at = self.replica.now
         progress.round = max(progress.round, message.round)
         self.replica.note_clock(sender, message.clock_ms)
@@ -178,7 +211,7 @@ class Leader(Role):
         return self.reads.is_ready(self._answered_round(), self.replica.deliverable_slot)
 
     def _answered_round(self) -> int:
-        rounds = [progress.round for progress in self.peers.values()]
+        rounds = [progress.round for progress in self._voting]
         return self.replica.majority_of([self.reads.round, *rounds])
 
     def _send_heartbeats(self) -> None:
@@ -226,17 +259,18 @@ class Leader(Role):
             self.replica.outbox.sends.append((peer, self._append_message(progress.next_slot, 0)[0]))
 
     def is_near(self, peer: int) -> bool:
-        return self.is_heard(peer) and self.peers[peer].match_slot >= self.replica.log.last_slot - NEAR_ENTRIES
+        enough = max(1, self.replica.log.last_slot - NEAR_ENTRIES)  # of who said nothing yet it is not known
+        return self.is_heard(peer) and self.peers[peer].match_slot >= enough
 
     def is_heard(self, peer: int) -> bool:
-        return self._is_heard(self.peers[peer])
+        return peer in self.peers and self._is_heard(self.peers[peer])
 
     def _is_heard(self, progress: Progress) -> bool:
         return self.replica.now - progress.heard_at < self.replica.timing.election_min
 
     def _advance_commit(self) -> None:
         replica, log = self.replica, self.replica.log
-        matches = [progress.match_slot for progress in self.peers.values()]
+        matches = [progress.match_slot for progress in self._voting]
         slot = replica.majority_of([log.durable_slot, *matches])
         if slot >= self.first_own_slot:
             replica.advance_commit(slot)

@@ -8,7 +8,8 @@ Slots rise by one from `first_slot`; epochs never fall along the log. The log kn
 *Invariants*: `durable_slot < unrecorded_slot <= last_slot + 1`; a slot counts as durable only while the very entry
 that stands there is; the log is cut only above what is chosen (the caller asserts that, it knows the commit index).
 Everything counts from `base`, the last place that the log has let go of; no record of this replica reaches above
-`highest_slot`, of what was cut neither. The paper, sections 5.3 and 7.
+`highest_slot`, of what was cut neither. The members of the group are those of the last entry that names any, chosen or
+not, and again those of before when that is cut (case R18). The paper, sections 5.3 and 7; the dissertation, 4.1.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
 
+from nodes.core.membership import MARK, Configuration, Members, decode_members, newer
 from nodes.core.raft.messages import LogSuffix
 from nodes.core.replicated_log import START, Entry, Point
 from nodes.errors import Corrupt
+
+FOUNDING = Configuration(0, Members(()))
 
 
 def _epoch_of(entry: Entry) -> int:
@@ -30,12 +34,14 @@ class RaftLog:
     """The entries of one group on one node."""
 
     __slots__ = (
-        "_entries", "_handed", "base_epoch", "durable_slot", "first_slot", "highest_slot", "last_slot",
-        "unrecorded_slot",
+        "_configurations", "_entries", "_handed", "base_epoch", "durable_slot", "first_slot", "highest_slot",
+        "last_slot", "unrecorded_slot",
     )  # fmt: skip
 
-    def __init__(self, base: Point = START, highest_slot: int = 0) -> None:
-        """`highest_slot`: as far as the records reach that an earlier log of this replica left behind."""
+    def __init__(self, base: Point = START, highest_slot: int = 0, known: Configuration = FOUNDING) -> None:
+        """`highest_slot`: as far as the records reach that an earlier log of this replica left behind. `known`: the
+        members as they are known without the entries."""
+        self._configurations = [known]  # and those of the entries behind, in order of their slots
         self.highest_slot = max(base.slot, highest_slot)
         self.first_slot = base.slot + 1
         self.base_epoch = base.epoch
@@ -61,6 +67,7 @@ class RaftLog:
             entries = entries[self.first_slot - entries[0].slot :]
         self.truncate(max(record.entries[0].slot, self.first_slot))
         self._entries += entries
+        self._note_members(entries)
         self.last_slot += len(entries)
         self.durable_slot = self.last_slot
         self.unrecorded_slot = self.last_slot + 1
@@ -115,6 +122,8 @@ class RaftLog:
         assert entry.slot == self.last_slot + 1, "the log has no gaps"
         assert entry.epoch >= self.last_epoch, "epochs never fall along the log"
         self._entries.append(entry)
+        if entry.data.startswith(MARK):
+            self._note_members([entry])
         self.last_slot = entry.slot
         self.highest_slot = max(self.highest_slot, entry.slot)
 
@@ -123,6 +132,7 @@ class RaftLog:
         assert entries[0].slot == self.last_slot + 1, "the log has no gaps"
         assert entries[0].epoch >= self.last_epoch, "epochs never fall along the log"
         self._entries += entries
+        self._note_members(entries)
         self.last_slot = entries[-1].slot
         self.highest_slot = max(self.highest_slot, self.last_slot)
 
@@ -131,10 +141,29 @@ class RaftLog:
         if slot > self.last_slot:
             return
         del self._entries[slot - self.first_slot :]
+        while len(self._configurations) > 1 and self._configurations[-1].slot >= slot:
+            self._configurations.pop()
         self.last_slot = slot - 1
         self.durable_slot = min(self.durable_slot, slot - 1)
         self.unrecorded_slot = min(self.unrecorded_slot, slot)
         self._handed = deque((mark, min(last, slot - 1)) for mark, last in self._handed)
+
+    def _note_members(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            if entry.data.startswith(MARK) and entry.slot > self._configurations[-1].slot:
+                self._configurations.append(Configuration(entry.slot, decode_members(entry.data)))
+
+    @property
+    def configuration(self) -> Configuration:
+        """The members in use."""
+        return self._configurations[-1]
+
+    def know(self, configuration: Configuration) -> None:
+        """These were the members at some chosen slot, whatever the entries up to it said."""
+        self._configurations = [
+            newer(self._configurations[0], configuration),
+            *(each for each in self._configurations[1:] if each.slot > configuration.slot),
+        ]
 
     @property
     def base(self) -> Point:
@@ -149,6 +178,8 @@ class RaftLog:
         self.first_slot = slot + 1
         self.durable_slot = max(self.durable_slot, slot)
         self.unrecorded_slot = max(self.unrecorded_slot, slot + 1)
+        while len(self._configurations) > 1 and self._configurations[1].slot <= slot:
+            del self._configurations[0]
 
     # -- the journal
     def take_unrecorded(self, mark: int) -> LogSuffix:

@@ -15,13 +15,14 @@ An entry's `epoch` is the term it was first proposed in. "The paper" in this fol
 of an Understandable Consensus Algorithm; "the dissertation" is Ongaro's, Consensus: Bridging Theory and Practice.
 
 *Invariants*: tags of messages lie in 100..129, tags of records in 130..149, and are never given a second meaning.
-*Left out*: membership changes. Who is behind a compacted log gets a copy of the store (nodes/core/transfer.py).
+Who is behind a compacted log gets a copy of the store (nodes/core/transfer.py).
 """
 
 from __future__ import annotations
 
 import msgspec
 
+from nodes.core.membership import Joined
 from nodes.core.replicated_log import Entry
 
 NOBODY = 0  # No node has this number: the vote of who has not voted.
@@ -139,4 +140,4 @@ Message = (
     RequestPreVote | PreVote | RequestVote | Vote | Append | Appended | AppendRefused
     | Heartbeat | HeartbeatReply | TimeoutNow | HigherTerm
 )  # fmt: skip
-Record = HardState | LogSuffix | Compacted
+Record = HardState | LogSuffix | Compacted | Joined

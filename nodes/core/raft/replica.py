@@ -6,7 +6,7 @@ the last slot known to be chosen.
 
 *Invariants*: the term, the commit index and the delivered slot never go back (after a restart both begin at what the
 store has applied); at most one leader a term; entries are delivered when they are chosen and durable here, or come
-with a store. *Left out*: membership changes. The paper, figure 2 and section 7.
+with a store. The paper, figure 2 and section 7; of members, the dissertation, chapter 4.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from nodes.core.raft import voter
+from nodes.core.membership import Configuration, Joined, Members
+from nodes.core.raft import saved, voter
 from nodes.core.raft.candidate import Candidate, PreCandidate
 from nodes.core.raft.follower import Follower
 from nodes.core.raft.leader import Leader
@@ -65,15 +66,14 @@ class RaftReplica(ReplicatedLog):
         timing: Timing,
         eager: bool,
         applied: Point = START,
+        known: Configuration | None = None,
     ) -> None:
         """As in `ReplicatedLog`; Corrupt if the records cannot be what one replica wrote."""
-        assert me in members, "a replica is a member of its group"
         assert NOBODY not in members, "nobody is no member"
         self.me = me
-        self.peers = tuple(member for member in members if member != me)
-        self.quorum = len(members) // 2 + 1
         self.timing = timing
         self.log = RaftLog()
+        self._joined: Joined | None = None  # How it began, if not with the founding.
         self.outbox = Outbox()
         self.term, self.vote = 0, NOBODY
         self.commit_index = self.delivered_slot = applied.slot
@@ -82,30 +82,19 @@ class RaftReplica(ReplicatedLog):
         self._heard_at = _NEVER
         self._handed_over = False
         self._rng = rng
-        self._clocks = dict.fromkeys(self.peers, 0)
-        self._replay(records, applied)
+        self._clocks: dict[int, int] = {}
+        self._recover(records, applied, known or Configuration(0, Members(members)))
+        self.members = self.log.configuration.members
+        self.is_voter = me in self.members.voters
         self.role: Role = Follower(self)
         self.arm_election()
         if eager:
             self.election_at = rng.randint(*_EAGER_TICKS)
 
-    def _replay(self, records: list[Any], applied: Point) -> None:
-        self.log = RaftLog(_base_of(records))
-        for record in records:
-            if isinstance(record, LogSuffix):  # nearly all are
-                self.log.replay(record)
-            elif isinstance(record, HardState):
-                if record.term < self.term:
-                    raise Corrupt(f"term {record.term} after term {self.term}")
-                self.term, self.vote = record.term, record.vote
-            elif isinstance(record, Compacted):
-                if record.emptied:
-                    self.log.truncate(self.log.first_slot)
-            else:
-                raise Corrupt(f"a {type(record).__name__} is no record of a Raft replica")
-        self.log.check()
-        if self.log.last_epoch > self.term:
-            raise Corrupt(f"an entry of term {self.log.last_epoch} in a journal of term {self.term}")
+    def _recover(self, records: list[Any], applied: Point, known: Configuration) -> None:
+        recovered = saved.read(records, known)
+        self.log, self._joined = recovered.log, recovered.joined
+        self.term, self.vote = recovered.term, recovered.vote
         if applied.slot < self.log.base.slot:
             words = f"the journal has let go of everything up to slot {self.log.base.slot}"
             raise Corrupt(f"the store has applied slot {applied.slot} only, but {words}")
@@ -116,7 +105,7 @@ class RaftReplica(ReplicatedLog):
                 self._set_hard_state(applied.epoch, NOBODY)
 
     def _begin_behind(self, applied: Point) -> None:
-        self.log = RaftLog(applied, self.log.highest_slot)
+        self.log = RaftLog(applied, self.log.highest_slot, self.log.configuration)
         self.outbox.compacted = Compacted(*applied, emptied=True)
 
     # -- what happened
@@ -127,8 +116,6 @@ class RaftReplica(ReplicatedLog):
 
     def receive(self, sender: int, message: Any) -> None:
         kind = type(message)
-        if sender not in self.peers:
-            return
         if kind in _VOTER_HANDLERS:
             _VOTER_HANDLERS[kind](self, sender, message)
         elif kind in _FROM_LEADERS:
@@ -181,6 +168,12 @@ class RaftReplica(ReplicatedLog):
         else:
             self.outbox.fail([token])
 
+    def change(self, members: Members, epoch: int) -> int:
+        role = self.role
+        if epoch != self.term or not isinstance(role, Leader):
+            raise NotLeader(self._leader)
+        return role.change(members)
+
     def transfer(self, to: int | None = None) -> None:
         if isinstance(self.role, Leader):
             self.role.transfer(to)
@@ -192,7 +185,7 @@ class RaftReplica(ReplicatedLog):
             self.outbox.compacted = Compacted(*self.log.base)
             self.role.on_compacted()
 
-    def install(self, applied: Point, epoch: int) -> None:
+    def install(self, applied: Point, epoch: int, known: Configuration | None = None) -> None:
         assert not self.leads, "a leader has everything"
         assert applied.slot > self.delivered_slot, "an older store than the own one is of no use"
         if epoch > self.term:
@@ -203,6 +196,9 @@ class RaftReplica(ReplicatedLog):
             self.outbox.compacted = Compacted(*applied, emptied=self.log.last_slot == applied.slot)
         else:
             self._begin_behind(applied)
+        if known is not None:
+            self.log.know(known)
+        self.follow_members()
         self.commit_index = max(self.commit_index, applied.slot)
         self.delivered_slot = applied.slot
         self.role.on_installed()
@@ -251,6 +247,14 @@ class RaftReplica(ReplicatedLog):
         return self.log.last_slot
 
     @property
+    def configuration(self) -> Configuration:
+        return self.log.configuration
+
+    @property
+    def is_settled(self) -> bool:
+        return self.leads and self.commit_index >= self.log.configuration.slot
+
+    @property
     def handed_over(self) -> bool:
         return self._handed_over
 
@@ -277,13 +281,15 @@ class RaftReplica(ReplicatedLog):
         return [peer for peer, progress in self.role.peers.items() if progress.needs_store]
 
     def state_records(self, entries: bool) -> list[Any]:
-        records: list[Any] = [HardState(self.term, self.vote), Compacted(*self.log.base)]
+        records: list[Any] = [self._joined] if self._joined is not None else []
+        records += [HardState(self.term, self.vote), Compacted(*self.log.base)]
         held = self.log.between(self.log.first_slot, self.log.last_slot)
         return [*records, LogSuffix(held)] if entries and held else records
 
     @property
     def majority_clock_ms(self) -> int:
-        return self.majority_of([self.clock_ms, *self._clocks.values()])
+        clocks = self._clocks | {self.me: self.clock_ms}
+        return self.majority_of([clocks.get(voter, 0) for voter in self.members.voters])
 
     def progress(self) -> dict[int, int]:
         if not isinstance(self.role, Leader):
@@ -297,13 +303,22 @@ class RaftReplica(ReplicatedLog):
         """The last slot that is chosen and durable here."""
         return min(self.commit_index, self.log.durable_slot)
 
+    def follow_members(self) -> None:
+        """The members are those that the log names last."""
+        members = self.log.configuration.members
+        if members is not self.members:
+            self.members = members
+            self.is_voter = self.me in members.voters
+            if isinstance(self.role, Leader):
+                self.role.on_members()
+
     def majority_of(self, values: list[int]) -> int:
-        """The largest value that a majority of the members, each with its own in `values`, has reached."""
-        return sorted(values, reverse=True)[self.quorum - 1]
+        """The largest value that a majority of the voters has reached; each that may have has its own in `values`."""
+        return sorted(values, reverse=True)[self.members.quorum - 1]
 
     def note_clock(self, peer: int, clock_ms: int) -> None:
         """`peer` reported its wall clock; a report that was overtaken, or a clock set back, takes nothing away."""
-        self._clocks[peer] = max(self._clocks[peer], clock_ms)
+        self._clocks[peer] = max(self._clocks.get(peer, 0), clock_ms)
 
     def advance_commit(self, slot: int) -> None:
         """Everything up to `slot` is chosen; an older value is news to nobody."""
@@ -376,9 +391,3 @@ class RaftReplica(ReplicatedLog):
     def _set_hard_state(self, term: int, vote: int) -> None:
         self.term, self.vote = term, vote
         self.outbox.hard_state = HardState(term, vote)
-
-
-def _base_of(records: list[Any]) -> Point:
-    """Where the log begins: the newest word of the journal on it."""
-    compacted = next((record for record in reversed(records) if isinstance(record, Compacted)), None)
-    return Point(compacted.slot, compacted.epoch) if compacted else START

@@ -2,6 +2,7 @@
 
 A vote is refused to a log that is less up to date (case R02) and given once a term, durably (R01). As long as a leader
 is heard from, requests are not even looked at (R12, R20), unless that leader itself asked for the election (R22).
+A learner answers too: it may be a voter already without knowing (R21); who asks counts whom it takes for voters.
 
 *Invariants*: a pre-vote changes nothing here; a granted vote leaves when it is durable. The paper, section 5.4.1; the
 dissertation, sections 4.2.3 and 9.6.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from nodes import ids
 from nodes.core.engine import Decisions, HomeMarks
+from nodes.core.membership import MARK, Configuration, decode_members
 from nodes.core.replicated_log import Entry
 from nodes.core.txn.messages import (
     CoordinatorEntry,
@@ -49,6 +50,7 @@ class CoordinatorState:
         self._recent: dict[bytes, DecideTxn] = {}  # decided since the last flush
         self._done: dict[bytes, None] = {}  # done since then, but decided before
         self._keys: dict[bytes, KeyRecord] = {}  # bound or fenced since then
+        self._members: Configuration | None = None  # if they changed since then
         self._has_to_forget = True
         self._flushed_at = 0
 
@@ -89,6 +91,9 @@ class CoordinatorState:
         assert entry.slot == self.applied + 1, "entries come without gaps"
         self.applied = entry.slot
         self._epoch = max(self._epoch, entry.epoch)
+        if entry.data.startswith(MARK):
+            self._members = Configuration(entry.slot, decode_members(entry.data))
+            return None
         if not entry.data:
             return None
         decoded = decode_coordinator_entry(entry.data)
@@ -154,6 +159,8 @@ class CoordinatorState:
                 ((txn, encode(decision)) for txn, decision in self._recent.items()), begun, self._done, self.marks
             )
             store.put_keys((key, record.date, encode(record)) for key, record in self._keys.items())
+            if self._members is not None:
+                store.set_members(*self._members)
             for slot in range(store.applied + 1, self.applied + 1):
                 store.advance(slot, self._epoch)
             store.commit()
@@ -163,3 +170,4 @@ class CoordinatorState:
         self._recent.clear()
         self._done.clear()
         self._keys.clear()
+        self._members = None

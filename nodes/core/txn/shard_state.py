@@ -12,6 +12,7 @@ import msgspec
 
 from nodes import ids
 from nodes.core.engine import Engine, Marks
+from nodes.core.membership import MARK, decode_members
 from nodes.core.replicated_log import Entry
 from nodes.core.txn.messages import (
     AbortTxn,
@@ -54,7 +55,9 @@ class ShardState:
         engine.begin()
         try:
             for entry in entries:
-                if entry.data:
+                if entry.data.startswith(MARK):
+                    engine.set_members(entry.slot, decode_members(entry.data))
+                elif entry.data:
                     decoded = decode_shard_entry(entry.data)
                     self._apply_one(decoded)
                     fresh.append((entry, decoded))

@@ -28,7 +28,7 @@ def test_tags_are_unique_and_within_their_range() -> None:
     tags = [kind.__struct_config__.tag for kind in get_args(messages.Message)]
     assert len(set(tags)) == len(tags)
     assert set(tags) <= set(range(150, 180))
-    assert {kind.__struct_config__.tag for kind in get_args(messages.Record)} == {180, 181, 182, 183, 184}
+    assert {kind.__struct_config__.tag for kind in get_args(messages.Record)} == {180, 181, 182, 183, 184, 196}
 
 
 def test_the_next_ballot_is_the_least_own_one_of_a_higher_number() -> None:
@@ -39,8 +39,8 @@ def test_the_next_ballot_is_the_least_own_one_of_a_higher_number() -> None:
         assert ballot >> 8 == (above >> 8) + 1
 
 
-@pytest.mark.parametrize(("me", "members"), [(4, (1, 2, 3)), (0, (0, 1, 2)), (256, (1, 2, 256))])
-def test_members_are_node_numbers_this_one_among_them(me: int, members: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(("me", "members"), [(0, (0, 1, 2)), (256, (1, 2, 256))])
+def test_members_are_node_numbers(me: int, members: tuple[int, ...]) -> None:
     with pytest.raises(ValueError):
         PaxosReplica(me, members, [], random.Random(1), Timing(), eager=False)
 

@@ -1,0 +1,51 @@
+"""Which nodes there are besides this one, where they are dialled, and who may be listened to.
+
+The founders stand in the configuration; who joined since, and who is gone, is in the roster of `s0`.
+
+*Invariants*: a node that lost its data is a stranger under a known name; one that is gone is not heard any more, but is
+still told so for a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nodes.core.founding import Founding
+from nodes.core.membership import Roster
+from nodes.runtime.transport import Transport
+
+Address = tuple[str, int]
+GONE_S = 10.0
+
+
+class KnownNodes:
+    """`addresses` by number; `later(seconds, then)` is the loop's; `founding()` is None before there is a cluster."""
+
+    def __init__(
+        self,
+        founders: dict[int, Address],
+        later: Callable[[float, Callable[[], None]], None],
+        founding: Callable[[], Founding | None],
+    ) -> None:
+        self.addresses = dict(founders)
+        self.roster = Roster()
+        self._later = later
+        self._founding = founding
+
+    def follow(self, roster: Roster, transport: Transport) -> None:
+        """Dial who has joined; let go of who is gone, when it has had time to hear of that."""
+        self.roster = roster
+        for facts in roster.joined:
+            self.addresses[facts.number] = (facts.host, facts.port)
+            transport.know(facts.number, (facts.host, facts.port))
+        for node in roster.gone:
+            if self.addresses.pop(node, None) is not None:
+                self._later(GONE_S, lambda node=node: transport.forget(node))  # type: ignore[misc]
+
+    def is_known(self, node: int, incarnation: bytes | None) -> bool:
+        """Is it who was founded, or has joined, under this number?"""
+        founding = self._founding()
+        if founding is None or node in self.roster.gone:
+            return False
+        joined = {facts.number: facts.incarnation for facts in self.roster.joined}
+        return (joined | founding.incarnations).get(node) == incarnation

@@ -1,0 +1,239 @@
+"""Which groups this node holds a replica of, and who holds those of others (DESIGN.md §1, membership).
+
+The leader of a group tells all nodes who its members are, now and then and when they changed for good. Who is one and
+holds nothing begins a replica; who is none any more drops what it has; everybody learns whom to ask. What an operator
+wants stands in the roster of `s0`; each leader does its group's next step towards it (nodes/core/membership.py).
+
+*Invariants*: a replica begins, and goes, when that is in the journal; it begins with an empty store; what an older
+entry says of the members never undoes what a newer one said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nodes import ids
+from nodes.core.engine import Store
+from nodes.core.host import GATEWAY
+from nodes.core.membership import (
+    ChangeRefused,
+    Configuration,
+    Joined,
+    Left,
+    Members,
+    Roster,
+    newer,
+    next_roster_step,
+    next_step,
+)
+from nodes.core.replicated_log import NotLeader
+from nodes.core.roster import carried_out
+from nodes.errors import StoreError
+from nodes.runtime.messages import CarryOut, MembersAre, RosterIs, encode_record
+
+if TYPE_CHECKING:
+    from nodes.runtime.driver import Driver
+    from nodes.runtime.group import Group
+
+SYSTEM = "s0"
+TELL_TICKS = 40
+STEP_TICKS = 10
+LEFT = "this node holds the group no more"
+
+
+class Held(NamedTuple):
+    """What the journal says of a group: is a replica here, and as of which slot was an earlier one given up?"""
+
+    is_here: bool
+    left_slot: int
+
+
+def held(records: Iterable[Any], is_founder: bool) -> Held:
+    last = None
+    for record in records:
+        if isinstance(record, Joined | Left):
+            last = record
+    if isinstance(last, Left):
+        return Held(False, last.slot)
+    return Held(is_founder or isinstance(last, Joined), 0)
+
+
+class Placement:
+    """One node's. `founded`: group -> nodes, as the cluster was founded."""
+
+    def __init__(self, driver: Driver, founded: dict[str, tuple[int, ...]], founders: Iterable[int]) -> None:
+        self.driver = driver
+        self.left: dict[int, int] = {}  # group code -> as of which slot its replica here was given up
+        self.founded = founded
+        self._founders = tuple(founders)
+        self._known = {name: Configuration(0, Members(nodes)) for name, nodes in founded.items()}
+        self._told: dict[str, int] = {}  # group -> the slot that was told last
+        self._joining: set[int] = set()
+
+    # -- what is known
+
+    @property
+    def roster(self) -> Roster:
+        """As far as this node knows; it is told by the members of `s0`."""
+        return self._known[SYSTEM].members.roster
+
+    def nodes(self) -> tuple[int, ...]:
+        """All that are in the cluster."""
+        joined = [facts.number for facts in self.roster.joined]
+        return tuple(node for node in (*self._founders, *joined) if node not in self.roster.gone)
+
+    def configuration_of(self, group: str, store: Store, records: Iterable[Any]) -> Configuration:
+        """The newest members that this node's store and journal know of."""
+        known = store.configuration or Configuration(0, Members(self.founded[group]))
+        for record in records:
+            if isinstance(record, Joined):
+                known = newer(known, Configuration(record.slot, record.members))
+        return known
+
+    def members(self, group: str) -> Members:
+        known = self._known.get(group)
+        return known.members if known is not None else Members(())
+
+    def all_members(self) -> dict[str, Members]:
+        return {group: known.members for group, known in self._known.items()}
+
+    def know(self, group: str, configuration: Configuration) -> None:
+        """This was chosen: what is newer counts, here, for the router, and of `s0` for the network."""
+        if configuration.slot <= self._known[group].slot:
+            return
+        self._known[group] = configuration
+        self.driver.router.on_members(group, configuration.members.voters)
+        if group == SYSTEM:
+            self.driver.network.on_roster(self.roster)
+        self.driver.log.info("%s: members are %s", group, words_of(configuration.members))
+
+    # -- what leaders tell
+
+    def tick(self) -> None:
+        now = self.driver.now
+        for group in list(self.driver.groups.values()):
+            if not group.served_epoch or group.stopped:
+                continue
+            is_news = self._told.get(group.group) != group.configuration.slot
+            if group.log.is_settled and (is_news or (now + group.code) % TELL_TICKS == 0):
+                self._tell(group)
+            if (now + group.code) % STEP_TICKS == 0:
+                self._step(group)
+
+    def _tell(self, group: Group) -> None:
+        """Everybody, the nodes that are gone too: they have to let go."""
+        if group.log.configuration != group.configuration:
+            return
+        self._told[group.group] = group.configuration.slot
+        told = MembersAre(*group.configuration)
+        for node in {*self.nodes(), *group.configuration.members.former}:
+            if node != self.driver.node:
+                self.driver.send(node, group.group, told)
+
+    def on_told(self, code: int, told: MembersAre) -> None:
+        name = ids.group_name(code)
+        if name not in self._known:
+            return
+        self.know(name, Configuration(told.slot, told.members))
+        is_member = self.driver.node in told.members.all
+        group = self.driver.groups.get(code)
+        if group is None and is_member and told.slot > self.left.get(code, 0):
+            self._begin(code, told)
+        elif group is not None and not is_member and group.log.configuration.slot <= told.slot:
+            self._give_up(group, told.slot)
+
+    def _begin(self, code: int, told: MembersAre) -> None:
+        if code in self._joining:
+            return
+        self._joining.add(code)
+        joined = Joined(told.slot, told.members)
+
+        def durable() -> None:
+            self._joining.discard(code)
+            if code not in self.driver.groups:
+                self.driver.begin(code, joined)
+
+        self.driver.keep(encode_record((code, joined)), durable)
+
+    def _give_up(self, group: Group, slot: int) -> None:
+        driver, store = self.driver, group.store
+        driver.log.info("%s: the replica here is given up, members are others", group.group)
+        group.stop(LEFT)
+        del driver.groups[group.code]
+        driver.router.remove_local(group.group)
+        self.left[group.code] = slot
+        drop = driver.stores.drop
+        driver.keep(
+            encode_record((group.code, Left(slot))),
+            lambda: driver.read(lambda: drop(group.group, store), lambda _, error: None),
+        )
+
+    # -- what leaders change
+
+    def _step(self, group: Group) -> None:
+        leaving = self.roster.leaving
+        if self.driver.node in leaving:
+            self._hand_over(group, leaving)
+        members = group.configuration.members
+        if group.group == SYSTEM:
+            step = next_roster_step(members, len(self.founded[SYSTEM]), group.log.is_near, self._is_free)
+        else:
+            most = len(self.founded[group.group])
+            step = next_step(members, leaving, most, lambda: self._choose(members), group.log.is_near)
+        if step is not None and self.driver.node in step.voters:
+            self._change_if_settled(group, step)
+
+    def on_order(self, group: Group, message: CarryOut) -> None:
+        """An operator's, at the leader of `s0`; it is told when that is written down and chosen."""
+        answer = RosterIs(message.number, group.leader)
+        if group.served_epoch:
+            answer.roster = group.configuration.members.roster
+            try:
+                wanted = carried_out(group.configuration.members, message.order, self.nodes(), self.driver.replicas)
+            except StoreError as error:
+                answer.error, wanted = error.info, None
+            if wanted is not None:
+                self._change_if_settled(group, wanted)
+                return  # asked again, it is answered
+            answer.leads = True
+        self.driver.send(message.gateway, GATEWAY, answer)
+
+    def _change_if_settled(self, group: Group, members: Members) -> None:
+        if group.log.configuration == group.configuration:
+            self.change(group, members)
+
+    def change(self, group: Group, members: Members) -> None:
+        try:
+            group.change(members)
+        except (ChangeRefused, NotLeader) as error:
+            self.driver.log.info("%s: members are not changed now: %s", group.group, error)
+
+    def _hand_over(self, group: Group, leaving: dict[int, int]) -> None:
+        """Who shall leave leads nothing that another one could."""
+        voters = group.configuration.members.voters
+        heir = next((node for node in voters if node not in leaving and group.log.is_near(node)), None)
+        if heir is not None:
+            group.hand_over(heir)
+
+    def _is_free(self, node: int) -> bool:
+        """Is it a member of no group but `s0`, as far as is known?"""
+        return not any(node in known.members.all for name, known in self._known.items() if name != SYSTEM)
+
+    def _choose(self, members: Members) -> int:
+        """The node with the fewest replicas among those that could take one; 0 if there is none."""
+        taken = set(members.all + members.former) | set(self.roster.leaving)
+        free = [node for node in self.nodes() if node not in taken and self._is_reached(node)]
+        return min(free, key=lambda node: (self._replicas_at(node), node), default=0)
+
+    def _is_reached(self, node: int) -> bool:
+        return node == self.driver.node or self.driver.network.is_connected(node)
+
+    def _replicas_at(self, node: int) -> int:
+        return sum(node in known.members.all for known in self._known.values())
+
+
+def words_of(members: Members) -> str:
+    voters = ", ".join(map(ids.node_name, members.voters))
+    learners = ", ".join(map(ids.node_name, members.learners))
+    return f"{voters} (learning: {learners})" if learners else voters
