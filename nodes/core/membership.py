@@ -67,6 +67,11 @@ class Configuration(NamedTuple):
     members: Members
 
 
+def founded(*voters: int) -> Configuration:
+    """The members of a group that begins."""
+    return Configuration(0, Members(voters))
+
+
 class Joined(msgspec.Struct, array_like=True, frozen=True, tag=196):
     """Record: this replica began, with nothing, when the `members` of `slot` were chosen."""
 

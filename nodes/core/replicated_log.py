@@ -95,23 +95,21 @@ class LogEffects:
 
 
 class ReplicatedLog(ABC):
-    """One replica of one log. `members` and `me` are node numbers."""
+    """One replica of one log. `me` is a node number."""
 
     @abstractmethod
     def __init__(
         self,
         me: int,
-        members: tuple[int, ...],
+        known: Configuration,
         records: list[Any],
         rng: random.Random,
         timing: Timing,
         eager: bool,
         applied: Point = START,
-        known: Configuration | None = None,
     ) -> None:
         """Build from the journal's records of this group, oldest first ([] for a new one), and from what the store has
-        applied, durably: it is made so before. `members` are the voters of the founding, `known` those that the store
-        says were there when it had applied what it has (None: those of the founding).
+        applied, durably: it is made so before. `known`: the members as the store has them, or as the group was founded.
 
         `eager`: this is the preferred leader: its first election time-out is 1 to 3 ticks (pre-vote still applies).
         Corrupt if the records cannot be what one replica wrote, or the store lacks what the journal has let go of.

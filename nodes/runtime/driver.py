@@ -47,7 +47,7 @@ from nodes.runtime.messages import (
     MembersAre,
     encode_record,
 )
-from nodes.runtime.placement import SYSTEM, Placement, held
+from nodes.runtime.placement import SYSTEM, Placement
 from nodes.runtime.router import Router, place
 from nodes.runtime.trace import Trace
 from nodes.runtime.world import JournalWriter, Network, World
@@ -94,10 +94,7 @@ class Driver:
         self.rng = world.rng
         self.now = 0
         self.is_low_on_disk = False
-        self.world = world
-        self.journal = journal
-        self.network = network
-        self.log = log
+        self.world, self.journal, self.network, self.log = world, journal, network, log
         founded = place(len(founding.incarnations), founding.shards, founding.replicas)
         self.coordinators = sum(name[0] == "c" for name in founded)
         self.router = Router(founded)
@@ -119,13 +116,8 @@ class Driver:
         self._held: deque[_Held] = deque()
         self._is_turn_due = False
         self.catalog = Catalog()
-        for name, nodes in founded.items():
-            code = ids.group_code(name)
-            here = held(records.get(code, []), node in nodes)
-            if here.is_here:
-                self._build(name, records.get(code, []))
-            elif here.left_slot:
-                self.placement.left[code] = here.left_slot
+        for name in self.placement.held(records):
+            self._build(name, records.get(ids.group_code(name), []))
         self.gateway = Gateway(self, self.catalog)
         self.compaction = Compaction(self, list(own_records), list(boundaries))
 
@@ -138,7 +130,7 @@ class Driver:
         applied = Point(store.applied, store.epoch)
         known = self.placement.configuration_of(name, store, records)
         eager = known.members.voters[0] == self.node
-        log = core(self.node, (), records, self.rng, self._timing, eager, applied, known)
+        log = core(self.node, known, records, self.rng, self._timing, eager, applied)
         group = Group(self, name, ids.group_code(name), known, log, store, self.stores)
         self.placement.know(name, known)
         self.build_machine(group)

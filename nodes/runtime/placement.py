@@ -10,8 +10,8 @@ entry says of the members never undoes what a newer one said.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from nodes import ids
 from nodes.core.engine import Store
@@ -42,23 +42,6 @@ STEP_TICKS = 10
 LEFT = "this node holds the group no more"
 
 
-class Held(NamedTuple):
-    """What the journal says of a group: is a replica here, and as of which slot was an earlier one given up?"""
-
-    is_here: bool
-    left_slot: int
-
-
-def held(records: Iterable[Any], is_founder: bool) -> Held:
-    last = None
-    for record in records:
-        if isinstance(record, Joined | Left):
-            last = record
-    if isinstance(last, Left):
-        return Held(False, last.slot)
-    return Held(is_founder or isinstance(last, Joined), 0)
-
-
 class Placement:
     """One node's. `founded`: group -> nodes, as the cluster was founded."""
 
@@ -70,6 +53,17 @@ class Placement:
         self._known = {name: Configuration(0, Members(nodes)) for name, nodes in founded.items()}
         self._told: dict[str, int] = {}  # group -> the slot that was told last
         self._joining: set[int] = set()
+
+    def held(self, records: Mapping[int, Iterable[Any]]) -> Iterator[str]:
+        """The groups of which there is a replica here, as the journal says."""
+        for name, nodes in self.founded.items():
+            code = ids.group_code(name)
+            changes = [record for record in records.get(code, ()) if isinstance(record, Joined | Left)]
+            last = changes[-1] if changes else None
+            if isinstance(last, Left):
+                self.left[code] = last.slot
+            elif last is not None or self.driver.node in nodes:
+                yield name
 
     # -- what is known
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from nodes.core.membership import MARK, Configuration, Joined, decode_members
+from nodes.core.membership import MARK, Configuration, Joined, decode_members, founded
 from nodes.core.replicated_log import TICK_MS, Entry, LogEffects, Point, ReplicatedLog, Timing
 
 NODES = (1, 2, 3)
@@ -113,7 +113,8 @@ class LogCluster:
         records = [self._records.decode(record) for record in member.journal]
         member.stored = len(member.applied)  # who starts makes durable what survived
         eager = node == self.eager
-        member.core = self.core_class(node, self.founders, records, rng, self.timing, eager, member.point, member.known)
+        known = member.known or founded(*self.founders)
+        member.core = self.core_class(node, known, records, rng, self.timing, eager, member.point)
         member.epoch = 0
         member.unsynced = []
         self.pump(node)

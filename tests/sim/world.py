@@ -10,7 +10,6 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from nodes.core.membership import Configuration, Members
 from nodes.core.replicated_log import Point, Timing
 from nodes.errors import Corrupt
 from nodes.runtime.compaction import read_records
@@ -137,7 +136,7 @@ class SimJournal:
             applied = Point(group.store.applied, group.store.epoch)
             core, logs = type(group.log), records.get(code, [])
             try:
-                known = group.store.configuration or Configuration(0, Members(driver.placement.founded[group.group]))
-                core(driver.node, (), logs, random.Random(0), Timing(), False, applied, known)
+                known = driver.placement.configuration_of(group.group, group.store, logs)
+                core(driver.node, known, logs, random.Random(0), Timing(), False, applied)
             except (Corrupt, AssertionError) as error:
                 raise Violation("7 readable journal", f"n{driver.node}, {group.group}: {error}") from error

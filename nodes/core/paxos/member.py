@@ -50,25 +50,23 @@ class Member:
     def __init__(
         self,
         me: int,
-        members: tuple[int, ...],
+        known: Configuration,
         records: list[Any],
         rng: random.Random,
         timing: Timing,
         eager: bool,
         applied: Point = START,
-        known: Configuration | None = None,
     ) -> None:
-        if not all(1 <= node <= MAX_NODE for node in (me, *members)):
+        if not all(1 <= node <= MAX_NODE for node in (me, *known.members.all)):
             raise ValueError("members are node numbers 1..255")
         self._me = me
         self._rng = rng
         self._timing = timing
         self._acceptor = Acceptor(records, timing.max_batch_bytes, applied)
         self._outbox = self._acceptor.outbox
-        configuration = known or Configuration(0, Members(members))
         if (joined := self._acceptor.joined) is not None:
-            configuration = newer(configuration, Configuration(joined.slot, joined.members))
-        self._learner = Learner(self._acceptor, timing.retransmit, applied, configuration)
+            known = newer(known, Configuration(joined.slot, joined.members))
+        self._learner = Learner(self._acceptor, timing.retransmit, applied, known)
         self._role: Asking | Preparing | Leader | None = None
         self._leader: int | None = None
         self._reads: list[tuple[int, bool]] = []

@@ -60,16 +60,15 @@ class RaftReplica(ReplicatedLog):
     def __init__(
         self,
         me: int,
-        members: tuple[int, ...],
+        known: Configuration,
         records: list[Any],
         rng: random.Random,
         timing: Timing,
         eager: bool,
         applied: Point = START,
-        known: Configuration | None = None,
     ) -> None:
         """As in `ReplicatedLog`; Corrupt if the records cannot be what one replica wrote."""
-        assert NOBODY not in members, "nobody is no member"
+        assert NOBODY not in known.members.all, "nobody is no member"
         self.me = me
         self.timing = timing
         self.log = RaftLog()
@@ -83,7 +82,7 @@ class RaftReplica(ReplicatedLog):
         self._handed_over = False
         self._rng = rng
         self._clocks: dict[int, int] = {}
-        self._recover(records, applied, known or Configuration(0, Members(members)))
+        self._recover(records, applied, known)
         self.members = self.log.configuration.members
         self.is_voter = me in self.members.voters
         self.role: Role = Follower(self)

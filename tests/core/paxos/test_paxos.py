@@ -9,6 +9,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
+from nodes.core.membership import founded
 from nodes.core.paxos import messages
 from nodes.core.paxos.acceptor import Acceptor
 from nodes.core.paxos.ballots import next_ballot, node_of
@@ -42,7 +43,7 @@ def test_the_next_ballot_is_the_least_own_one_of_a_higher_number() -> None:
 @pytest.mark.parametrize(("me", "members"), [(0, (0, 1, 2)), (256, (1, 2, 256))])
 def test_members_are_node_numbers(me: int, members: tuple[int, ...]) -> None:
     with pytest.raises(ValueError):
-        PaxosReplica(me, members, [], random.Random(1), Timing(), eager=False)
+        PaxosReplica(me, founded(*members), [], random.Random(1), Timing(), eager=False)
 
 
 def test_nothing_is_not_proposed() -> None:

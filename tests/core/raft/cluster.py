@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from nodes.core.membership import founded
 from nodes.core.raft.messages import Message, Record
 from nodes.core.raft.replica import RaftReplica
 from nodes.core.replicated_log import START, Entry, LogEffects, Point, Timing
@@ -63,7 +64,7 @@ class Cluster:
 
     def _build(self, name: int, records: list[Any], eager: bool = False, applied: Point = START) -> RaftReplica:
         rng = random.Random(self.random.getrandbits(32))
-        return RaftReplica(name, self.members, records, rng, self.timing, eager, applied)
+        return RaftReplica(name, founded(*self.members), records, rng, self.timing, eager, applied)
 
     # -- one thing happens
     def tick(self, name: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
+from nodes.core.membership import founded
 from nodes.core.raft import messages
 from nodes.core.raft.messages import Append, HardState, LogSuffix, Message, Record
 from nodes.core.raft.replica import RaftReplica
@@ -24,7 +25,7 @@ def led_by_n1(size: int = 3, timing: Timing | None = None) -> Cluster:
 
 
 def build(records: list[Any]) -> RaftReplica:
-    return RaftReplica(1, (1, 2, 3), records, random.Random(1), Timing(), False)
+    return RaftReplica(1, founded(1, 2, 3), records, random.Random(1), Timing(), False)
 
 
 @pytest.mark.parametrize(("old", "new"), [(3, 5), (4, 2)])
@@ -49,7 +50,7 @@ def test_a_cut_that_a_store_overtakes_is_not_forgotten(old: int, new: int) -> No
     replica.receive(3, Append(5, 60, 1, entries(61, 80, new), 60))
     replica.install(Point(80, new), 5)
     drain()
-    again = RaftReplica(1, (1, 2, 3), disk, random.Random(1), Timing(), False, Point(80, new))
+    again = RaftReplica(1, founded(1, 2, 3), disk, random.Random(1), Timing(), False, Point(80, new))
     assert (again.first_slot, again.last_slot, again.log.last_epoch) == (81, 80, new)
 
 
