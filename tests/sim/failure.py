@@ -27,6 +27,7 @@ def explain(report: Report, budget_s: float = BUDGET_S) -> str:
     if budget_s:
         sizes = f"{len(report.events)} events to {len(small.events)}"
         lines += [f"  shrunk: {sizes} in {runs} runs, profile {small.profile}", f"  replay: {small.command}"]
+    if small.without:
         lines += [f"  {event}"[:WIDTH] for event in sorted(small.events, key=lambda event: event.due)]
     lines += ["", *chart(cut_at(recorder.steps, small.violation), LAST)]
     return "\n".join([*lines, " " * 12 + phrases.with_names(small.violation)])

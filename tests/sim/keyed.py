@@ -142,7 +142,7 @@ class KeyedTraffic:
 
     def _at(self, delay: int, then: partial[None]) -> None:
         what = then.func.__name__.strip("_").replace("_", " ")
-        self.simulation.schedule.at(delay, f"{what}, key {then.args[0].key}", then)
+        self.simulation.schedule.at(delay, f"{what}, key {then.args[0].key[:8]}", then)
 
     def _submit(self, family: Family, steps: Steps, locked: bool, node: int = 0) -> None:
         timeout_ms = self.rng.choice((400, 1500, 4000))

@@ -15,8 +15,8 @@ from tests.sim.schedule import Event, Number, numbers_of, numbers_text
 from tests.sim.shrink import Shrinker
 from tests.sim.simulation import Report, simulate
 
-BUG = "fence-not-through-the-log"
-CPU_SECONDS = 10
+BUG = "key-not-asked-before-a-refusal"  # the first seeds find it
+CPU_SECONDS = 6
 
 
 def test_numbers_read_as_they_are_written() -> None:
@@ -32,11 +32,11 @@ def test_what_is_left_out_changes_neither_plan_nor_chance_of_the_others() -> Non
     whole = simulate(3, "crash")
     left_out = frozenset(event.number for event in whole.events if len(event.number) == 1 and event.number[0] % 3 == 0)
     part = simulate(3, "crash", left_out)
-    planned = [(event.number, event.due, event.what) for event in whole.events if event.number[:1] not in left_out]
-    assert [each for each in planned if len(each[0]) == 1] == [
-        (event.number, event.due, event.what) for event in part.events if len(event.number) == 1
-    ]
-    assert part.trace == simulate(3, "crash", left_out).trace
+
+    def planned(report: Report) -> list[tuple[Number, int, str]]:
+        return [(event.number, event.due, event.what) for event in report.events if len(event.number) == 1]
+
+    assert planned(part) == [each for each in planned(whole) if each[0] not in left_out]
 
 
 def _pretended(seed: int, asked: str, without: frozenset[Number]) -> Report:
@@ -62,6 +62,7 @@ def test_without_a_budget_nothing_is_tried() -> None:
     assert (len(shrinker.shrink().events), shrinker.runs) == (90, 0)
 
 
+@pytest.mark.timeout(600)
 def test_a_planted_bug_is_shrunk_and_the_printed_command_shows_it_again(tmp_path: Path) -> None:
     code = copy_with(next(patch for patch in PATCHES if patch.stem == BUG), tmp_path)
 
