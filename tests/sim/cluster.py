@@ -10,9 +10,8 @@ import hashlib
 import logging
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nodes import ids
 from nodes.constants import Constants
 from nodes.core.founding import Boot, Founding
 from nodes.core.membership import Roster
@@ -24,6 +23,9 @@ from tests.sim.network import SimNetwork, Weather
 from tests.sim.stores import SimStores
 from tests.sim.timeline import MS, SECOND, Timeline
 from tests.sim.world import Clock, SimJournal, SimWorld
+
+if TYPE_CHECKING:
+    from tests.sim.record import Recorder
 
 NODES = (1, 2, 3)
 CLUSTER_ID = b"simulated cluster"
@@ -87,6 +89,7 @@ class SimNode:
     def start(self) -> None:
         assert self.life is None, "it runs already"
         self.boot += 1
+        self.rng.seed(f"{self.cluster.seed} {self.number} {self.cluster.timeline.now}")
         life = self.life = Life(self)
         records = read_records(data for _, data in self.disk)
         known = [record for record in records.pop(NODE_CODE, []) if isinstance(record, Boundaries)]
@@ -150,6 +153,7 @@ class Cluster:
     """`on_start(life)` is called for each new life, before anything happens in it."""
 
     def __init__(self, seed: int, shards: int, on_start: Callable[[Life], None], forgets: bool = False) -> None:
+        self.seed = seed
         self.rng = random.Random(seed)
         self.timeline = Timeline()
         self.weather = Weather()
@@ -159,7 +163,7 @@ class Cluster:
         self.clock_steps_ms = 0  # forward, of all nodes together
         self.founding = Founding(CLUSTER_ID, {n: b"i%d" % n for n in NODES}, shards, len(NODES))
         self.trace = hashlib.blake2b(digest_size=16)
-        self.lines: list[str] | None = None
+        self.recorder: Recorder | None = None
         self.buried: set[int] = set()
         self.nodes = {number: SimNode(self, number) for number in NODES}
         for node in self.nodes.values():
@@ -181,60 +185,80 @@ class Cluster:
         self.crash(number)
         self.buried.add(number)
 
-    def say(self, *words: Any) -> None:
-        if self.lines is not None:
-            self.lines.append(f"{self.timeline.now / SECOND:10.4f} " + " ".join(str(word) for word in words))
+    def say(self, words: str, node: int = 0, sign: str = "*") -> None:
+        """For the chart; see `Step` in record.py."""
+        if self.recorder is not None:
+            self.recorder.say(words, node, sign)
 
-    def deliver(self, sender: int, peer: int, data: bytes) -> None:
+    def say_synced(self, node: int, batch: list[bytes]) -> None:
+        if self.recorder is not None:
+            self.recorder.syncs(node, batch)
+
+    def post(self, delay: int, sender: int, peer: int, data: bytes, mark: str = "") -> None:
+        """A frame on its way; `mark` says what is wrong with this copy."""
+        sent = self.timeline.now
+        self.timeline.at(delay, lambda: self._deliver(sender, peer, data, sent, mark))
+
+    def lose(self, sender: int, peer: int, items: list[tuple[int, Any]], why: str) -> None:
+        if self.recorder is not None:
+            self.recorder.loses(sender, peer, items, why)
+
+    def _deliver(self, sender: int, peer: int, data: bytes, sent: int, mark: str) -> None:
         life = self.nodes[peer].life
         if life is None or (sender, peer) in self.weather.cut:
+            if self.recorder is not None:
+                why = "lost: cut off" if life is not None else f"lost: n{peer} is down"
+                self.recorder.loses(sender, peer, peers.decode(data), why)
             return
-        if self.lines is not None:
-            for code, message in peers.decode(data):
-                if type(message).__module__.endswith("txn.messages"):
-                    self.say(f"n{sender} -> n{peer}", ids.group_name(code) if code < 0xFFFE else "gateway", message)
+        if self.recorder is not None:
+            self.recorder.arrives(sender, peer, data, sent, mark)
         driver = life.driver
         assert driver is not None, "a running node has a driver"
         life.do(lambda: driver.receive(sender, peers.decode(data)))
 
     # -- life and death
 
+    def _chance(self, number: int) -> random.Random:
+        """What is drawn for a node now is the same whatever was drawn before (schedule.py)."""
+        return random.Random(f"{self.seed} {number} {self.timeline.now}")
+
     def crash(self, number: int) -> None:
         if self.nodes[number].life is None:
             return
-        self.say("crash", f"n{number}")
+        self.say("crashes", number, "X")
         self.note(b"crash", number, b"")
         self.nodes[number].crash()
+        rng = self._chance(number)
         for other, node in self.nodes.items():
-            if other != number and node.life is not None and self.rng.random() < 0.7:
-                self._lose_peer(node.life, number)
+            if other != number and node.life is not None and rng.random() < 0.7:
+                self._lose_peer(node.life, number, rng.randint(100, 20 * MS))
 
-    def _lose_peer(self, life: Life, peer: int) -> None:
+    def _lose_peer(self, life: Life, peer: int, delay: int) -> None:
         driver = life.driver
         assert driver is not None, "a running node has a driver"
-        life.later(self.rng.randint(100, 20 * MS), lambda: driver.on_peer_lost(peer))
+        life.later(delay, lambda: driver.on_peer_lost(peer))
 
     def crash_soon(self, number: int) -> None:
         """Not inside a turn: the turn's own sends leave first, or do not."""
-        life = self.nodes[number].life
-        down_for = int(self.rng.uniform(0.05, self.weather.down_for) * SECOND)
+        life, rng = self.nodes[number].life, self._chance(number)
+        down_for = int(rng.uniform(0.05, self.weather.down_for) * SECOND)
 
         def crash() -> None:
             if life is not None and not life.is_over:
                 self.crash(number)
                 self.timeline.at(down_for, lambda: self.start(number))
 
-        self.timeline.at(self.rng.choice((0, 0, 1000, self.rng.randint(0, 30 * MS))), crash)
+        self.timeline.at(rng.choice((0, 0, 1000, rng.randint(0, 30 * MS))), crash)
 
     def start(self, number: int) -> None:
         if self.nodes[number].life is None and number not in self.buried:
-            self.say("start", f"n{number}")
+            self.say("starts", number, "^")
             self.nodes[number].start()
 
     def pause(self, number: int, how_long: int) -> None:
         life = self.nodes[number].life
         if life is not None and not life.is_paused:
-            self.say("pause", f"n{number}", how_long / SECOND)
+            self.say(f"is paused for {how_long / SECOND:.2f} s", number)
             life.is_paused = True
             self.timeline.at(how_long, life.wake_up)
 

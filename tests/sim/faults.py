@@ -1,4 +1,5 @@
-"""What goes wrong, by profile: crashes, pauses, partitions, weather, clocks. One rng, so a seed is a schedule.
+"""What goes wrong, by profile: crashes, pauses, partitions, weather, clocks. All of it is planned at the beginning, and
+each fault is an event of the schedule, so any of them may be left out (schedule.py).
 
 Four profiles aim: "stale" leaves a shard's leader behind that still believes in itself, and asks it; "turnover"
 changes leaders faster than their logs settle; both cut off one group's log traffic only, so gateways still reach
@@ -8,13 +9,13 @@ what they are about is forgotten.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 
 from nodes import ids
 from nodes.runtime.router import place
 from tests.sim.cluster import NODES, Cluster
 from tests.sim.operations import ACCOUNTS, Steps, shard_of
+from tests.sim.schedule import Schedule
 from tests.sim.timeline import SECOND
 
 # Weights of what happens; "none" does nothing.
@@ -44,6 +45,9 @@ MESSAGES = (
 
 LOG_WORDS = ("RequestVote", "Vote", "Append", "Appended", "Prepare", "Promise", "Accept", "Accepted")
 
+FAULTS_FOR = 10 * SECOND
+OWN_MARKERS = 1 << 40  # from here on rows of the ledger are a fault's own
+
 # (node, steps): a request of a client at that node; no steps: any.
 Submit = Callable[[int, Steps], None]
 # (group, node, seconds): keys whose home is the group, whose leader at that node is left behind for so long.
@@ -54,29 +58,24 @@ class Faults:
     """Does something every now and then until `stop`."""
 
     def __init__(
-        self, cluster: Cluster, rng: random.Random, profile: str, submit: Submit, plan_stale: PlanStale
+        self, cluster: Cluster, schedule: Schedule, profile: str, submit: Submit, plan_stale: PlanStale
     ) -> None:
         self.cluster = cluster
         self.submit = submit
         self.plan_stale = plan_stale
-        self.rng = rng
+        self.schedule = schedule
+        self.rng = schedule.rng
         self.is_over = False
-        self._marker = 1_000_000
-        self._weights = PROFILES[profile]
-        self._often = rng.choice((0.15, 0.5, 1.0))
-        self._plan()
+        self._plan(PROFILES[profile])
 
-    def _plan(self) -> None:
-        self.cluster.timeline.at(int(self.rng.uniform(0.05, 2) * self._often * SECOND), self._happen)
-
-    def _happen(self) -> None:
-        if self.is_over:
-            return
-        name = self.rng.choices(list(self._weights), list(self._weights.values()))[0]
-        action: Callable[[], None] = getattr(self, name)
-        self.cluster.say("fault", name)
-        action()
-        self._plan()
+    def _plan(self, weights: dict[str, float]) -> None:
+        often, due = self.rng.choice((0.15, 0.5, 1.0)), 0
+        while True:
+            due += int(self.rng.uniform(0.05, 2) * often * SECOND)
+            if due >= FAULTS_FOR:
+                return
+            name = self.rng.choices(list(weights), list(weights.values()))[0]
+            self.schedule.at(due, name, getattr(self, name))
 
     def stop(self) -> None:
         """Heal everything; who is down starts, who sleeps wakes."""
@@ -166,17 +165,23 @@ class Faults:
     def clock(self) -> None:
         clock, step_ms = self.cluster.nodes[self._any()].clock, self.rng.choice((-60_000, -2_000, 500, 5_000, 600_000))
         clock.offset_ms += step_ms
+        self.cluster.say(f"a clock steps by {step_ms} ms")
         self.cluster.clock_steps_ms += max(0, step_ms)
 
     # -- one group's replicas part
 
     def _later(self, least: float, most: float, then: Callable[[], None]) -> None:
         """After so many seconds."""
-        self.cluster.timeline.at(int(self.rng.uniform(least, most) * SECOND), then)
+        self.schedule.later(int(self.rng.uniform(least, most) * SECOND), then)
 
-    def _ask(self, node: int, steps: Steps) -> None:
-        if not self.is_over:
-            self.submit(node, steps)
+    def _ask_later(self, least: float, most: float, draw: Callable[[], tuple[int, Steps]]) -> None:
+        """A request, which may be left out alone; `draw` gives its node and steps when it is due."""
+
+        def ask() -> None:
+            if not self.is_over:
+                self.submit(*draw())
+
+        self.schedule.at(int(self.rng.uniform(least, most) * SECOND), "request", ask)
 
     def _lose_in(self, group: str, number: int, peer: int) -> None:
         """That node's replica of the group takes the connection to `peer` for broken."""
@@ -219,7 +224,7 @@ class Faults:
             self.cluster.weather.cut_logs.update(cut)
             self._later(seconds, seconds, lambda: self.cluster.weather.cut_logs.difference_update(cut))
         for _ in range(self.rng.randint(10, 40)):
-            self._later(0, seconds, lambda: self._ask(self.rng.choice(others), []))
+            self._ask_later(0, seconds, lambda: (self.rng.choice(others), []))
 
     def echoes(self) -> None:
         """Copies of what is said now come again much later."""
@@ -242,10 +247,9 @@ class Faults:
         account = self.rng.choice(here)
         others = [other for other in NODES if other != leader]
         for _ in range(self.rng.randint(2, 5)):
-            writer = self.rng.choice(others)
-            self._later(0.1, seconds, lambda writer=writer: self._ask(writer, [("add", [account, 1])]))  # type: ignore[misc]
+            self._ask_later(0.1, seconds, lambda: (self.rng.choice(others), [("add", [account, 1])]))
         for _ in range(self.rng.randint(3, 8)):
-            self._later(0.1, seconds, lambda: self._ask(leader, [("look", [account])]))
+            self._ask_later(0.1, seconds, lambda: (leader, [("look", [account])]))
 
     def stale_home(self) -> None:
         """A coordinator's leader is left behind; what is asked of keys at its node was bound elsewhere."""
@@ -279,14 +283,14 @@ class Faults:
         weather.cut_logs = {cut for cut in weather.cut_logs if cut[2] != code}
         self._part(group, leader, self.rng.uniform(0.2, 1.5))
         for _ in range(self.rng.randint(0, 8)):
-            self._later(0, 0.05, lambda: self._ask(leader, self._marks()))
+            self._ask_later(0, 0.05, lambda: (leader, self._marks()))
         pause = self.rng.choice((0.0, self.rng.uniform(0, 0.5)))
         self._later(pause, pause, lambda: self._unseat(group, newest, left - 1))
 
     def _marks(self) -> Steps:
         """Rows that nobody fights for, mostly on two shards: many such decisions are under way at once."""
-        self._marker += 2
-        return [("mark", [self._marker, 0, 0, 0]), ("mark", [self._marker + 1, 0, 0, 0])]
+        marker = OWN_MARKERS + 2 * self.schedule.own_number()
+        return [("mark", [marker, 0, 0, 0]), ("mark", [marker + 1, 0, 0, 0])]
 
     def hand_over(self) -> None:
         """A leader gives its group to another node, which often does not hear of it, while it has much to propose."""
@@ -301,7 +305,7 @@ class Faults:
             self.cluster.weather.cut_logs.update(cut)
             self._later(0.5, 2, lambda: self.cluster.weather.cut_logs.difference_update(cut))
         for _ in range(self.rng.randint(2, 12)):
-            self._later(0, 0.8, lambda: self._ask(self._any(), self.rng.choice(([], self._marks()))))
+            self._ask_later(0, 0.8, lambda: (self._any(), self.rng.choice(([], self._marks()))))
 
         asked = self.cluster.nodes[self._any()].life or life
 

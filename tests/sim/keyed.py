@@ -6,15 +6,15 @@ and fences by key. Where records are kept for a short time only, also while they
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from nodes import ids
 from nodes.errors import StoreError
 from nodes.requests import Fate
+from tests.sim import phrases
 from tests.sim.cluster import NODES
 from tests.sim.operations import ACCOUNTS, Operation, Steps
 from tests.sim.timeline import SECOND
@@ -48,11 +48,11 @@ class Family:
 
 
 class KeyedTraffic:
-    """Plans families on the simulation's timeline."""
+    """Plans families on the simulation's schedule."""
 
-    def __init__(self, simulation: Simulation, rng: random.Random) -> None:
+    def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
-        self.rng = rng
+        self.rng = simulation.schedule.rng
         self.families: list[Family] = []
 
     def plan(self, count: int, within: int) -> None:
@@ -140,8 +140,9 @@ class KeyedTraffic:
 
     # -- what is done
 
-    def _at(self, delay: int, then: Any) -> None:
-        self.simulation.cluster.timeline.at(delay, then)
+    def _at(self, delay: int, then: partial[None]) -> None:
+        what = then.func.__name__.strip("_").replace("_", " ")
+        self.simulation.schedule.at(delay, f"{what}, key {then.args[0].key[:8]}", then)
 
     def _submit(self, family: Family, steps: Steps, locked: bool, node: int = 0) -> None:
         timeout_ms = self.rng.choice((400, 1500, 4000))
@@ -149,7 +150,7 @@ class KeyedTraffic:
         operation = self.simulation.submit(steps, node, False, timeout_ms, family.key, locked)
         family.operations.append(operation)
         if self.rng.random() < 0.15:  # a fence of one attempt says nothing of the key
-            self._at(int(self.rng.uniform(0, 0.02) * SECOND), lambda: self.simulation.meddle(operation))
+            self._at(int(self.rng.uniform(0, 0.02) * SECOND), partial(self._meddle, family, operation))
 
     def _ask(self, family: Family, fence: bool, node: int = 0) -> None:
         simulation = self.simulation
@@ -161,15 +162,21 @@ class KeyedTraffic:
         since = self.rng.choice((0, first))
         question = Question(fence, since, simulation.truth.newest, simulation.cluster.timeline.now)
         family.questions.append(question)
+        name = f"{'fence' if fence else 'fate'} of key {family.key}"
 
         def then(told: Fate | StoreError) -> None:
             question.told = told
+            simulation.cluster.say(f"{name} is told {phrases.answer(told)}", driver.node, "<")
 
         def ask() -> None:
+            simulation.cluster.say(name, driver.node, ">")
             driver.gateway.inquiries.ask_fate(family.key, fence, 3_000, then, since)
             driver.wake()
 
         life.do(ask)
+
+    def _meddle(self, family: Family, operation: Operation) -> None:
+        self.simulation.meddle(operation)
 
     def _pause_home(self, family: Family, seconds: float) -> None:
         home = ids.key_home(ids.key_of(family.key), 3)

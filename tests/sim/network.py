@@ -58,6 +58,8 @@ class SimNetwork:
     def send(self, peer: int, items: list[tuple[int, Any]]) -> None:
         weather = self._cluster.weather
         if weather.cut_logs:
+            cut = [item for item in items if self._is_cut(peer, item, weather)]
+            self._cluster.lose(self._life.node.number, peer, cut, "lost: cut off")
             items = [item for item in items if not self._is_cut(peer, item, weather)]
         if weather.victims or weather.crash_at:
             items = self._pick_on(peer, items, weather)
@@ -68,8 +70,7 @@ class SimNetwork:
 
     def _echo(self, peer: int, items: list[tuple[int, Any]]) -> None:
         if items and self._rng.random() < 0.5:
-            sender, data, cluster = self._life.node.number, peers.encode(items), self._cluster
-            cluster.timeline.at(self._much_later(), lambda: cluster.deliver(sender, peer, data))
+            self._cluster.post(self._much_later(), self._life.node.number, peer, peers.encode(items), "again")
 
     def _much_later(self) -> int:
         return self._rng.randint(9 * SECOND, 30 * SECOND)
@@ -104,9 +105,10 @@ class SimNetwork:
         data = peers.encode(items)
         self._cluster.note(b"send", sender, data)
         if lose and rng.random() < lose:
+            self._cluster.lose(sender, peer, items, "lost")
             return
         if weather.echo and rng.random() < weather.echo:
-            self._cluster.timeline.at(self._much_later(), lambda: self._cluster.deliver(sender, peer, data))
+            self._cluster.post(self._much_later(), sender, peer, data, "again")
         copies = 1
         while repeat and copies < 4 and rng.random() < repeat:
             copies += 1
@@ -116,4 +118,4 @@ class SimNetwork:
                 delay = rng.randint(1 * SECOND, 8 * SECOND)
             elif slow and rng.random() < slow:
                 delay = rng.randint(5 * MS, 1500 * MS)
-            self._cluster.timeline.at(delay, lambda: self._cluster.deliver(sender, peer, data))
+            self._cluster.post(delay, sender, peer, data, "again" if copy else "")

@@ -68,6 +68,13 @@ class Operation:
         self.request = Request(statements, self.timeout_ms, False if self.locked else None, self.key)
 
     @property
+    def title(self) -> str:
+        """What it asks, in words."""
+        steps = "; ".join(" ".join([word, *map(str, arguments)]) for word, arguments in self.steps)
+        under = f" under key {self.key}" if self.key else ""
+        return f"request {self.number} ({self.timeout_ms} ms{under}): {steps}"
+
+    @property
     def reads_a_snapshot(self) -> bool:
         return (
             not self.locked

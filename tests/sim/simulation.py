@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import signal
-import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
 from nodes import ids
@@ -16,11 +16,13 @@ from nodes.errors import OutcomeUnknown, StoreError
 from nodes.requests import ABORTED, COMMITTED, EXPIRED, Fate, Reply
 from nodes.runtime.driver import Driver
 from nodes.storage.sqlite import SqliteEngine
-from tests.sim import coverage, history, key_checks
+from tests.sim import coverage, history, key_checks, phrases
 from tests.sim.cluster import NODES, Cluster, Life
-from tests.sim.faults import DRAWN, PROFILES, REGULAR, Faults
+from tests.sim.faults import DRAWN, FAULTS_FOR, OWN_MARKERS, PROFILES, REGULAR, Faults
 from tests.sim.keyed import KeyedTraffic
 from tests.sim.operations import ACCOUNTS, EXTRA_KEYS, EXTRAS, SCHEMA, Mix, Operation, Steps, shard_of
+from tests.sim.record import Recorder
+from tests.sim.schedule import Event, Number, Schedule, numbers_text
 from tests.sim.timeline import MS, SECOND
 from tests.sim.truth import Truth, Violation, demand
 from tests.sim.watch import Watch
@@ -32,22 +34,33 @@ CPU_SECONDS = 40  # a run takes about one
 
 @dataclass
 class Report:
-    """What a run gave. `violation` "": none; `invariant` is its first words."""
+    """What a run gave. `violation` "": none; `invariant` is its first words. `asked`: the profile that was asked for,
+    "": none."""
 
     seed: int
+    asked: str
     profile: str
+    without: frozenset[Number] = frozenset()  # events that were left out
     trace: str = ""
     invariant: str = ""
     violation: str = ""
     committed: int = 0
     reached: Counter[str] = field(default_factory=Counter)  # see coverage.py
-    lines: list[str] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)  # as far as any were planned
+    ended_at: int = 0  # virtual time
+
+    @property
+    def command(self) -> str:
+        """Replays it."""
+        profile = f" --profile {self.asked}" if self.asked else ""
+        without = f" --without {numbers_text(self.without)}" if self.without else ""
+        return f"python -m tests.sim --seed {self.seed}{profile}{without}"
 
 
 class Simulation:
     """Built from a seed; `run` raises Violation."""
 
-    def __init__(self, seed: int, profile: str = "", keep_lines: bool = False) -> None:
+    def __init__(self, seed: int, profile: str = "", without: Iterable[Number] = ()) -> None:
         self.rng = random.Random(f"{seed} {profile}")
         self.profile = profile or REGULAR.get(seed % 8) or self.rng.choice(DRAWN)
         assert self.profile in PROFILES, f"profiles: {', '.join(PROFILES)}"
@@ -58,11 +71,10 @@ class Simulation:
         self.largest_told = 0
         self.fates: list[tuple[bytes, Fate]] = []
         self.cluster = Cluster(self.rng.getrandbits(64), self.shards, self._on_start, forgets=self.profile == "late")
+        self.schedule = Schedule(self.cluster.timeline, self.rng, f"{seed} {profile}", without)
         self.truth.constants = self.cluster.constants
-        if keep_lines:
-            self.cluster.lines = []
         self.mix = Mix(self.rng, self.shards)
-        self.keyed = KeyedTraffic(self, random.Random(self.rng.getrandbits(64)))
+        self.keyed = KeyedTraffic(self)
         participant.MAX_ACTIVE = self.rng.choice((4_096, 4_096, 2))  # refusals for being busy are rare else
 
     def _on_start(self, life: Life) -> None:
@@ -71,18 +83,19 @@ class Simulation:
 
     def run(self) -> None:
         self.set_up()
-        rng = random.Random(self.rng.getrandbits(64))
-        faults = Faults(self.cluster, rng, self.profile, self._one_of_a_fault, self.keyed.plan_stale)
+        faults = Faults(self.cluster, self.schedule, self.profile, self._one_of_a_fault, self.keyed.plan_stale)
         within = int(self.rng.uniform(2, 9) * SECOND)
         self._plan_traffic(self.rng.randint(20, 60), within)
         self.keyed.plan(self.rng.randint(0, 16), within)
-        self._run(10 * SECOND)
+        self._run(FAULTS_FOR)
         faults.stop()
+        self.schedule.begin("peace")
         participant.MAX_ACTIVE = MAX_ACTIVE  # in peace nobody may be refused for it, whoever comes at once
         self.demand_progress()
         if self.cluster.constants.rebalance_after_ms <= 1_000:  # else it takes for ever
             self._wait_out(self._led_elsewhere)
         if self.profile == "late":
+            self.schedule.begin("rest")
             self.rng.choice((self._linger, self._rest))()
         self.check_history()
 
@@ -157,17 +170,19 @@ class Simulation:
         for _ in range(count):
             when = self.rng.choice(bursts) + self.rng.randint(0, 12 * MS)
             alone = self.rng.random() < 0.25
-            self.cluster.timeline.at(self.rng.randint(0, within) if alone else when, self._one_request)
+            request = partial(self._one_request, self.mix.draw())
+            self.schedule.at(self.rng.randint(0, within) if alone else when, "request", request)
 
-    def _one_request(self) -> None:
+    def _one_request(self, steps: Steps) -> None:
         rng = self.rng
-        operation = self.submit(self.mix.draw(), rng.choice(NODES), rng.random() < 0.3, rng.choice((400, 1500, 4000)))
+        operation = self.submit(steps, rng.choice(NODES), rng.random() < 0.3, rng.choice((400, 1500, 4000)))
         if operation.named and rng.random() < 0.5:
-            self.cluster.timeline.at(int(rng.choice((rng.uniform(0, 0.02), rng.uniform(0, 2))) * SECOND),
-                                     lambda: self.meddle(operation))  # fmt: skip
+            delay = int(rng.choice((rng.uniform(0, 0.02), rng.uniform(0, 2))) * SECOND)
+            self.schedule.at(delay, "fate of that request", lambda: self.meddle(operation))
 
     def _one_of_a_fault(self, node: int, steps: Steps) -> None:
         """A fault brings its own traffic; without steps, any."""
+        self.mix.marker = OWN_MARKERS // 2 + 100 * self.schedule.own_number()
         self.submit(steps or self.mix.draw(), node, False, self.rng.choice((400, 1500, 4000)))
 
     def submit(
@@ -193,14 +208,14 @@ class Simulation:
         def told(answer: Reply | StoreError) -> None:
             operation.told, operation.told_at = answer, self.cluster.timeline.now
             operation.newest = max(self.largest_told, self.truth.newest)
-            self.cluster.say("told", operation.number, answer.info if isinstance(answer, StoreError) else answer)
+            self.cluster.say(f"request {operation.number} is told {phrases.answer(answer)}", node, "<")
             if isinstance(answer, Reply):
                 self.largest_told = max(self.largest_told, answer.commit_ts, answer.ts)
 
         def begin() -> None:
             driver = life.driver
             assert driver is not None, "a running node has a driver"
-            self.cluster.say("submit", operation.number, f"n{node}", steps)
+            self.cluster.say(operation.title, node, ">")
             driver.gateway.submit(request, named, b"", lambda name: None, told)
             driver.wake()
 
@@ -221,7 +236,8 @@ class Simulation:
 
         def then(answer: Fate | StoreError) -> None:
             answers.append(answer)
-            self.cluster.say("fate", txn.hex(), fence, answer)
+            name = f"{'fence' if fence else 'fate'} of {phrases.txn_name(txn)}"
+            self.cluster.say(f"{name} is told {phrases.answer(answer)}", node, "<")
             if isinstance(answer, Fate):
                 self._remember_fate(txn, answer, fence)
 
@@ -327,18 +343,21 @@ def _on_alarm(number: int, frame: object) -> None:
     raise Violation("8 progress", f"no end after {CPU_SECONDS} s of CPU time: something never stops within a turn")
 
 
-def simulate(seed: int, profile: str = "", keep_lines: bool = False) -> Report:
+def simulate(
+    seed: int, profile: str = "", without: frozenset[Number] = frozenset(), recorder: Recorder | None = None
+) -> Report:
     """One whole run; a broken assertion of the cores is a violation too."""
     signal.signal(signal.SIGVTALRM, _on_alarm)
     with coverage.counting() as reached:
-        report = _simulate(seed, profile, keep_lines)
+        simulation = Simulation(seed, profile, without)
+        if recorder is not None:
+            recorder.attach(simulation)
+        report = _simulate(simulation, Report(seed, profile, simulation.profile, without))
         report.reached = Counter(reached)
     return report
 
 
-def _simulate(seed: int, profile: str, keep_lines: bool) -> Report:
-    simulation = Simulation(seed, profile, keep_lines)
-    report = Report(seed, simulation.profile)
+def _simulate(simulation: Simulation, report: Report) -> Report:
     signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
     try:
         simulation.run()
@@ -346,12 +365,11 @@ def _simulate(seed: int, profile: str, keep_lines: bool) -> Report:
         report.invariant, report.violation = violation.invariant, str(violation)
     except Exception as error:  # whatever the code under test raises
         report.invariant, report.violation = f"raised {type(error).__name__}", f"{error!r}"
-        simulation.cluster.say(traceback.format_exc())
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         participant.MAX_ACTIVE = MAX_ACTIVE
         report.trace = simulation.cluster.trace.hexdigest()
         report.committed = len(simulation.truth.committed)
-        report.lines = simulation.cluster.lines or []
+        report.events, report.ended_at = simulation.schedule.events, simulation.cluster.timeline.now
         simulation.cluster.close()
     return report

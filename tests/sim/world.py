@@ -104,6 +104,7 @@ class SimJournal:
 
     def _synced(self) -> None:
         self._write(self._batch)
+        self._life.node.cluster.say_synced(self._life.node.number, self._batch)
         self._life.node.cluster.note(b"sync", self._life.node.number, b"".join(self._batch))
         self.durable, self._syncing, self._batch = self._syncing, 0, []
         driver = self._life.driver

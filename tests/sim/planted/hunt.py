@@ -21,7 +21,7 @@ SCRIPTED = {"store-installed-over-a-longer-log": "r25_store_over_a_longer_log"}
 SCRIPTS_TEST = "tests/core/raft/test_scripts.py::test_script_reads_as_it_plays"
 
 # Runs in the copy; prints [seed, violation] of the first seed that fails.
-_SEARCH = """
+SEARCH = """
 import json, sys
 from tests.sim.simulation import simulate
 for seed in range(int(sys.argv[1])):
@@ -61,7 +61,7 @@ def hunt(patch: Path, seeds: int = SEEDS) -> Find:
         code = copy_with(patch, Path(name))
         if patch.stem in SCRIPTED:
             return _play(patch, code)
-        command = [sys.executable, "-B", "-c", _SEARCH, str(seeds)]
+        command = [sys.executable, "-B", "-c", SEARCH, str(seeds)]
         done = subprocess.run(command, cwd=code, capture_output=True, text=True, check=False)
     if done.returncode:
         raise AssertionError(f"{patch.name}: the search itself failed:\n{done.stderr[-2000:]}")
