@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e import elections, failover, writers
-from tests.e2e.failover import Failover, Round
+from tests.e2e import elections, failover, rounds, writers
+from tests.e2e.failover import Failover
+from tests.e2e.rounds import KILL, STOP, Calm, Round
 from tests.e2e.writers import Aim
 
 pytestmark = pytest.mark.timeout(240)
@@ -21,13 +22,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Failover]:
 
 
 def test_a_lost_leader_is_replaced_and_no_write_is_lost_or_doubled(running: Failover) -> None:
-    played = failover.play(running, 2)
-    assert [(seen.action, seen.violations) for seen in played] == [(failover.KILL, []), (failover.STOP, [])]
-    assert played[0].aim.victim != played[1].aim.victim
-    for seen in played:
+    seen_two = failover.play(running, 2)
+    assert [(seen.action, seen.violations) for seen in seen_two] == [(KILL, []), (STOP, [])]
+    assert seen_two[0].aim.victim != seen_two[1].aim.victim
+    for seen in seen_two:
         assert seen.shard_s is not None, "a row of a shard that the lost node led is written again"
         assert seen.transfer_s is not None, "so is a transfer that its coordinator group has to decide"
-        assert seen.wide_s is not None, "clients that know the lost node write again, too"
+        assert None not in (seen.keyed_s, seen.bare_s), "clients that know the lost node write again, too"
         assert seen.election_s > 0, "the nodes tell when the next leader serves"
         assert seen.back_s == pytest.approx(seen.election_s + seen.recovery_s + seen.client_s)
     assert elections.misplaced(running.cluster.status()) == {}
@@ -40,17 +41,28 @@ def test_full_load_without_a_fault_is_judged_too(running: Failover) -> None:
     print(seen.line())
 
 
-def rounds(*back_s: float) -> list[Round]:
-    return [Round(number, failover.KILL, Aim(), shard_s=s, transfer_s=s) for number, s in enumerate(back_s, 1)]
+def played(*back_s: float) -> list[Round]:
+    return [Round(number, KILL, Aim(), shard_s=0.1, transfer_s=seconds) for number, seconds in enumerate(back_s, 1)]
 
 
 def test_a_bound_that_is_missed_is_told() -> None:
-    assert failover.summary(rounds(0.5, 1.4, 3.0))[1] == []
-    assert [words for words in failover.summary(rounds(0.5, 1.4, 3.1))[1] if words.startswith("all")] == [
-        "all, 3 rounds: most 3.10 s, at most 3.0 s is allowed"
+    assert rounds.missed_by(played(0.5, 1.5, 3.0)) == []
+    assert rounds.missed_by(played(0.5, 1.4, 3.1))[-1] == "all, 3 rounds: most 3.10 s, at most 3.0 s is allowed"
+    assert rounds.missed_by(played(0.5, 1.6, 2.0))[-1] == "all, 3 rounds: median 1.60 s, at most 1.5 s is allowed"
+    assert rounds.missed_by([Round(1, STOP, Aim(), shard_s=0.1)]) != [], "what did not come back is late"
+    assert rounds.missed_by([*played(0.1, 0.1), Round(3, STOP, Aim(), shard_s=1.6, transfer_s=1.6)]) == [
+        "stop, 1 rounds: median 1.60 s, at most 1.5 s is allowed"
     ]
-    assert "all, 3 rounds: median 1.60 s, at most 1.5 s is allowed" in failover.summary(rounds(0.5, 1.6, 2.0))[1]
-    assert failover.summary([Round(1, failover.STOP, Aim())])[1], "who never came back is late"
+    assert Calm(10, {"s1": 1}, 600.0, 2.0).missed() == []
+    assert Calm(10, {"s1": 1, "c1": 1}, 600.0, 2.0).missed() == ["2 needless elections, at most 1 is allowed"]
+
+
+def test_the_summary_has_figures_and_shares_of_each_kind_of_loss() -> None:
+    seen = Round(1, STOP, Aim(), 1.0, 1.2, 2.1, 9.1, election_s=0.9, recovery_s=0.27, client_s=0.03)
+    words = rounds.summary([seen])
+    assert words[0] == "stop, 1 rounds: the slower write back median 1.20 s, p90 1.20 s, most 1.20 s"
+    assert "  election median 0.90 s, p90 0.90 s, most 0.90 s, 75% of the time" in words
+    assert "all, 1 rounds: the slower write back median 1.20 s, p90 1.20 s, most 1.20 s" in words
 
 
 def test_an_epoch_that_rises_is_an_election() -> None:

@@ -1,7 +1,8 @@
 """The clients of the failover runs: a load on all shards, and probes of what the lost node led; each a thread.
 
 A probe writes through the nodes that survive the round: one row of a shard that the victim leads, or a transfer of two
-shards, one of them that one, under a key whose home the victim leads. `wide` probes know all nodes, the lost one too.
+shards, one of them that one, under a key whose home the victim leads. Other probes of that shard know all nodes, the
+lost one too: `keyed` ones write under a key, `bare` ones without.
 
 *Invariants*: nobody asks for the same write again: what has no answer is fenced, and asked for until its fate is told.
 So what every row must be is known to the last one, but for writes of which not even an id was heard (`unnamed`).
@@ -25,8 +26,8 @@ from tests.e2e.board import Board
 from tests.e2e.clients import RESOLVE_S, Crew, Worker
 from tests.e2e.observer import Collector
 
-LOAD, SHARD, TRANSFER, WIDE = "load", "shard", "transfer", "wide"
-PROBES = {SHARD: 4, TRANSFER: 4, WIDE: 3}
+LOAD, SHARD, TRANSFER, KEYED, BARE = "load", "shard", "transfer", "keyed", "bare"
+PROBES = {SHARD: 4, TRANSFER: 4, KEYED: 3, BARE: 3}
 ROWS = 8  # of each table and shard: few, so that what a lost node leaves locked is met
 START_BALANCE = 1_000_000_000
 TABLES = (
@@ -125,9 +126,12 @@ class Writer(Worker):
             self._clusters[lost] = self.party.client(*(node for node in self.party.addresses if node != lost))
         return self._clusters[lost]
 
-    def count_up(self, lost: int, shard: int) -> None:
+    def any_key(self) -> uuid.UUID:
+        return uuid.UUID(int=self.rng.getrandbits(128), version=4)
+
+    def count_up(self, lost: int, shard: int, key: str = "") -> None:
         row = self.rng.choice(self.party.rows[shard])
-        request = Request([Statement(bank.COUNT_UP, [row], 1)])
+        request = Request([Statement(bank.COUNT_UP, [row], 1)], key=key)
         self._write(self.through(lost), request, [("counters", row, 1)])
 
     def transfer(self, lost: int, shards: tuple[int, int], key: str) -> None:
@@ -178,7 +182,7 @@ class Load(Writer):
         if self.rng.random() < 0.5:
             self.count_up(0, shards[0])
         else:
-            self.transfer(0, (shards[0], shards[1]), str(uuid.UUID(int=self.rng.getrandbits(128), version=4)))
+            self.transfer(0, (shards[0], shards[1]), str(self.any_key()))
 
 
 class Probe(Writer):
@@ -199,12 +203,13 @@ class Probe(Writer):
             pair = (aim.shard, aim.other) if self.rng.random() < 0.5 else (aim.other, aim.shard)
             self.transfer(aim.victim, pair, self._key(aim.coordinator))
         else:
-            self.count_up(0 if self.kind == WIDE else aim.victim, aim.shard)
+            key = str(self.any_key()) if self.kind == KEYED else ""
+            self.count_up(aim.victim if self.kind == SHARD else 0, aim.shard, key)
 
     def _key(self, coordinator: int) -> str:
         """A new key whose home is that coordinator group."""
         while True:
-            key = uuid.UUID(int=self.rng.getrandbits(128), version=4)
+            key = self.any_key()
             if ids.key_home(key.bytes, min(3, len(self.party.addresses))) == f"c{coordinator}":
                 return str(key)
 
