@@ -3,6 +3,7 @@ PYTHON := .venv/bin/python
 SEEDS ?= 200
 N ?= 3
 MINUTES ?= 30
+ROUNDS ?= 50
 ARGS ?=
 
 # What the tests start or look through: PostgreSQL servers as peers and for Django, Redis as broker, bubblewrap to run the
@@ -10,7 +11,7 @@ ARGS ?=
 # a browser for the admin.
 TEST_PACKAGES := postgresql-15 redis-server bubblewrap curl strace patch chromium fonts-dejavu-core
 
-.PHONY: help up demo test check sim kill soak bench reset fresh image venv packages
+.PHONY: help up demo test check sim kill failover soak bench reset fresh image venv packages
 
 help:
 	@echo "make up       start the cluster, the web server, a Celery worker and beat; Ctrl-C ends them"
@@ -19,6 +20,7 @@ help:
 	@echo "make check    linters, types, house rules"
 	@echo "make sim      the deterministic simulator (SEEDS=200)"
 	@echo "make kill     money moves while nodes are killed (N=3 rounds)"
+	@echo "make failover how long a lost leader is missed, and elections that nobody needed (ROUNDS=50 MINUTES=10)"
 	@echo "make soak     full load for long: memory and disk stay flat (MINUTES=30)"
 	@echo "make bench    the benchmarks, peers included"
 	@echo "make reset    delete the home and its data, after asking"
@@ -48,6 +50,11 @@ sim: venv
 
 kill: venv
 	$(PYTHON) -m tests.e2e.kill --rounds $(N)
+
+# Without a word from the caller, ten minutes of full load follow the rounds.
+failover: MINUTES = 10
+failover: venv
+	$(PYTHON) -m tests.e2e.failover --rounds $(ROUNDS) --minutes $(MINUTES)
 
 soak: venv
 	$(PYTHON) -m tests.e2e.soak --minutes $(MINUTES)

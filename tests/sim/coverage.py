@@ -25,7 +25,7 @@ from nodes.core.txn.client_keys import ClientKeys
 from nodes.core.txn.coordinator import Coordinator
 from nodes.core.txn.messages import WOUNDED
 from nodes.core.txn.participant import Participant
-from nodes.core.txn.recovery import Doubts
+from nodes.core.txn.recovery import FIRST_QUESTION_TICKS, Doubts
 from nodes.core.txn.shard import Shard
 from nodes.core.txn.shard_state import ShardState
 from nodes.core.txn.snapshots import Snapshots
@@ -63,6 +63,7 @@ TRANSACTIONS = (
     "decision asked for again",
     "decision was there already",
     "in doubt, gateway deciding",
+    "in doubt, asked by a new leader at once",
     "in doubt, home asked",
     "in doubt, decided as abort",
     "late message refused",
@@ -203,7 +204,6 @@ def _compacted(self: Compaction, result: list[bytes]) -> Iterator[str]:
 
 # -- transactions
 
-_before(Doubts, "_ask")(lambda self, txn, doubt: _if(doubt.asks_home, "in doubt, home asked"))
 _after(ShardState, "is_late")(lambda self, result, txn: _if(result, "late message refused"))
 _before(Gateway, "replan")(lambda self, execution, version: iter(["planned afresh"]))
 _before(Coordinator, "_hold")(lambda self, leading, serve: iter(["value waits for a reservation"]))
@@ -224,6 +224,13 @@ def _wounded(self: Attempt, message: Any) -> Iterator[str]:
 @_before(Attempt, "_send_decide")
 def _decides(self: Attempt) -> Iterator[str]:
     yield from _if(self._decide_sent_at, "decision asked for again")
+
+
+@_before(Doubts, "_ask")
+def _asks(self: Doubts, txn: bytes, doubt: Any) -> Iterator[str]:
+    is_inherited = self.host.now - doubt.since < FIRST_QUESTION_TICKS
+    yield from _if(is_inherited and not doubt.asks_home, "in doubt, asked by a new leader at once")
+    yield from _if(doubt.asks_home, "in doubt, home asked")
 
 
 @_before(Attempt, "on_in_doubt")

@@ -2,7 +2,8 @@
 
 The first question goes to the gateway, which may say *deciding* until its deadline; who gets no answer, or hears that
 the gateway knows nothing, asks the home. The home first decides abort if nothing is decided; whichever decision came
-first is the answer.
+first is the answer. What a new leader finds prepared it asks about at once: the outcome may have been told to the one
+before it, and others wait for the locks (docs/decisions/005-in-doubt-asks-soon.md).
 
 *Invariants*: a prepared participant obeys the home alone, and for an abort also the gateway that minted the id.
 """
@@ -16,15 +17,16 @@ from nodes.core.txn.messages import Deciding, InDoubt
 from nodes.core.txn.shard_state import ShardState
 
 FIRST_QUESTION_TICKS = 10
-NEXT_QUESTION_TICKS = 20
+UNANSWERED_TICKS = 6  # then the question goes to the home, and to the home again
+NEXT_QUESTION_TICKS = 20  # to a gateway that is deciding
 
 
 class _Doubt:
     __slots__ = ("ask_at", "asks_home", "since")
 
-    def __init__(self, now: int) -> None:
+    def __init__(self, now: int, wait_ticks: int) -> None:
         self.since = now
-        self.ask_at = now + FIRST_QUESTION_TICKS
+        self.ask_at = now + wait_ticks
         self.asks_home = False
 
 
@@ -34,10 +36,10 @@ class Doubts:
     def __init__(self, state: ShardState, host: Host) -> None:
         self.host = host
         self.state = state
-        self._doubts = {txn: _Doubt(host.now) for txn in state.prepared}
+        self._doubts = {txn: _Doubt(host.now, 0) for txn in state.prepared}
 
     def on_prepared(self, txn: bytes) -> None:
-        self._doubts[txn] = _Doubt(self.host.now)
+        self._doubts[txn] = _Doubt(self.host.now, FIRST_QUESTION_TICKS)
 
     def on_ended(self, txn: bytes) -> None:
         self._doubts.pop(txn, None)
@@ -47,6 +49,7 @@ class Doubts:
         if doubt is None:
             return
         doubt.asks_home = not message.known
+        doubt.ask_at = self.host.now + NEXT_QUESTION_TICKS
         if not message.known:
             self._ask(message.txn, doubt)
 
@@ -73,4 +76,4 @@ class Doubts:
         else:
             self.host.send(self.state.prepared[txn].gateway, GATEWAY, question)
             doubt.asks_home = True  # unless the gateway answers that it is deciding
-        doubt.ask_at = self.host.now + NEXT_QUESTION_TICKS
+        doubt.ask_at = self.host.now + UNANSWERED_TICKS

@@ -1,4 +1,4 @@
-"""A shard as one of several participants: votes, outcomes, locks, doubts (cases C01, C07-C11, C14, C15, C17)."""
+"""A shard as one of several participants: votes, outcomes, locks (cases C01, C07-C11, C14, C15, C17)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from nodes.core.txn.messages import (
     TIMED_OUT,
     WOUNDED,
     Acknowledge,
-    Deciding,
     EndTxn,
     InDoubt,
     Outcome,
@@ -25,7 +24,7 @@ from nodes.core.txn.messages import (
     Wound,
     encode,
 )
-from nodes.core.txn.recovery import FIRST_QUESTION_TICKS, NEXT_QUESTION_TICKS
+from nodes.core.txn.recovery import FIRST_QUESTION_TICKS
 from nodes.errors import ReplicaStopped
 from tests.core.txn.scene import GATEWAY_NODE, ShardReplica, execute, new_id, row, select, update
 
@@ -347,41 +346,3 @@ def test_a_plan_for_another_version_of_a_table_is_stale() -> None:
     shard.host.answer_confirm()
     assert shard.host.said(Refused) == [Refused(TXN, "s1", STALE, version=1)]
     assert (shard.proposals, len(shard.locks)) == ([], 0)
-
-
-# -- in doubt
-
-
-def test_who_is_in_doubt_asks_its_gateway_first_and_then_the_home() -> None:
-    shard = prepared()
-    shard.pass_ticks(FIRST_QUESTION_TICKS - 1)
-    assert shard.host.is_silent
-    shard.pass_ticks(1)
-    assert shard.host.sent == [(GATEWAY_NODE, GATEWAY, InDoubt(TXN, "s1", 1))]
-    shard.pass_ticks(NEXT_QUESTION_TICKS)
-    assert shard.host.to_leaders == [("c2", InDoubt(TXN, "s1", 1))]
-
-
-def test_while_its_gateway_decides_the_gateway_is_asked_again() -> None:
-    shard = prepared()
-    shard.pass_ticks(FIRST_QUESTION_TICKS)
-    for _ in range(3):
-        shard.receive(Deciding(TXN, "s1", True))
-        shard.pass_ticks(NEXT_QUESTION_TICKS)
-    assert (len(shard.host.sent), shard.host.to_leaders) == (4, [])
-
-
-def test_a_gateway_that_knows_nothing_sends_the_question_to_the_home_at_once() -> None:
-    shard = prepared()
-    shard.pass_ticks(FIRST_QUESTION_TICKS)
-    shard.receive(Deciding(TXN, "s1", False))
-    assert shard.host.to_leaders == [("c2", InDoubt(TXN, "s1", 1))]
-
-
-def test_who_knows_the_outcome_asks_nobody() -> None:
-    shard = prepared()
-    shard.receive(ABORTED)
-    shard.apply()
-    shard.receive(Deciding(TXN, "s1", False))
-    shard.pass_ticks(3 * NEXT_QUESTION_TICKS)
-    assert shard.host.is_silent
