@@ -41,12 +41,14 @@ class Roster(msgspec.Struct, array_like=True, frozen=True):
 
 class Members(msgspec.Struct, array_like=True, frozen=True):
     """Node numbers; of the voters the preferred leader first. `former` were members once; `roster` counts in those of
-    `s0` alone."""
+    `s0` alone. `roster_slot`: by the roster of which slot of `s0` this group changed last: who knows an older one only
+    must not undo what was done by a newer."""
 
     voters: tuple[int, ...]
     learners: tuple[int, ...] = ()
     former: tuple[int, ...] = ()
     roster: Roster = Roster()
+    roster_slot: int = 0
 
     @property
     def all(self) -> tuple[int, ...]:
@@ -169,7 +171,7 @@ def _successor(members: Members, leaving: Mapping[int, int], going: int, choose:
     if not going:
         return 0
     wanted = leaving[going]
-    if wanted and wanted not in leaving and wanted not in members.voters:
+    if wanted and wanted not in leaving and wanted not in members.voters + members.former:
         return wanted
     learners = [node for node in members.learners if node not in leaving]
     return learners[0] if learners else choose()

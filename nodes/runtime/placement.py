@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from nodes import ids
 from nodes.core.engine import Store
 from nodes.core.host import GATEWAY
@@ -169,14 +171,16 @@ class Placement:
         leaving = self.roster.leaving
         if self.driver.node in leaving:
             self._hand_over(group, leaving)
-        members = group.configuration.members
+        members, roster_slot = group.configuration.members, self._known[SYSTEM].slot
+        if members.roster_slot > roster_slot:
+            return  # whoever led before knew more of what is wanted
         if group.group == SYSTEM:
             step = next_roster_step(members, len(self.founded[SYSTEM]), group.log.is_near, self._is_free)
         else:
             most = len(self.founded[group.group])
             step = next_step(members, leaving, most, lambda: self._choose(members), group.log.is_near)
         if step is not None and self.driver.node in step.voters:
-            self._change_if_settled(group, step)
+            self._change_if_settled(group, replace(step, roster_slot=roster_slot))
 
     def on_order(self, group: Group, message: CarryOut) -> None:
         """An operator's, at the leader of `s0`; it is told when that is written down and chosen."""
@@ -215,10 +219,11 @@ class Placement:
         return not any(node in known.members.all for name, known in self._known.items() if name != SYSTEM)
 
     def _choose(self, members: Members) -> int:
-        """The node with the fewest replicas among those that could take one; 0 if there is none."""
+        """The node with the fewest replicas among those that could take one, rather one that is reached; 0 if there is
+        none at all."""
         taken = set(members.all + members.former) | set(self.roster.leaving)
-        free = [node for node in self.nodes() if node not in taken and self._is_reached(node)]
-        return min(free, key=lambda node: (self._replicas_at(node), node), default=0)
+        free = [node for node in self.nodes() if node not in taken]
+        return min(free, key=lambda node: (not self._is_reached(node), self._replicas_at(node), node), default=0)
 
     def _is_reached(self, node: int) -> bool:
         return node == self.driver.node or self.driver.network.is_connected(node)

@@ -19,6 +19,7 @@ from nodes.core.replicated_log import TICK_MS, Timing
 from nodes.runtime.compaction import read_records
 from nodes.runtime.driver import Driver
 from nodes.runtime.messages import NODE_CODE, Boundaries, encode_record, peers
+from nodes.runtime.router import place
 from tests.sim.network import SimNetwork, Weather
 from tests.sim.stores import SimStores
 from tests.sim.timeline import MS, SECOND, Timeline
@@ -179,6 +180,23 @@ class Cluster:
         """A node has heard who joined and who is gone. If it is gone itself, it ends."""
         if life.node.number in roster.gone:
             life.later(0, lambda: self.bury(life.node.number))
+
+    def add(self, number: int) -> None:
+        """A node that was no founder starts, and waits to be let in."""
+        self.nodes[number] = SimNode(self, number)
+        self.say("is new", number, "^")
+        self.nodes[number].start()
+
+    def here(self) -> list[int]:
+        """The nodes that are there for clients: not those that are gone for good, nor those that are not let in yet."""
+        return [number for number, node in self.nodes.items() if number not in self.buried and self._is_in(node)]
+
+    def _is_in(self, node: SimNode) -> bool:
+        driver = node.life.driver if node.life is not None else None
+        return node.number in NODES or (driver is not None and driver.is_ready)
+
+    def founded(self) -> list[str]:
+        return list(place(len(NODES), self.founding.shards, len(NODES)))
 
     def bury(self, number: int) -> None:
         """The node is gone for good, with all that it had."""

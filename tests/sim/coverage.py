@@ -31,10 +31,12 @@ from nodes.core.txn.shard_state import ShardState
 from nodes.core.txn.snapshots import Snapshots
 from nodes.errors import SnapshotTooOld
 from nodes.runtime.compaction import Compaction
+from nodes.runtime.driver import Driver
 from nodes.runtime.execution import Execution
 from nodes.runtime.gateway import Gateway
 from nodes.runtime.group import Group
 from nodes.runtime.messages import Anew, decode_record
+from nodes.runtime.placement import Placement
 from nodes.runtime.rebalance import Rebalance
 from nodes.runtime.transfer import Transfer
 
@@ -50,6 +52,10 @@ LOGS = (
     "entry of an older epoch applied as nothing",
     "hand-over given up",
     "leadership handed over",
+    "replica begun by a new member",
+    "learner made a voter",
+    "replica given up",
+    "members found in phase 1 asked too",
     "group given back to its preferred leader",
     "log compacted",
     "log written anew",
@@ -157,6 +163,21 @@ _after(Rebalance, "tick")(
     lambda self, result, is_heard, is_near: _if(result, "group given back to its preferred leader")
 )
 _before(Rebalance, "begin")(lambda self, handed_over: _if(handed_over, "leadership handed over"))
+_before(Driver, "begin")(lambda self, code, joined: iter(["replica begun by a new member"]))
+_before(Placement, "_give_up")(lambda self, group, slot: iter(["replica given up"]))
+
+
+@_before(Placement, "change")
+def _changes(self: Placement, group: Group, members: Any) -> Iterator[str]:
+    yield from _if(len(members.voters) > len(group.configuration.members.voters), "learner made a voter")
+
+
+@_before(Preparing, "ask")
+def _asks(self: Preparing, members: Any) -> Iterator[str]:
+    asked = self._next_slot
+    yield from _if(len(asked) > 1 and not asked.keys() >= set(members.voters), "members found in phase 1 asked too")
+
+
 _before(Group, "compact")(lambda self, slot: iter(["log compacted"]))
 _before(Transfer, "_exchange")(lambda self, store, epoch: iter(["store taken over"]))
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nodes import ids
-from nodes.runtime.router import place
-from tests.sim.cluster import NODES, Cluster
+from tests.sim.cluster import Cluster
 from tests.sim.operations import ACCOUNTS, Steps, shard_of
 from tests.sim.schedule import Schedule
 from tests.sim.timeline import SECOND
@@ -33,10 +32,12 @@ PROFILES: dict[str, dict[str, float]] = {
     "stale": {"stale": 5, "stale_home": 2, "heal": 1, "none": 1},
     "laggard": {"leave_behind": 4, "crash_leader": 1, "crash_in_log": 1, "slow_disk": 1, "weather": 1},
     "late": {"echoes": 3, "crash": 1, "pause_leader": 1, "heal": 1},
+    "members": {"crash": 1, "crash_leader": 1.5, "hand_over": 1, "unseat": 1, "weather": 1, "victims": 1, "cut": 0.5,
+                "cut_one_way": 0.5, "heal": 3, "pause_leader": 1, "slow_disk": 0.5},
     "turnover": {"unseat": 5, "rivals": 3, "hand_over": 4, "crash_in_log": 1, "crash_leader": 1, "heal": 1},
 }  # fmt: skip
 # Seeds with this remainder by 8 have this profile; the others draw theirs.
-REGULAR = {1: "laggard", 3: "stale", 5: "late", 6: "turnover"}
+REGULAR = {1: "laggard", 3: "stale", 4: "members", 5: "late", 6: "turnover"}
 DRAWN = ("mixed", "mixed", "mixed", "network", "crash", "pause", "partition", "calm")
 MESSAGES = (
     "Execute", "Voted", "Finished", "Refused", "Decide", "Decided", "Outcome", "Acknowledge", "InDoubt", "Deciding",
@@ -93,7 +94,7 @@ class Faults:
         pass
 
     def _any(self) -> int:
-        return self.rng.choice(NODES)
+        return self.rng.choice(self.cluster.here())
 
     def _leader(self) -> int:
         """Who leads some group, `c1` rather than others."""
@@ -120,7 +121,7 @@ class Faults:
         self._down(self._leader())
 
     def crash_all(self) -> None:
-        for number in NODES:
+        for number in self.cluster.here():
             self._down(number)
 
     def crash_at(self) -> None:
@@ -136,7 +137,7 @@ class Faults:
         self.cluster.pause(self._leader(), int(self.rng.uniform(0.05, 4) * SECOND))
 
     def _cut_off(self, number: int) -> None:
-        pairs = [(number, other) for other in NODES if other != number]
+        pairs = [(number, other) for other in self.cluster.here() if other != number]
         self.cluster.weather.cut.update(pairs, [(b, a) for a, b in pairs])
 
     def isolate_leader(self) -> None:
@@ -147,7 +148,7 @@ class Faults:
         self._cut_off(self._any())
 
     def cut_one_way(self) -> None:
-        a, b = self.rng.sample(NODES, 2)
+        a, b = self.rng.sample(self.cluster.here(), 2)
         self.cluster.weather.cut.add((a, b))
 
     def heal(self) -> None:
@@ -189,7 +190,9 @@ class Faults:
         driver = life.driver if life is not None else None
         if life is None or driver is None:
             return
-        replica = driver.groups[ids.group_code(group)]
+        replica = driver.groups.get(ids.group_code(group))
+        if replica is None:
+            return
 
         def lose() -> None:
             replica.on_peer_lost(peer)
@@ -199,7 +202,7 @@ class Faults:
 
     def _part(self, group: str, leader: int, seconds: float) -> None:
         """Cut the leader's replica off, both ways or one; mostly the others notice at once, and elect."""
-        others = [node for node in NODES if node != leader]
+        others = [node for node in self.cluster.here() if node != leader]
         code = ids.group_code(group)
         out, back = [(leader, other, code) for other in others], [(other, leader, code) for other in others]
         cut = self.rng.choice((out + back, out + back, out))
@@ -214,12 +217,12 @@ class Faults:
         """One node is down, or its replicas hear nothing, while the others are busy."""
         number = self._any()
         seconds = self.rng.uniform(1.5, 5)
-        others = [node for node in NODES if node != number]
+        others = [node for node in self.cluster.here() if node != number]
         if self.rng.random() < 0.5:
             self.cluster.crash(number)
             self._later(seconds, seconds, lambda: self.cluster.start(number))
         else:
-            codes = [ids.group_code(group) for group in place(len(NODES), self.cluster.founding.shards, len(NODES))]
+            codes = [ids.group_code(group) for group in self.cluster.founded()]
             cut = [(other, number, code) for other in others for code in codes]
             self.cluster.weather.cut_logs.update(cut)
             self._later(seconds, seconds, lambda: self.cluster.weather.cut_logs.difference_update(cut))
@@ -245,7 +248,7 @@ class Faults:
         self._part(f"s{shard}", leader, seconds)
         self._later(seconds, seconds, lambda: setattr(node, "tick_factor", 1))
         account = self.rng.choice(here)
-        others = [other for other in NODES if other != leader]
+        others = [other for other in self.cluster.here() if other != leader]
         for _ in range(self.rng.randint(2, 5)):
             self._ask_later(0.1, seconds, lambda: (self.rng.choice(others), [("add", [account, 1])]))
         for _ in range(self.rng.randint(3, 8)):
@@ -299,7 +302,7 @@ class Faults:
         life = self.cluster.nodes[leader].life if leader else None
         if life is None:
             return
-        code, heir = ids.group_code(group), self.rng.choice([node for node in NODES if node != leader])
+        code, heir = ids.group_code(group), self.rng.choice([node for node in self.cluster.here() if node != leader])
         if self.rng.random() < 0.6:
             cut = {(leader, heir, code), (heir, leader, code)}
             self.cluster.weather.cut_logs.update(cut)
@@ -313,7 +316,8 @@ class Faults:
             driver = asked.driver
             assert driver is not None, "a running node has a driver"
             if asked is life:
-                driver.groups[code].hand_over(heir)
+                if code in driver.groups:
+                    driver.groups[code].hand_over(heir)
             else:
                 driver.gateway.inquiries.transfer_leader(group, heir, 3_000, lambda answer: None)
             driver.wake()
@@ -327,7 +331,7 @@ class Faults:
         if not judge:
             return
         code = ids.group_code(group)
-        one, other = self.rng.sample([node for node in NODES if node != judge], 2)
+        one, other = self.rng.sample([node for node in self.cluster.here() if node != judge], 2)
         cut = {(one, other, code), (other, one, code)}
         weather = self.cluster.weather
         weather.cut_logs.update(cut)

@@ -15,7 +15,6 @@ from nodes import ids
 from nodes.errors import StoreError
 from nodes.requests import Fate
 from tests.sim import phrases
-from tests.sim.cluster import NODES
 from tests.sim.operations import ACCOUNTS, Operation, Steps
 from tests.sim.timeline import SECOND
 
@@ -72,7 +71,7 @@ class KeyedTraffic:
     def plan_stale(self, home: str, leader: int, seconds: float) -> None:
         """A leader of the home is left behind for so long: keys that are bound elsewhere meanwhile are asked for there,
         and the requests come again there."""
-        rng, others = self.rng, [node for node in NODES if node != leader]
+        rng, others = self.rng, [node for node in self.simulation.cluster.here() if node != leader]
         for _ in range(rng.randint(1, 3)):
             family = self._family()
             while ids.key_home(ids.key_of(family.key), 3) != home:
@@ -146,7 +145,7 @@ class KeyedTraffic:
 
     def _submit(self, family: Family, steps: Steps, locked: bool, node: int = 0) -> None:
         timeout_ms = self.rng.choice((400, 1500, 4000))
-        node = node or self.rng.choice(NODES)
+        node = node or self.rng.choice(self.simulation.cluster.here())
         operation = self.simulation.submit(steps, node, False, timeout_ms, family.key, locked)
         family.operations.append(operation)
         if self.rng.random() < 0.15:  # a fence of one attempt says nothing of the key
@@ -154,7 +153,7 @@ class KeyedTraffic:
 
     def _ask(self, family: Family, fence: bool, node: int = 0) -> None:
         simulation = self.simulation
-        life = simulation.cluster.nodes[node or self.rng.choice(NODES)].life
+        life = simulation.cluster.nodes[node or self.rng.choice(self.simulation.cluster.here())].life
         driver = life.driver if life is not None else None
         if life is None or driver is None:
             return

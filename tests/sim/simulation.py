@@ -17,11 +17,12 @@ from nodes.requests import ABORTED, COMMITTED, EXPIRED, Fate, Reply
 from nodes.runtime.driver import Driver
 from nodes.storage.sqlite import SqliteEngine
 from tests.sim import coverage, history, key_checks, phrases
-from tests.sim.cluster import NODES, Cluster, Life
+from tests.sim.cluster import Cluster, Life
 from tests.sim.faults import DRAWN, FAULTS_FOR, OWN_MARKERS, PROFILES, REGULAR, Faults
 from tests.sim.keyed import KeyedTraffic
 from tests.sim.operations import ACCOUNTS, EXTRA_KEYS, EXTRAS, SCHEMA, Mix, Operation, Steps, shard_of
 from tests.sim.record import Recorder
+from tests.sim.replacing import Replacing
 from tests.sim.schedule import Event, Number, Schedule, numbers_text
 from tests.sim.timeline import MS, SECOND
 from tests.sim.truth import Truth, Violation, demand
@@ -75,6 +76,7 @@ class Simulation:
         self.truth.constants = self.cluster.constants
         self.mix = Mix(self.rng, self.shards)
         self.keyed = KeyedTraffic(self)
+        self.replacing = Replacing(self)
         participant.MAX_ACTIVE = self.rng.choice((4_096, 4_096, 2))  # refusals for being busy are rare else
 
     def _on_start(self, life: Life) -> None:
@@ -87,6 +89,8 @@ class Simulation:
         within = int(self.rng.uniform(2, 9) * SECOND)
         self._plan_traffic(self.rng.randint(20, 60), within)
         self.keyed.plan(self.rng.randint(0, 16), within)
+        if self.profile == "members":
+            self.replacing.plan()
         self._run(FAULTS_FOR)
         faults.stop()
         self.schedule.begin("peace")
@@ -115,8 +119,8 @@ class Simulation:
     def _rest(self) -> None:
         """The clients of one node rest, and all shards but one, until ids of that time are forgotten at the homes.
         Then those clients write on those shards, in peace: nobody may be left without an outcome."""
-        rested, busy = self.rng.choice(NODES), self.rng.randint(1, self.shards)
-        others = [node for node in NODES if node != rested]
+        rested, busy = self.rng.choice(self.cluster.here()), self.rng.randint(1, self.shards)
+        others = [node for node in self.cluster.here() if node != rested]
         accounts: dict[bool, list[int]] = {True: [], False: []}
         for account in range(ACCOUNTS):
             accounts[shard_of(account, self.shards) == busy].append(account)
@@ -157,7 +161,7 @@ class Simulation:
         demand(isinstance(operation.told, Reply), "8 progress", f"a request in peace ended with {operation.told!r}")
 
     def _until_told(self, steps: Steps, node: int, key: str) -> Operation:
-        operation = self.submit(steps, node or self.rng.choice(NODES), timeout_ms=8_000, key=key)
+        operation = self.submit(steps, node or self.rng.choice(self.cluster.here()), timeout_ms=8_000, key=key)
         for _ in range(200):
             self._run(50 * MS)
             if operation.told is not None:
@@ -175,7 +179,9 @@ class Simulation:
 
     def _one_request(self, steps: Steps) -> None:
         rng = self.rng
-        operation = self.submit(steps, rng.choice(NODES), rng.random() < 0.3, rng.choice((400, 1500, 4000)))
+        operation = self.submit(
+            steps, rng.choice(self.cluster.here()), rng.random() < 0.3, rng.choice((400, 1500, 4000))
+        )
         if operation.named and rng.random() < 0.5:
             delay = int(rng.choice((rng.uniform(0, 0.02), rng.uniform(0, 2))) * SECOND)
             self.schedule.at(delay, "fate of that request", lambda: self.meddle(operation))
@@ -226,7 +232,7 @@ class Simulation:
 
     def meddle(self, operation: Operation) -> None:
         if operation.txns:
-            self.ask_fate(operation.txns[-1], self.rng.random() < 0.7, self.rng.choice(NODES))
+            self.ask_fate(operation.txns[-1], self.rng.random() < 0.7, self.rng.choice(self.cluster.here()))
 
     def ask_fate(self, txn: bytes, fence: bool, node: int) -> list[Fate | StoreError]:
         answers: list[Fate | StoreError] = []
@@ -257,13 +263,19 @@ class Simulation:
     # -- the end
 
     def demand_progress(self) -> None:
+        self._wait_out(self.replacing.why_not_done)
         targets = self._chosen()
         self._wait_out(lambda: self._unsettled(targets))
-        for node in NODES:
+        here = self.cluster.here()
+        for node in here:
             self._until_committed([("add", [a, 1]) for a in range(ACCOUNTS)])
             self._until_committed([("sum", [])])
             for operation in self.operations:
-                if not isinstance(operation.told, Reply) and operation.txns and operation.number % 3 + 1 == node:
+                if (
+                    not isinstance(operation.told, Reply)
+                    and operation.txns
+                    and here[operation.number % len(here)] == node
+                ):
                     self._settle_fate(operation, node)
         targets = self._chosen()
         for _ in range(40):
@@ -333,7 +345,8 @@ class Simulation:
         history.check_ends(self.truth)
         history.check_existence(self.truth, self.operations)
         history.SerialRun(self.truth, self.operations).run()
-        for number, node in self.cluster.nodes.items():
+        for number in self.cluster.here():
+            node = self.cluster.nodes[number]
             for group, engine in sorted(node.stores.live.items()):
                 if isinstance(engine, SqliteEngine):
                     history.check_engine(self.truth.shards[group], engine, f"n{number} {group}")

@@ -49,6 +49,11 @@ class SimStores:
     def retire(self, group: str, store: Store) -> None:
         store.close()
 
+    def drop(self, group: str, store: Store | None) -> None:
+        if (live := self.live.pop(group, None)) is not None:
+            live.close()
+        self.durable.pop(group, None)
+
     def keep(self, group: str, store: SqliteStore) -> None:
         """A sync of the group's store, unless another one has replaced it."""
         if self.live.get(group) is store:
