@@ -49,8 +49,8 @@ def _added(members: Members, order: Order, known: set[int]) -> Members | None:
     if order.node in known:
         raise BadRequest(f"there is a node {name}; give the new one a number of its own, and replace {name} by it")
     if facts is None:
-        words = f"{name} has not asked the node that was asked to be let in: start it, with this cluster's nodes as"
-        raise NotFound(f"{words} [nodes] in its configuration, and wait until it reaches them")
+        words = f"{name} does not ask to be let in: start it, with this cluster's founders as [nodes] in its"
+        raise NotFound(f"{words} configuration, and wait until it reaches one of them")
     return _with_roster(with_learner(members, order.node), Roster((*roster.joined, facts), roster.leaving, roster.gone))
 
 
