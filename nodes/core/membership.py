@@ -160,11 +160,12 @@ def next_roster_step(
 
 
 def _successor(members: Members, leaving: Mapping[int, int], going: int, choose: Callable[[], int]) -> int:
-    """Who takes the place of `going`: as was said, else a learner that is there already, else as chosen; 0: nobody."""
+    """Who takes the place of `going`: as was said, else a learner that is there already, else as chosen; 0: nobody. Who
+    was said may not be able to: it learned here once and was sent away, for another one was wanted."""
     if not going:
         return 0
     wanted = leaving[going]
-    if wanted and wanted not in leaving and wanted not in members.voters:
+    if wanted and wanted not in leaving and wanted not in members.voters + members.former:
         return wanted
     learners = [node for node in members.learners if node not in leaving]
     return learners[0] if learners else choose()
