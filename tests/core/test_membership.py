@@ -57,6 +57,13 @@ def test_a_successor_that_is_to_leave_itself_or_votes_already_is_passed_over() -
     assert step(Members((1, 2, 3), (4,)), {}) == Members((1, 2, 3), (), (4,))  # nobody is to be replaced any more
 
 
+def test_while_all_voters_are_leaving_one_who_stays_comes_first() -> None:
+    everybody = {1: 0, 2: 0, 3: 0, 4: 0}
+    assert step(Members((4, 1, 2, 3)), everybody, chosen=5) == Members((4, 1, 2, 3), (5,))
+    assert step(Members((4, 1, 2, 3), (5,)), everybody) == Members((5, 4, 1, 2, 3))
+    assert step(Members((5, 4, 1, 2, 3)), everybody) == Members((5, 1, 2, 3), (), (4,))
+
+
 def test_the_last_step_of_a_node_is_out_of_s0_and_it_is_gone_then() -> None:
     facts = (NodeFacts(4, b"4", "n4", 7104), NodeFacts(5, b"5", "n5", 7105))
     members = Members((1, 2, 3), (4, 5), (), Roster(facts, {4: 0}))
