@@ -33,7 +33,8 @@ TABLE = Table("accounts", 2, [TableColumn("id", "BIGINT", False, True, 2**60)], 
 
 
 class FakeCluster:
-    """Answers with what is in `answers` (raising what is an exception) and keeps what it was asked."""
+    """Answers with what is in `answers` (raising what is an exception) and keeps what it was asked. Of a list of
+    statuses each is an answer, the last one for good."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Any]] = []
@@ -95,6 +96,8 @@ class FakeCluster:
     def _answer(self, method: str, question: Any) -> Any:
         self.asked.append((method, question))
         answer = self.answers[method]
+        if method == "status" and isinstance(answer, list):
+            answer = answer.pop(0) if len(answer) > 1 else answer[0]
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -121,6 +124,16 @@ def status(leader: int | None = 1, second_up: bool = True) -> dict[str, Any]:
         ],
         "in_doubt": {"count": 0, "oldest_ms": 0},
     }
+
+
+def changing(**roster: Any) -> dict[str, Any]:
+    """The same while n2 leaves, n4 takes its place, n5 asks to be let in, and n3 is gone."""
+    told = status(second_up=False)
+    told |= {"waiting": [[5, "127.0.0.1:7105", "aa"]], "leaving": [[2, 4]], "gone": [3], **roster}
+    told["nodes"].append({"node": 4, "name": "n4", "address": "127.0.0.1:7104", "up": True, "ready": True, "error": ""})
+    told["groups"][0] |= {"members": [1, 4]}
+    told["groups"][1] |= {"learners": [4]}
+    return told
 
 
 @pytest.fixture(autouse=True)

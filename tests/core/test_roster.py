@@ -59,6 +59,7 @@ def test_a_node_that_is_gone_is_gone_whatever_is_ordered() -> None:
         (FOUNDED, Order(REMOVE, 7), NotFound, "there is no node n7"),
         (FOUNDED, Order(REMOVE, 2), BadRequest, "without n2 there are 2 nodes for 3 replicas"),
         (Members((1,)), Order(REMOVE, 9), NotFound, "there is no node n9"),
+        (FOUNDED, Order(REPLACE, 2, 1), BadRequest, "without n2 there are 2 nodes for 3 replicas"),
         (FOUNDED, Order(REPLACE, 2, 4), NotFound, "n4 cannot take the place of n2: add it first"),
         (JOINED, Order(REPLACE, 2, 2), NotFound, "n2 cannot take the place of n2"),
         (Members((1, 2, 3), (4,), (), Roster((N4,), {4: 0})), Order(REPLACE, 2, 4), NotFound, "add it first"),
