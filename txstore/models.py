@@ -17,7 +17,7 @@ class Store(models.Model):
         permissions = [
             ("read", "May read the store"),
             ("write", "May read and write the store"),
-            ("operate", "May say which node leads"),
+            ("operate", "May say who leads and which nodes there are"),
         ]
 
 

@@ -7,7 +7,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from txstore import group_page
-from txstore.api import catalog_views, document_views, errors, group_views, health, token_views, views
+from txstore.api import catalog_views, document_views, errors, group_views, health, node_views, token_views, views
 
 admin.autodiscover()
 
@@ -19,6 +19,9 @@ urlpatterns = [
     path("api/v1/transactions/<str:id>/trace", views.TransactionTrace.as_view()),
     path("api/v1/cluster", views.ClusterStatus.as_view()),
     path("api/v1/groups/<str:group>/leader", group_views.GroupLeader.as_view()),
+    path("api/v1/nodes", node_views.Nodes.as_view()),
+    path("api/v1/nodes/<int:node>", node_views.OneNode.as_view()),
+    path("api/v1/nodes/<int:node>/successor", node_views.NodeSuccessor.as_view()),
     path("api/v1/tables", catalog_views.Tables.as_view()),
     path("api/v1/tables/<path:name>", catalog_views.OneTable.as_view()),
     path("api/v1/shards", catalog_views.Shards.as_view()),

@@ -132,10 +132,12 @@ def next_step(
 ) -> Members | None:
     """What a group's leader should change next, so that nobody who is `leaving` is a member; None: nothing, or nothing
     yet. `choose` names a node without a replica that could hold one, 0 if there is none; `is_near` says which learner
-    may vote by now. `most_voters` is what the group was founded with.
+    may vote by now. `most_voters` is what the group was founded with. While all voters are leaving there is nobody whom
+    the leader could hand over to, so first comes one who stays.
     """
     going = next((node for node in members.voters if node in leaving), 0)
-    if going and len(members.voters) > most_voters:
+    does_one_stay = any(node not in leaving for node in members.voters)
+    if going and does_one_stay and len(members.voters) > most_voters:
         return without(members, going)
     successor = _successor(members, leaving, going, choose)
     unwanted = [node for node in members.learners if node != successor]
@@ -167,7 +169,8 @@ def next_roster_step(
 
 
 def _successor(members: Members, leaving: Mapping[int, int], going: int, choose: Callable[[], int]) -> int:
-    """Who takes the place of `going`: as was said, else a learner that is there already, else as chosen; 0: nobody."""
+    """Who takes the place of `going`: as was said, else a learner that is there already, else as chosen; 0: nobody. Who
+    was said may not be able to: it learned here once and was sent away, for another one was wanted."""
     if not going:
         return 0
     wanted = leaving[going]

@@ -49,8 +49,8 @@ def _added(members: Members, order: Order, known: set[int]) -> Members | None:
     if order.node in known:
         raise BadRequest(f"there is a node {name}; give the new one a number of its own, and replace {name} by it")
     if facts is None:
-        words = f"{name} has not asked the node that was asked to be let in: start it, with this cluster's nodes as"
-        raise NotFound(f"{words} [nodes] in its configuration, and wait until it reaches them")
+        words = f"{name} does not ask to be let in: start it, with this cluster's founders as [nodes] in its"
+        raise NotFound(f"{words} configuration, and wait until it reaches one of them")
     return _with_roster(with_learner(members, order.node), Roster((*roster.joined, facts), roster.leaving, roster.gone))
 
 
@@ -63,7 +63,8 @@ def _leaving(members: Members, order: Order, known: set[int], replicas: int) -> 
     staying = known - set(roster.leaving) - {node}
     if order.action == REPLACE and successor not in staying:
         raise NotFound(f"{node_name(successor)} cannot take the place of {node_name(node)}: add it first")
-    if order.action == REMOVE and (not staying or (len(staying) < replicas and not order.fewer)):
+    has_replicas = order.action == REMOVE or successor in members.voters  # so it cannot take another one
+    if has_replicas and (not staying or (len(staying) < replicas and not order.fewer)):
         words = f"without {node_name(node)} there are {len(staying)} nodes for {replicas} replicas of each group"
         raise BadRequest(f"{words}: add a node and replace {node_name(node)} by it, or ask for fewer replicas")
     return _with_roster(members, Roster(roster.joined, roster.leaving | {node: successor}, roster.gone))

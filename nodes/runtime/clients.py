@@ -7,7 +7,7 @@ from typing import Any
 
 from nodes import ids
 from nodes.core.membership import NodeFacts
-from nodes.core.roster import Order
+from nodes.core.roster import ADD, Order
 from nodes.errors import BadRequest, StoreError, Unavailable
 from nodes.runtime import listing
 from nodes.runtime.connection import Connection
@@ -39,23 +39,15 @@ from nodes.wire.protocol import (
 
 
 class Clients:
-    """`gateway()` is None until the cluster is founded; the survey answers what is asked of all nodes; `waiting(node)`
-    is what one says of itself that asks to be let in."""
+    """`gateway()` is None until the cluster is founded; the survey answers what is asked of all nodes."""
 
-    def __init__(
-        self,
-        gateway: Callable[[], Gateway | None],
-        survey: Survey,
-        waiting: Callable[[int], NodeFacts | None],
-    ) -> None:
+    def __init__(self, gateway: Callable[[], Gateway | None], survey: Survey) -> None:
         self._gateway = gateway
-        self._waiting = waiting
         self._survey = survey
 
     def receive(self, connection: Connection, message: Any) -> None:
         if isinstance(message, AskStatus):
-            number = message.number
-            self._survey.status(message.wide, lambda status: _send(connection, StatusIs(number, status)))
+            self._survey.status(message.wide, _sender(connection, message.number, StatusIs))
             return
         if isinstance(message, AskTransactions | AskTrace):
             self._on_survey(connection, message)
@@ -74,9 +66,7 @@ class Clients:
             then = _sender(connection, message.number, LeadershipIs)
             gateway.inquiries.transfer_leader(message.group, message.to, message.timeout_ms, then)
         elif isinstance(message, ChangeNodes):
-            order = Order(message.action, message.node, message.successor, message.fewer, self._waiting(message.node))
-            then = _sender(connection, message.number, NodesAre)
-            gateway.inquiries.change_nodes(order, message.timeout_ms, then)
+            self._on_change_nodes(gateway, connection, message)
         else:
             then = _sender(connection, message.number, FateIs)
             gateway.inquiries.ask_fate(message.id, message.fence, message.timeout_ms, then, message.since)
@@ -104,6 +94,19 @@ class Clients:
             _send(connection, Named(message.number, txn))
 
         gateway.submit(message.request, message.named, age, named, _sender(connection, message.number, Done))
+
+    def _on_change_nodes(self, gateway: Gateway, connection: Connection, message: ChangeNodes) -> None:
+        """Whom to add may have asked another node than this one."""
+
+        def order(facts: NodeFacts | None) -> None:
+            ordered = Order(message.action, message.node, message.successor, message.fewer, facts)
+            then = _sender(connection, message.number, NodesAre)
+            gateway.inquiries.change_nodes(ordered, message.timeout_ms, then)
+
+        if message.action == ADD:
+            self._survey.newcomer(message.node, order)
+        else:
+            order(None)
 
     def _on_ask_tables(self, gateway: Gateway, connection: Connection, message: AskTables) -> None:
         def then(error: StoreError | None) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nodes.core.founding import Founding
-from nodes.core.membership import Roster
+from nodes.core.membership import NodeFacts, Roster
 from nodes.runtime.transport import Transport
 
 Address = tuple[str, int]
@@ -41,6 +41,11 @@ class KnownNodes:
         for node in roster.gone:
             if self.addresses.pop(node, None) is not None:
                 self._later(GONE_S, lambda node=node: transport.forget(node))  # type: ignore[misc]
+
+    def still_asking(self, asked: dict[int, NodeFacts], is_heard: Callable[[int], bool]) -> dict[int, NodeFacts]:
+        """Of those that `asked` to be let in, who is there and was neither let in nor removed since."""
+        settled = {facts.number for facts in self.roster.joined}.union(self.roster.gone)
+        return {node: facts for node, facts in asked.items() if is_heard(node) and node not in settled}
 
     def is_known(self, node: int, incarnation: bytes | None) -> bool:
         """Is it who was founded, or has joined, under this number?"""

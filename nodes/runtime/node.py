@@ -24,7 +24,7 @@ import uvloop
 
 from nodes.core.engine import Store
 from nodes.core.founding import Boot, Founder, Founding, Incarnation, Open, Opened
-from nodes.core.membership import Members, NodeFacts, Roster
+from nodes.core.membership import Members, Roster
 from nodes.core.replicated_log import TICK_MS
 from nodes.errors import Corrupt, Unavailable
 from nodes.runtime import status
@@ -77,9 +77,7 @@ class Node:
         )
         self._stores = SqliteStores(config.data / "engines", open_store)
         self._survey = Survey(self, lambda: self.driver)
-        self._clients = Clients(
-            lambda: self.driver.gateway if self.driver else None, self._survey, lambda node: self.waiting().get(node)
-        )
+        self._clients = Clients(lambda: self.driver.gateway if self.driver else None, self._survey)
 
     # -- start
 
@@ -223,9 +221,10 @@ class Node:
         founded = place(len(self.config.nodes), self.config.shards, self.config.replicas)
         return {name: Members(nodes) for name, nodes in founded.items()}
 
-    def waiting(self) -> dict[int, NodeFacts]:
+    def _waiting(self) -> list[tuple[int, str, str]]:
         """Nodes that ask to be let in."""
-        return self._founder.waiting
+        asking = self._known.still_asking(self._founder.waiting, self._transport.is_heard)
+        return [status.told_of(facts) for facts in asking.values()]
 
     def _on_peer_message(self, peer: int, items: list[tuple[int, Any]]) -> None:
         if items and items[0][0] == NODE_CODE:
@@ -304,7 +303,7 @@ class Node:
             "cluster_id": founding.cluster_id.hex() if founding else "",
             "boot": self._boot,
             "ready": self.driver is not None and self.driver.is_ready,
-            "waiting": [[facts.number, f"{facts.host}:{facts.port}"] for facts in self.waiting().values()],
+            "waiting": self._waiting(),
             "leaving": [list(pair) for pair in self._known.roster.leaving.items()],
             "gone": list(self._known.roster.gone),
             "clock_ms": self._world.clock_ms(),

@@ -219,8 +219,8 @@ class Placement:
         return not any(node in known.members.all for name, known in self._known.items() if name != SYSTEM)
 
     def _choose(self, members: Members) -> int:
-        """The node with the fewest replicas among those that could take one, rather one that is reached; 0 if there is
-        none at all."""
+        """The node with the fewest replicas among those that could take one, such as are reached first: one that is not
+        is waited for, for without it the group would have fewer replicas from then on. 0 if there is none."""
         taken = set(members.all + members.former) | set(self.roster.leaving)
         free = [node for node in self.nodes() if node not in taken]
         return min(free, key=lambda node: (not self._is_reached(node), self._replicas_at(node), node), default=0)

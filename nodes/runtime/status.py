@@ -1,9 +1,10 @@
 """What a node knows of itself, and of the cluster when it asks the others: plain dictionaries.
 
     {"node": 1, "cluster_id": "9f…", "boot": 3, "ready": true, "clock_ms": 17…,
+     "waiting": [[4, "127.0.0.1:7104", "5c…"]], "leaving": [[2, 4]], "gone": [],
      "nodes": [{"node": 1, "name": "n1", "address": "127.0.0.1:7101", "up": true, "error": "", "since_ms": 17…,
-                "boot": 3, "free_bytes": 123, "clock_ahead_ms": 0}],
-     "groups": [{"group": "s1", "kind": "shard", "leader": 2, "epoch": 7, "members": [2, 3, 1],
+                "boot": 3, "ready": true, "free_bytes": 123, "clock_ahead_ms": 0}],
+     "groups": [{"group": "s1", "kind": "shard", "leader": 2, "epoch": 7, "members": [2, 3, 1], "learners": [],
                  "replicas": [{"node": 2, "role": "leader", "applied_slot": 10, "last_slot": 10, "lag": 0,
                                "first_slot": 1, "stores_taken_over": 0, "stopped": ""}]}],
      "in_doubt": {"count": 0, "oldest_ms": 0},
@@ -18,16 +19,19 @@ because the log could not help any more; journal segments up to `released` are g
 chosen ones; `oldest_ms` is the age of the oldest transaction in doubt at any leader that serves. `since_ms`: since
 when the asked node has heard the other or not (its clock). `boot` counts lives of the node; `clock_ms` is its wall
 clock, and `clock_ahead_ms` how far that is ahead of the clock of the node that was asked, true to half of the
-question's way there and back. The last three facts of a node that is not up are null. `requests` counts what gateways
+question's way there and back. The last four facts of a node that is not up are null. `members` are the voters of a
+group. `waiting`: number, address and incarnation of who asks to be let in; `leaving`: node and successor (0: whoever
+has room); in `nodes` are neither the waiting nor the gone. `requests` counts what gateways
 did in this life, of all nodes that answered. `per_second` (second, committed, aborted, read) and `changes`
 (nodes/runtime/activity.py) come with a wide status only, as do `nodes` and the other nodes' groups.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from nodes.core.membership import Members
+from nodes.core.membership import Members, NodeFacts
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn.shard import Shard
 from nodes.ids import node_name
@@ -125,6 +129,7 @@ def merged(
     }
     requests = [status["requests"] for status in statuses.values()]
     return {
+        **_merged_roster(statuses, set(addresses)),
         "nodes": nodes,
         "groups": groups,
         "in_doubt": in_doubt,
@@ -132,6 +137,38 @@ def merged(
         "per_second": merged_series(status["per_second"] for status in statuses.values()),
         "changes": merged_changes({node: status["changes"] for node, status in statuses.items()}),
     }
+
+
+def told_of(facts: NodeFacts) -> tuple[int, str, str]:
+    """A node that asks to be let in, as an entry of `waiting`."""
+    return facts.number, f"{facts.host}:{facts.port}", facts.incarnation.hex()
+
+
+def newcomer(statuses: Iterable[Status], node: int) -> NodeFacts | None:
+    """What the node says of itself that asks any of these to be let in; None if none is asked."""
+    for status in statuses:
+        for number, address, incarnation in status["waiting"]:
+            if number == node:
+                host, _, port = address.rpartition(":")
+                return NodeFacts(number, bytes.fromhex(incarnation), host, int(port))
+    return None
+
+
+def _merged_roster(statuses: dict[int, Status], known: set[int]) -> Status:
+    """What stands in `s0` of nodes: who is gone stays so; of who is leaving the leader of `s0` knows best."""
+    by_knowledge = sorted(statuses.values(), key=_leads_system)
+    gone = sorted({node for status in by_knowledge for node in status["gone"]})
+    leaving = {node: successor for status in by_knowledge for node, successor in status["leaving"] if node not in gone}
+    waiting = {entry[0]: list(entry) for status in by_knowledge for entry in status["waiting"]}
+    return {
+        "waiting": [waiting[node] for node in sorted(waiting) if node not in known.union(gone)],
+        "leaving": [[node, leaving[node]] for node in sorted(leaving)],
+        "gone": gone,
+    }
+
+
+def _leads_system(status: Status) -> bool:
+    return any(group["group"] == "s0" and group["leader"] is not None for group in status["groups"])
 
 
 def clock_ahead_ms(sent_ms: int, theirs_ms: int, received_ms: int) -> int:
@@ -142,9 +179,13 @@ def clock_ahead_ms(sent_ms: int, theirs_ms: int, received_ms: int) -> int:
 def _facts(answer: Status | None) -> Status:
     """What a node alone can tell."""
     if answer is None:
-        return {"boot": None, "free_bytes": None, "clock_ahead_ms": None}
-    free_bytes = answer["journal"]["free_bytes"]
-    return {"boot": answer["boot"], "free_bytes": free_bytes, "clock_ahead_ms": answer.get("clock_ahead_ms", 0)}
+        return dict.fromkeys(("boot", "ready", "free_bytes", "clock_ahead_ms"))
+    return {
+        "boot": answer["boot"],
+        "ready": answer["ready"],
+        "free_bytes": answer["journal"]["free_bytes"],
+        "clock_ahead_ms": answer.get("clock_ahead_ms", 0),
+    }
 
 
 def _merged_group(name: str, statuses: dict[int, Status], members: Members) -> Status:

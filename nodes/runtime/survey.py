@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from nodes import ids
-from nodes.core.membership import Members
+from nodes.core.membership import Members, NodeFacts
 from nodes.errors import NotFound, StoreError, Unavailable
 from nodes.requests import Fate, Trace, Transactions
 from nodes.runtime import pages, status
@@ -67,8 +67,11 @@ class Survey:
 
     # -- what clients ask
 
-    def status(self, wide: bool, then: Callable[[dict[str, Any]], None]) -> None:
+    def status(self, wide: bool, then: Callable[[dict[str, Any] | StoreError], None]) -> None:
         own = self._around.own_status(wide)
+        if wide and self._driver() is None and self._around.number not in self._around.addresses:
+            then(Unavailable("this node asks to be let in, and knows nothing of the cluster yet"))
+            return
         if not wide:
             then(own)
             return
@@ -79,6 +82,11 @@ class Survey:
             then(own | status.merged(statuses, self._around.addresses, since_ms, self._around.members()))
 
         self._ask(AskNodeStatus, NodeStatusIs(0, own), told)
+
+    def newcomer(self, node: int, then: Callable[[NodeFacts | None], None]) -> None:
+        """What a node says of itself that asks any of the others, or this one, to be let in."""
+        own = NodeStatusIs(0, self._around.own_status(True))
+        self._ask(AskNodeStatus, own, lambda told: then(status.newcomer((each.status for each in told.values()), node)))
 
     def transactions(
         self, which: str, limit: int, after: str, then: Callable[[Transactions | StoreError], None]

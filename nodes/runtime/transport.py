@@ -165,6 +165,10 @@ class Transport(Owner):
         """Would `send` reach for it?"""
         return peer in self._outgoing
 
+    def is_heard(self, peer: int) -> bool:
+        """Does it have a connection to this node?"""
+        return peer in self._incoming
+
     # -- what connections ask and tell
     def begin_handshake(self, is_dialler: bool) -> Handshake:
         nonce = self._entropy(NONCE_BYTES)

@@ -12,7 +12,19 @@ import pytest
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "txstore.settings")
 
 from nodes import ids
-from nodes.requests import COMMITTED, Fate, Leadership, Reply, Request, Shard, Table, TableColumn, Trace, Transactions
+from nodes.requests import (
+    COMMITTED,
+    Fate,
+    Leadership,
+    Nodes,
+    Reply,
+    Request,
+    Shard,
+    Table,
+    TableColumn,
+    Trace,
+    Transactions,
+)
 
 TOKEN = "the-token-of-this-test"
 TXN = ids.to_text(ids.mint(7 << 16, 1, 1, 1, "c1", b"abc"))
@@ -21,7 +33,8 @@ TABLE = Table("accounts", 2, [TableColumn("id", "BIGINT", False, True, 2**60)], 
 
 
 class FakeCluster:
-    """Answers with what is in `answers` (raising what is an exception) and keeps what it was asked."""
+    """Answers with what is in `answers` (raising what is an exception) and keeps what it was asked. Of a list of
+    statuses each is an answer, the last one for good."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Any]] = []
@@ -35,6 +48,9 @@ class FakeCluster:
             "tables": [TABLE],
             "table": TABLE,
             "transfer_leader": Leadership("s1", 2, 7),
+            "add_node": Nodes({}, []),
+            "remove_node": Nodes({2: 0}, []),
+            "replace_node": Nodes({2: 4}, []),
             "shards": [Shard("s0", [], [1, 2], 1), Shard("s1", [(0, 1023)], [2, 1], 0)],
         }
 
@@ -68,9 +84,20 @@ class FakeCluster:
     def transfer_leader(self, group: str, node: int, timeout: float | None = None) -> Any:
         return self._answer("transfer_leader", (group, node))
 
+    def add_node(self, node: int, timeout: float | None = None) -> Any:
+        return self._answer("add_node", node)
+
+    def remove_node(self, node: int, fewer: bool = False, timeout: float | None = None) -> Any:
+        return self._answer("remove_node", (node, fewer))
+
+    def replace_node(self, node: int, successor: int, timeout: float | None = None) -> Any:
+        return self._answer("replace_node", (node, successor))
+
     def _answer(self, method: str, question: Any) -> Any:
         self.asked.append((method, question))
         answer = self.answers[method]
+        if method == "status" and isinstance(answer, list):
+            answer = answer.pop(0) if len(answer) > 1 else answer[0]
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -80,19 +107,33 @@ def status(leader: int | None = 1, second_up: bool = True) -> dict[str, Any]:
     """A wide status of two nodes and two groups; `leader` leads s0."""
     slots = {"applied_slot": 10, "chosen_slot": 10, "last_slot": 10}
     replicas = [{"node": 1, "role": "leader", **slots, "lag": 0, "stopped": ""}]
+    members = {"epoch": 3, "members": [1, 2], "learners": []}
     return {
         "node": 1,
         "cluster_id": "abc123",
+        "waiting": [],
+        "leaving": [],
+        "gone": [],
         "nodes": [
-            {"node": 1, "name": "n1", "address": "127.0.0.1:7101", "up": True, "error": ""},
-            {"node": 2, "name": "n2", "address": "127.0.0.1:7102", "up": second_up, "error": ""},
+            {"node": 1, "name": "n1", "address": "127.0.0.1:7101", "up": True, "ready": True, "error": ""},
+            {"node": 2, "name": "n2", "address": "127.0.0.1:7102", "up": second_up, "ready": second_up, "error": ""},
         ],
         "groups": [
-            {"group": "c1", "kind": "coordinator", "leader": 1, "epoch": 3, "members": [1, 2], "replicas": replicas},
-            {"group": "s0", "kind": "shard", "leader": leader, "epoch": 3, "members": [1, 2], "replicas": replicas},
+            {"group": "c1", "kind": "coordinator", "leader": 1, **members, "replicas": replicas},
+            {"group": "s0", "kind": "shard", "leader": leader, **members, "replicas": replicas},
         ],
         "in_doubt": {"count": 0, "oldest_ms": 0},
     }
+
+
+def changing(**roster: Any) -> dict[str, Any]:
+    """The same while n2 leaves, n4 takes its place, n5 asks to be let in, and n3 is gone."""
+    told = status(second_up=False)
+    told |= {"waiting": [[5, "127.0.0.1:7105", "aa"]], "leaving": [[2, 4]], "gone": [3], **roster}
+    told["nodes"].append({"node": 4, "name": "n4", "address": "127.0.0.1:7104", "up": True, "ready": True, "error": ""})
+    told["groups"][0] |= {"members": [1, 4]}
+    told["groups"][1] |= {"learners": [4]}
+    return told
 
 
 @pytest.fixture(autouse=True)

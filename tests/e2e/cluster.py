@@ -2,7 +2,8 @@
 
 Each node is `python -m nodes serve --config FILE`, a child of this process (it dies with it), logging to
 `DIRECTORY/nodes/nK/log`. A watching thread starts a node that died again after `restart_s`, as `up` does, and keeps
-what ended by itself in `unexpected`: a test must find that empty.
+what ended by itself in `unexpected`: a test must find that empty. A node that was removed ends by itself with
+MUST_NOT_RUN, and stays down; whom that may happen to, `part` says.
 
 *Invariants*: signals go only to processes that were started here, by their own id.
 """
@@ -25,6 +26,7 @@ from typing import Any
 
 from nodes.client import Cluster
 from nodes.errors import StoreError
+from nodes.runtime.node import MUST_NOT_RUN
 from txstore.home import Home, Shape
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +85,7 @@ class LocalCluster:
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
         self.unexpected: list[str] = []
         self._expected: set[int] = set()
+        self._parting: set[int] = set()
         self._lock = threading.RLock()
         self._ending, self._ended = threading.Event(), threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="restarts", daemon=True)
@@ -113,7 +116,21 @@ class LocalCluster:
         address = f"{HOST}:{free_ports(1)[0]}"
         Home(self.directory).create_joining(node, address)
         self.addresses[node] = address
+        self.numbers.append(node)
         self.start(node)
+
+    def part(self, node: int) -> None:
+        """The node is about to be removed, or is: it need not run, and may end by itself."""
+        self._parting.add(node)
+        self.numbers.remove(node)
+        self.addresses.pop(node)
+
+    def wait_ended(self, node: int, timeout: float = 30) -> int:
+        """The exit status of a node that ends by itself; NotReady while it runs on."""
+        try:
+            return self.processes[node].wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise NotReady(f"n{node} runs on after {timeout} s; see {self.home(node)}/log") from error
 
     def kill(self, node: int) -> None:
         """kill -9, by the process's own id."""
@@ -159,11 +176,16 @@ class LocalCluster:
                 self.unexpected.append(f"n{node} did not end within 10 s of SIGTERM")
                 process.kill()
                 process.wait()
-            if node in running and process.returncode not in (0, -signal.SIGTERM, -signal.SIGKILL):
+            if node in running and process.returncode not in self._allowed(node):
                 self.unexpected.append(
                     f"n{node} ended with {process.returncode} after SIGTERM; see {self.home(node)}/log"
                 )
         self._ended.set()
+
+    def _allowed(self, node: int) -> tuple[int, ...]:
+        """What a node may end with that was told to."""
+        orderly = (0, -signal.SIGTERM, -signal.SIGKILL)
+        return (*orderly, MUST_NOT_RUN) if node in self._parting else orderly
 
     def _watch(self) -> None:
         """Start again what died; keep what died by itself. Ends last: a node is tied to the thread that started it."""
@@ -175,7 +197,9 @@ class LocalCluster:
                 if process.pid not in died:
                     died[process.pid] = time.monotonic()
                     self._judge_end(node, process)
-                elif self.restart_s is not None and time.monotonic() - died[process.pid] >= self.restart_s:
+                elif node in self._parting or self.restart_s is None:
+                    continue
+                elif time.monotonic() - died[process.pid] >= self.restart_s:
                     del died[process.pid]
                     self._start_again(node)
         self._ended.wait()
@@ -186,7 +210,8 @@ class LocalCluster:
                 self.start(node)
 
     def _judge_end(self, node: int, process: subprocess.Popen[bytes]) -> None:
-        if process.pid not in self._expected:
+        may_end = node in self._parting and process.returncode == MUST_NOT_RUN
+        if process.pid not in self._expected and not may_end:
             self.unexpected.append(f"n{node} ended by itself with {process.returncode}; see {self.home(node)}/log")
 
     # -- questions

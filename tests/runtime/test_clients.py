@@ -46,7 +46,7 @@ class NamingGateway:
 def call_over(line: Line) -> NamingGateway:
     gateway: Any = NamingGateway()
     survey: Any = None
-    clients = Clients(lambda: gateway, survey, lambda node: None)
+    clients = Clients(lambda: gateway, survey)
     clients.receive(line, Call(7, Request([Statement("UPDATE")], 1_000), True, ""))  # type: ignore[arg-type]
     found: NamingGateway = gateway
     return found

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from nodes.core.membership import NodeFacts
 from nodes.runtime import status
 
+NEWCOMER = NodeFacts(4, b"\x05" * 16, "::1", 7104)
 ADDRESSES = {1: ("127.0.0.1", 7101), 2: ("127.0.0.1", 7102)}
 
 
 def answer(**facts: object) -> status.Status:
-    told = {"boot": 3, "journal": {"free_bytes": 7}}
+    told = {"boot": 3, "ready": True, "journal": {"free_bytes": 7}, "waiting": [], "leaving": [], "gone": []}
     return status.of_nothing() | told | facts
 
 
@@ -36,3 +38,23 @@ def test_each_node_is_told_with_the_time_since_when_it_is_reached_or_silent():
 def test_the_clock_of_a_peer_is_told_as_it_was_measured():
     merged = status.merged({1: answer(), 2: answer(clock_ahead_ms=-40)}, ADDRESSES, {1: 5, 2: 6}, {})
     assert [node["clock_ahead_ms"] for node in merged["nodes"]] == [0, -40]
+
+
+def system(leader: int | None) -> dict[str, object]:
+    replica = {"node": leader or 2, "chosen_slot": 3, "applied_slot": 3}
+    return {"group": "s0", "leader": leader, "epoch": 1, "replicas": [replica]}
+
+
+def test_who_waits_leaves_or_is_gone_is_told_as_all_that_answered_know_it():
+    first = answer(waiting=[[4, "n4:7104", "aa"], [5, "n5:7105", "bb"], [6, "n6:7106", "cc"]], leaving=[[2, 0], [3, 0]])
+    second = answer(waiting=[[4, "n4:7104", "aa"]], leaving=[[2, 5]], gone=[3, 6], groups=[system(2)])
+    merged = status.merged({1: second, 2: first}, ADDRESSES | {5: ("n5", 7105)}, {1: 5, 2: 6, 5: 7}, {})
+    assert merged["waiting"] == [[4, "n4:7104", "aa"]]  # n5 was let in, n6 removed
+    assert merged["leaving"] == [[2, 5]]  # the leader of s0 knows who takes its place
+    assert merged["gone"] == [3, 6]
+
+
+def test_a_newcomer_is_found_with_whomever_it_asked():
+    facts = status.newcomer([answer(), answer(waiting=[list(status.told_of(NEWCOMER))])], 4)
+    assert facts == NEWCOMER
+    assert status.newcomer([answer()], 4) is None

@@ -32,6 +32,10 @@ def own_status(node: int) -> dict[str, Any]:
     return {
         "node": node,
         "boot": 1,
+        "ready": True,
+        "waiting": [],
+        "leaving": [],
+        "gone": [],
         "clock_ms": 50_000,
         "journal": {"free_bytes": 9},
         "groups": [],

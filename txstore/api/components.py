@@ -10,6 +10,7 @@ from typing import Any
 from nodes import ids
 from nodes.errors import DID_NOT_HAPPEN, HAPPENED, UNKNOWN
 from nodes.requests import ABORTED, ACTIVE, COMMITTED, EXPIRED, MOST_TRANSACTIONS, UNDECIDED
+from txstore import members
 from txstore.api import errors, listings, paging, serializers, tokens
 
 Schema = dict[str, Any]
@@ -225,7 +226,8 @@ GROUP = record(
         "kind": {"enum": ["coordinator", "shard"]},
         "leader": {"type": ["integer", "null"]},
         "epoch": COUNT,
-        "members": listed(NODE),
+        "members": listed(NODE, description="The voters."),
+        "learners": listed(NODE),
         "replicas": listed(ref("Replica")),
     },
     is_open=True,
@@ -236,6 +238,7 @@ NODE_STATE = record(
         "name": {"type": "string"},
         "address": {"type": "string"},
         "up": {"type": "boolean"},
+        "ready": {"type": ["boolean", "null"], "description": "It takes requests."},
         "error": {"type": "string"},
     },
     is_open=True,
@@ -244,12 +247,32 @@ CLUSTER = record(
     {
         "node": NODE,
         "cluster_id": {"type": "string"},
+        "waiting": listed(listed({}), description="Number, address and incarnation of nodes that ask to be let in."),
+        "leaving": listed(listed(COUNT), description="Node and successor, 0 for whoever has room."),
+        "gone": listed(NODE),
         "nodes": listed(ref("Node")),
         "groups": listed(ref("Group")),
         "in_doubt": record({"count": COUNT, "oldest_ms": COUNT}, is_open=True),
     },
     is_open=True,
     description="What the node that was asked knows, with what the others told it within a second.",
+)
+
+SUCCESSOR = {"type": ["integer", "null"], "minimum": 1, "description": "Null for whoever has room, or for none."}
+MEMBER = record(
+    {
+        "node": NODE,
+        "state": {"enum": list(members.STATES), "description": "waiting: it asks to be let in."},
+        "address": TEXT_OR_NULL,
+        "successor": SUCCESSOR,
+        "up": {"type": "boolean"},
+        "ready": {"type": "boolean", "description": "It takes requests."},
+        "groups": listed({"type": "string"}, description="The groups that have a replica on it."),
+    }
+)
+NODE_ORDER = record(
+    {"node": NODE, "state": {"enum": list(members.STATES)}, "successor": SUCCESSOR},
+    description="What is wanted of the node now; the groups follow by and by.",
 )
 
 COLUMN = record(
@@ -338,6 +361,17 @@ SCHEMAS: dict[str, Schema] = {
         description="The node leads the group, in this term or ballot.",
     ),
     "Cluster": CLUSTER,
+    "Member": MEMBER,
+    "Nodes": record({"results": listed(ref("Member"))}),
+    "NodeOrder": NODE_ORDER,
+    "Patience": record({"timeout_ms": TIMEOUT_MS}, optional=("timeout_ms",)),
+    "Successor": record(
+        {
+            "node": {**NODE, "maximum": ids.MAX_NODE, "description": "The number of a member that takes the place."},
+            "timeout_ms": TIMEOUT_MS,
+        },
+        optional=("timeout_ms",),
+    ),
     "Column": COLUMN,
     "Table": TABLE,
     "Tables": page_of("Table"),

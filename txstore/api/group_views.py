@@ -8,7 +8,7 @@ from rest_framework.response import Response
 from txstore import audit
 from txstore.api.components import GROUP_PATTERN
 from txstore.api.openapi import described, path_parameter
-from txstore.api.serializers import leadership_to_json, read_leader
+from txstore.api.serializers import leadership_to_json, read_node
 from txstore.api.store_view import StoreView
 from txstore.models import OPERATE
 
@@ -29,6 +29,6 @@ class GroupLeader(StoreView):
         parameters=[GROUP],
     )
     def put(self, request: Request, group: str) -> Response:
-        node, timeout = read_leader(request.data)
+        node, timeout = read_node(request.data, "that shall lead")
         now = audit.transfer_leader(group, node, request.user.get_username(), "REST", timeout)
         return Response(leadership_to_json(now))

@@ -18,7 +18,7 @@ USUAL = {"GET": READ, "HEAD": READ, "POST": WRITE}
 WORDS = {
     READ: "read the store: that takes the group readers or writers",
     WRITE: "write: that takes the group writers",
-    OPERATE: "say who leads: that takes the group operators",
+    OPERATE: "say who leads and which nodes there are: that takes the group operators",
 }
 
 

@@ -18,7 +18,8 @@ from django.http import QueryDict
 
 from nodes import ids
 from nodes.errors import BadRequest, NotFound, NotSupported, TooLarge
-from nodes.requests import Fate, Leadership, Reply, Request, Result, Statement, Value
+from nodes.requests import Fate, Leadership, Nodes, Reply, Request, Result, Statement, Value
+from txstore.members import GONE, LEAVING, MEMBER, Member
 
 MAX_STATEMENTS = 1_000
 DEFAULT_TIMEOUT_MS, MAX_TIMEOUT_MS = 10_000, 60_000
@@ -65,13 +66,27 @@ def read_nothing(data: Any) -> None:
     refuse_unknown_fields(data, set(), "The request")
 
 
-def read_leader(data: Any) -> tuple[int, float]:
-    """The node that shall lead, and how many seconds may be waited for it."""
+def read_node(data: Any, which: str) -> tuple[int, float]:
+    """The node `which`, such as "that shall lead", and how many seconds may be waited for it."""
     refuse_unknown_fields(data, {"node", "timeout_ms"}, "The request")
     if "node" not in data:
-        raise BadRequest('"node" must be there: the number of the node that shall lead.')
+        raise BadRequest(f'"node" must be there: the number of the node {which}.')
     timeout_ms = _read_timeout_ms(data)
     return integer(data["node"], 1, ids.MAX_NODE, '"node"', -1), timeout_ms / 1000
+
+
+def read_timeout(data: Any) -> float:
+    """How many seconds may be waited, by a body that says nothing else."""
+    refuse_unknown_fields(data, {"timeout_ms"}, "The request")
+    return _read_timeout_ms(data) / 1000
+
+
+def read_flag(query: Mapping[str, str], name: str) -> bool:
+    """A query parameter that is true or false, and false if it is not there."""
+    text = query.get(name, "false")
+    if text not in ("true", "false"):
+        raise BadRequest(f"The query parameter {name!r} must be true or false.")
+    return text == "true"
 
 
 def _read_timeout_ms(data: dict[str, Any]) -> int:
@@ -80,6 +95,25 @@ def _read_timeout_ms(data: dict[str, Any]) -> int:
 
 def leadership_to_json(leadership: Leadership) -> dict[str, Any]:
     return {"group": leadership.group, "leader": leadership.leader, "epoch": leadership.epoch}
+
+
+def member_to_json(member: Member) -> dict[str, Any]:
+    """A node of the list. `successor`: of one that is leaving, null for whoever has room."""
+    return {
+        "node": member.node,
+        "state": member.state,
+        "address": member.address or None,
+        "successor": member.successor or None,
+        "up": member.up,
+        "ready": member.ready,
+        "groups": list(member.groups),
+    }
+
+
+def ordered_to_json(nodes: Nodes, node: int) -> dict[str, Any]:
+    """What is wanted of a node after an order."""
+    state = GONE if node in nodes.gone else LEAVING if node in nodes.leaving else MEMBER
+    return {"node": node, "state": state, "successor": nodes.leaving.get(node) or None}
 
 
 def read_id(text: str) -> str:
