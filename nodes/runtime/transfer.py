@@ -1,10 +1,11 @@
 """One group's part in handing stores to replicas that the log cannot help any more (nodes/core/transfer.py).
 
-Who serves copies its store, in a thread, for each laggard that its log names, and sends it chunk by chunk. Who lags
+Who leads copies its store, in a thread, for each laggard that its log names, and sends it chunk by chunk; before it
+serves, too: when the third replica is gone for good, its own first entry may wait for just that laggard. Who lags
 writes the chunks, makes them durable in a thread, and then exchanges store and state machine in one turn.
 
 *Invariants*: a store is replaced only by one that has applied more, on a replica that does not lead; the log hears of
-it when the store is durable; a copy goes when its laggard is served, has gone silent for good, or this node serves no
+it when the store is durable; a copy goes when its laggard is served, has gone silent for good, or this node leads no
 more.
 """
 
@@ -51,7 +52,7 @@ class Transfer:
 
     def tick(self) -> None:
         group = self.group
-        laggards = group.log.laggards() if group.served_epoch else []
+        laggards = group.log.laggards()
         for peer in [peer for peer, out in self._outgoing.items() if not self._is_wanted(peer, out, laggards)]:
             self._outgoing.pop(peer).copy.close()
         for peer in laggards:
@@ -68,14 +69,17 @@ class Transfer:
 
     def _is_at_it(self, peer: int) -> bool:
         resting = self._rest_until.get(peer, 0) > self.group.now
-        return bool(self.group.served_epoch) and (peer in self._copying or peer in self._outgoing or resting)
+        return self.group.log.leads and (peer in self._copying or peer in self._outgoing or resting)
 
     def _is_wanted(self, peer: int, out: _Outgoing, laggards: list[int]) -> bool:
-        return peer in laggards and self.group.served_epoch == out.epoch
+        return peer in laggards and self._is_led_in(out.epoch)
+
+    def _is_led_in(self, epoch: int) -> bool:
+        return self.group.log.leads and self.group.log.epoch == epoch
 
     def _begin(self, peer: int) -> None:
         group, store = self.group, self.group.store
-        epoch, slot = group.served_epoch, store.applied
+        epoch, slot = group.log.epoch, store.applied
         self._copying.add(peer)
         self._slots[peer] = slot
 
@@ -84,7 +88,7 @@ class Transfer:
             if copy is None:
                 group.driver.log.error("the store of %s could not be copied for n%d: %s", group.group, peer, error)
                 self._rest_until[peer] = group.now + REST_TICKS
-            elif group.served_epoch != epoch:
+            elif not self._is_led_in(epoch):
                 copy.close()
             else:
                 self._number += 1
