@@ -180,6 +180,25 @@ def test_a_leader_leaves_when_it_has_handed_over(cluster: LogCluster) -> None:
     cluster.run_until(lambda: cluster.members[3].data[-1:] == [b"without n1"])
 
 
+def test_who_was_removed_is_told_when_others_can_do_without(cluster: LogCluster) -> None:
+    """Of two voters one is removed, and goes: the other one restarts from what is durable, and goes on alone."""
+    change(cluster, 1, without(members(cluster, 1), 3))
+    cluster.run_until(lambda: cluster[1].is_settled)
+    cluster.leave(3)
+    cluster.hold_disk(1)
+    slot = change(cluster, 1, without(members(cluster, 1), 2))
+    waiting = cluster.members[1].unsynced
+    while cluster[1].chosen_slot < slot:
+        if len(waiting) > 0:
+            cluster.sync(1, 1)
+        cluster.deliver_all()
+    if cluster[1].configuration.members.voters == (1,) and cluster[1].is_settled:
+        cluster.leave(2)
+    cluster.restart(1)
+    cluster.members[1].disk_holds = False
+    cluster.run_until(lambda: bool(cluster.leaders()), 400)
+
+
 def test_who_was_removed_and_does_not_know_disturbs_nobody(cluster: LogCluster) -> None:
     """R20."""
     cluster.partition((1, 2), (3,))
