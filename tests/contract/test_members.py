@@ -180,7 +180,7 @@ def test_a_leader_leaves_when_it_has_handed_over(cluster: LogCluster) -> None:
     cluster.run_until(lambda: cluster.members[3].data[-1:] == [b"without n1"])
 
 
-def test_who_was_removed_is_told_when_others_can_do_without(cluster: LogCluster) -> None:
+def test_who_was_removed_goes_when_others_can_do_without(cluster: LogCluster) -> None:
     """Of two voters one is removed, and goes: the other one restarts from what is durable, and goes on alone."""
     change(cluster, 1, without(members(cluster, 1), 3))
     cluster.run_until(lambda: cluster[1].is_settled)

@@ -26,7 +26,7 @@ PLAYED = {
     "removed-member-comes-back": f"{_MEMBERS}::test_who_was_removed_does_not_come_back[raft]",
     "leader-removes-itself": f"{_MEMBERS}::test_what_is_no_safe_step_is_refused[raft-without the leader]",
     "cut-change-of-members-still-counts": f"{_MEMBERS}::test_a_change_that_is_lost_was_none[raft]",
-    "removed-are-told-before-it-is-settled": f"{_MEMBERS}::test_who_was_removed_is_told_when_others_can_do_without[paxos]",
+    "removed-are-told-before-it-is-settled": f"{_MEMBERS}::test_who_was_removed_goes_when_others_can_do_without[paxos]",
 }
 
 # Runs in the copy; prints [seed, violation] of the first seed that fails.
