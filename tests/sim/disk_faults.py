@@ -75,8 +75,8 @@ class DiskFaults:
         """In the middle of a write; soon again, for what one start makes of it the next one must read."""
         node = self._node()
         node.disk.aim = self.rng.choice(("batch", "large", "large", "segment", "release", "release"))
-        if self.rng.random() < 0.5:
-            self.cluster.timeline.at(self._wait(0.3, 2), lambda: self._power_off(node))
+        for _ in range(self.rng.randint(0, 3)):
+            self.cluster.timeline.at(self._wait(0.3, 3), lambda: self._power_off(node))
 
     def fill_disk(self) -> None:
         """First it runs low, then little or nothing is left, then there is room again."""

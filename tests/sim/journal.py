@@ -4,8 +4,8 @@ The thread takes what was submitted at one moment; writes and syncs happen at a 
 returns. A crash between the two may come before or after each call to the disk.
 
 What is checked at every step: that all is synced when the journal says so, that it ends at its first failure, that a
-start finds all that was told durable and nothing else than was appended, bit for bit, and that what is left after
-segments went is enough for the next start.
+start finds all that was told durable and nothing else than was appended, bit for bit, and leaves zeros behind it, and
+that what is left after segments went is enough for the next start.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 HOME = Path("journal")
 AHEAD_BYTES = (256, 2_048)
-LARGE_BYTES = 500  # of a batch
+LARGE_BYTES = 400  # of a batch
 CALLS = 8  # to the disk, for a batch that begins a segment
 
 
@@ -74,6 +74,8 @@ class SimJournal(Journal):
         """All records that a start finds."""
         found = list(self.replay())
         self._ledger.on_start(found, self._needed)
+        rest = self._disk.read(self._path(self._number))[self._end :]
+        demand(not any(rest), "7 readable journal", "a start leaves more than zeros behind the last batch")
         self._demanded = self._oldest
         return found
 
