@@ -41,8 +41,14 @@ _NAME = re.compile(r"segment-([0-9]{12})")
 
 
 class Files:
-    """The calls to the operating system that the journal makes; tests and the simulator give others. All may raise
-    OSError."""
+    """The calls to the operating system that the journal makes; tests and the simulator give others. All that touch
+    the disk may raise OSError."""
+
+    def start(self, run: Callable[[], None]) -> threading.Thread:
+        """The thread that writes: `run` is all that it does."""
+        thread = threading.Thread(target=run, name="journal", daemon=True)
+        thread.start()
+        return thread
 
     def lock(self, directory: Path) -> int:
         """Create the directory if need be and hold it alone; `close` the result. BlockingIOError: another does."""
@@ -160,8 +166,7 @@ class Journal:
         else:
             self._carry_on(segment)
         self._remove_old(self._needed)
-        self._writer = threading.Thread(target=self._run, name="journal", daemon=True)
-        self._writer.start()
+        self._writer = self._files.start(self._run)
 
     def append(self, records: list[bytes]) -> None:
         """Into the batch that gathers."""

@@ -1,7 +1,10 @@
 """Three nodes with the real driver in a counterfeit world: life, death, pause, and what hangs the checks on them.
 
-*Invariants*: after a crash only the synced records and, perhaps, the engines' last commits remain. A paused node gets
-no turn and no tick, then everything at once. One rng decides everything, so a seed is a history.
+A process dies alone or with its machine, of a failed call to its disk, or of a store that is lost under it. Who finds
+its journal damaged, or no room to start in, stays down until that is mended.
+
+*Invariants*: after a crash what was synced remains, and of the rest what the disk and the stores leave. A paused node
+gets no turn and no tick, then everything at once. One rng decides everything, so a seed is a history.
 """
 
 from __future__ import annotations
@@ -16,14 +19,20 @@ from nodes.constants import Constants
 from nodes.core.founding import Boot, Founding
 from nodes.core.membership import Roster
 from nodes.core.replicated_log import TICK_MS, Timing
+from nodes.errors import Corrupt
 from nodes.runtime.compaction import read_records
 from nodes.runtime.driver import Driver
 from nodes.runtime.messages import NODE_CODE, Boundaries, encode_record, peers
+from nodes.runtime.node import DISK_TICKS, LOW_DISK_BYTES
 from nodes.runtime.router import place
+from tests.sim.coverage import count
+from tests.sim.disk import Died, SimDisk
+from tests.sim.journal import Ledger, SimJournal
 from tests.sim.network import SimNetwork, Weather
 from tests.sim.stores import SimStores
 from tests.sim.timeline import MS, SECOND, Timeline
-from tests.sim.world import Clock, SimJournal, SimWorld
+from tests.sim.truth import Violation, demand
+from tests.sim.world import Clock, SimWorld
 
 if TYPE_CHECKING:
     from tests.sim.record import Recorder
@@ -51,8 +60,16 @@ class Life:
             return
         if self.is_paused:
             self._backlog.append(then)
-        else:
+            return
+        try:
             then()
+        except Violation:
+            raise
+        except Exception as error:  # the node ends at what it did not foresee; it may do so when a store is lost
+            if not self.node.stores.lost:
+                raise
+            count("process ended by a lost engine")
+            self.node.cluster.end(self, f"{error!r}")
 
     def later(self, delay: int, then: Callable[[], None]) -> None:
         self.node.cluster.timeline.at(delay, lambda: self.do(then))
@@ -61,9 +78,15 @@ class Life:
         """Ticks are lost while it is paused: a stopped process's timer fires once."""
         if self.is_over:
             return
-        if not self.is_paused and self.driver is not None:
-            self.driver.tick()
+        if not self.is_paused:
+            self.do(self._tick)
         self.node.cluster.timeline.at(TICK_MS * MS * self.node.tick_factor, self.tick)
+
+    def _tick(self) -> None:
+        assert self.driver is not None, "a life that ticks has a driver"
+        if self.driver.now % DISK_TICKS == 0:
+            self.driver.on_disk(self.node.disk.free < LOW_DISK_BYTES)
+        self.driver.tick()
 
     def wake_up(self) -> None:
         self.is_paused = False
@@ -80,7 +103,8 @@ class SimNode:
         self.number = number
         self.rng = random.Random(cluster.rng.getrandbits(64))
         self.clock = Clock(cluster.timeline, self.rng)
-        self.disk: list[tuple[int, bytes]] = []  # (segment, record)
+        self.disk = SimDisk(self.rng)
+        self.ledger = Ledger()
         self.stores = SimStores(self.rng)
         self.boot = 0
         self.tick_factor = 1  # its timer is late by this: what rests on time alone comes too late here
@@ -88,14 +112,41 @@ class SimNode:
         self.journal: SimJournal | None = None
 
     def start(self) -> None:
+        """It stays down when its disk does not let it start."""
         assert self.life is None, "it runs already"
-        self.boot += 1
         self.rng.seed(f"{self.cluster.seed} {self.number} {self.cluster.timeline.now}")
-        life = self.life = Life(self)
-        records = read_records(data for _, data in self.disk)
+        life = Life(self)
+        try:
+            journal = SimJournal(life, self.disk, self.ledger, self.rng)
+            found = journal.read()
+        except Corrupt as error:
+            self._refuse(f"{error}")
+            return
+        except OSError:
+            self.cluster.say("cannot start: its disk is full", self.number, "X")
+            count("start refused by a full disk")
+            self.cluster.start_later(self, 0.5)
+            return
+        except Died:
+            self.cluster.say("dies while it starts", self.number, "X")
+            count("death during a start")
+            self.disk.lose_power()
+            self.cluster.start_later(self, 0.1)
+            return
+        self.disk.dies_in = -1
+        demand(not self.disk.flipped, "7 durable journal", f"n{self.number} starts and does not see a flipped bit")
+        self._open(life, journal, read_records(found))
+
+    def _refuse(self, words: str) -> None:
+        demand(bool(self.disk.flipped), "7 readable journal", f"n{self.number} cannot start: {words}")
+        self.cluster.say(f"cannot start: {words}", self.number, "X")
+        count("flip told at the start")
+
+    def _open(self, life: Life, journal: SimJournal, records: dict[int, list[Any]]) -> None:
+        self.boot += 1
+        self.life, self.journal = life, journal
         known = [record for record in records.pop(NODE_CODE, []) if isinstance(record, Boundaries)]
         world = SimWorld(life, random.Random(self.rng.getrandbits(64)))
-        self.journal = SimJournal(life, self.disk, self.rng)
         network = SimNetwork(life, self.rng)
         life.driver = Driver(
             self.number,
@@ -104,7 +155,7 @@ class SimNode:
             records,
             self.stores,
             world,
-            self.journal,
+            journal,
             network,
             _quiet,
             timing=self.cluster.timing,
@@ -115,13 +166,16 @@ class SimNode:
         self.cluster.on_start(life)
         life.later(self.rng.randint(0, TICK_MS * MS), life.tick)
 
-    def crash(self) -> None:
+    def crash(self, power: bool) -> None:
+        """The process ends, with its machine (`power`) or alone."""
         if self.life is None:
             return
         assert self.journal is not None, "a running node has a journal"
-        self.journal.crash()
         self.life.is_over = True
         self.life = None
+        self.journal.crash()
+        if power:
+            self.disk.lose_power()
         self.stores.crash()
 
 
@@ -240,13 +294,16 @@ class Cluster:
         """What is drawn for a node now is the same whatever was drawn before (schedule.py)."""
         return random.Random(f"{self.seed} {number} {self.timeline.now}")
 
-    def crash(self, number: int) -> None:
+    def crash(self, number: int, power: bool | None = None) -> None:
+        """`power`: the machine loses it; None: perhaps."""
         if self.nodes[number].life is None:
             return
-        self.say("crashes", number, "X")
-        self.note(b"crash", number, b"")
-        self.nodes[number].crash()
         rng = self._chance(number)
+        if power is None:
+            power = rng.random() < 0.6
+        self.say("crashes, its power lost" if power else "crashes", number, "X")
+        self.note(b"crash", number, b"")
+        self.nodes[number].crash(power)
         for other, node in self.nodes.items():
             if other != number and node.life is not None and rng.random() < 0.7:
                 self._lose_peer(node.life, number, rng.randint(100, 20 * MS))
@@ -268,6 +325,18 @@ class Cluster:
 
         self.timeline.at(rng.choice((0, 0, 1000, rng.randint(0, 30 * MS))), crash)
 
+    def end(self, life: Life, words: str) -> None:
+        """The process ends by itself."""
+        number = life.node.number
+        self.say(f"ends: {words}", number, "X")
+        if not life.is_over:
+            self.crash(number, power=False)
+            rng = self._chance(number)
+            self.start_later(life.node, rng.choice((0.01, rng.uniform(0.05, 3))))
+
+    def start_later(self, node: SimNode, seconds: float) -> None:
+        self.timeline.at(int(seconds * SECOND), lambda: self.start(node.number))
+
     def start(self, number: int) -> None:
         if self.nodes[number].life is None and number not in self.buried:
             self.say("starts", number, "^")
@@ -282,6 +351,10 @@ class Cluster:
 
     def drivers(self) -> list[Driver]:
         return [node.life.driver for node in self.nodes.values() if node.life is not None and node.life.driver]
+
+    def lost(self) -> set[tuple[int, str]]:
+        """Stores that were lost under a node that lives."""
+        return {(number, group) for number, node in self.nodes.items() for group in node.stores.lost}
 
     def run(self, duration: int) -> None:
         self.timeline.run_until(self.timeline.now + duration)

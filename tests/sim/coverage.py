@@ -1,6 +1,7 @@
 """How often each branch that matters was reached: a simulator that never gets somewhere proves nothing about it.
 
-Methods of the code under test are wrapped from outside while a run is under way, and what they see is counted.
+Methods of the code under test are wrapped from outside while a run is under way, and what they see is counted; what
+the counterfeit disk and stores do they count themselves.
 `CATEGORIES` names everything that is counted: one that stays at 0 over a few hundred seeds is a failure.
 """
 
@@ -84,10 +85,42 @@ TRANSACTIONS = (
     "snapshot waited for those in flight",
     "snapshot too old",
 )
-CATEGORIES = LOGS + TRANSACTIONS
+DISK = (
+    "unsynced write lost",
+    "unsynced write kept",
+    "unsynced write torn",
+    "torn tail cut",
+    "flip in a torn tail",
+    "flip told at the start",
+    "new directory entry at risk",
+    "directory entry lost",
+    "removed directory entry at risk",
+    "removed segment back",
+    "write failed",
+    "write failed for lack of space",
+    "start refused by a full disk",
+    "low on disk: writes refused",
+    "sync failed",
+    "what a failed sync lost is missed",
+    "slow sync",
+    "death during a start",
+    "engine back to a commit since its last sync",
+    "engine lost while the node lives",
+    "engine thrown back while the node lives",
+    "replica stopped by a lost engine",
+    "process ended by a lost engine",
+)
+CATEGORIES = LOGS + TRANSACTIONS + DISK
 
 counted: Counter[str] = Counter()
 """Of the run under way, or of the last one."""
+
+
+def count(category: str) -> None:
+    """Of what the counterfeit world itself does."""
+    assert category in CATEGORIES, "what is counted is named"
+    counted[category] += 1
+
 
 Probe = Callable[..., Iterator[str]]
 _wrapped: dict[tuple[type, str], Any] = {}
@@ -222,6 +255,9 @@ def _compacted(self: Compaction, result: list[bytes]) -> Iterator[str]:
     for record in result:
         yield from _if(isinstance(decode_record(record)[1], Anew), "log written anew")
 
+
+_before(Group, "stop")(lambda self, why: iter(["replica stopped by a lost engine"]))
+_before(Driver, "on_disk")(lambda self, is_low: _if(is_low and not self.is_low_on_disk, "low on disk: writes refused"))
 
 # -- transactions
 

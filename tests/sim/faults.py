@@ -4,7 +4,7 @@ each fault is an event of the schedule, so any of them may be left out (schedule
 Four profiles aim: "stale" leaves a shard's leader behind that still believes in itself, and asks it; "turnover"
 changes leaders faster than their logs settle; both cut off one group's log traffic only, so gateways still reach
 everybody. "laggard" leaves one node behind for longer than logs are kept; "late" has copies of messages arrive when
-what they are about is forgotten.
+what they are about is forgotten; "disk" breaks disks and stores (disk_faults.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from nodes import ids
 from tests.sim.cluster import Cluster
+from tests.sim.disk_faults import DiskFaults
 from tests.sim.operations import ACCOUNTS, Steps, shard_of
 from tests.sim.schedule import Schedule
 from tests.sim.timeline import SECOND
@@ -34,11 +35,15 @@ PROFILES: dict[str, dict[str, float]] = {
     "late": {"echoes": 3, "crash": 1, "pause_leader": 1, "heal": 1},
     "members": {"crash": 1, "crash_leader": 1.5, "hand_over": 1, "unseat": 1, "weather": 1, "victims": 1, "cut": 0.5,
                 "cut_one_way": 0.5, "heal": 3, "pause_leader": 1, "slow_disk": 0.5},
+    "disk": {
+        "flip_bit": 2, "fail_call": 2, "power_off": 1, "cut_power": 5, "fill_disk": 1.5, "slow_syncs": 1,
+        "lose_engine": 3, "crash_leader": 1, "crash_at": 1, "weather": 0.5,
+    },
     "turnover": {"unseat": 5, "rivals": 3, "hand_over": 4, "crash_in_log": 1, "crash_leader": 1, "heal": 1},
 }  # fmt: skip
-# Seeds with this remainder by 8 have this profile; the others draw theirs.
-REGULAR = {1: "laggard", 3: "stale", 4: "members", 5: "late", 6: "turnover"}
-DRAWN = ("mixed", "mixed", "mixed", "network", "crash", "pause", "partition", "calm")
+# Seeds with this remainder by 10 have this profile; the others draw theirs.
+REGULAR = {1: "laggard", 3: "stale", 4: "members", 5: "late", 6: "turnover", 7: "disk"}
+DRAWN = ("mixed", "mixed", "mixed", "network", "crash", "pause", "partition", "calm", "disk", "disk")
 MESSAGES = (
     "Execute", "Voted", "Finished", "Refused", "Decide", "Decided", "Outcome", "Acknowledge", "InDoubt", "Deciding",
     "Wound", "SnapshotRead", "TimestampRequest", "TimestampReply", "FateKnown", "AskFate",
@@ -55,7 +60,7 @@ Submit = Callable[[int, Steps], None]
 PlanStale = Callable[[str, int, float], None]
 
 
-class Faults:
+class Faults(DiskFaults):
     """Does something every now and then until `stop`."""
 
     def __init__(
@@ -82,10 +87,12 @@ class Faults:
         """Heal everything; who is down starts, who sleeps wakes."""
         self.is_over = True
         self.cluster.weather.clear()
-        for number, node in self.cluster.nodes.items():
+        for node in self.cluster.nodes.values():
             if node.life is not None and node.life.is_paused:
                 node.life.wake_up()
             node.tick_factor = 1
+        self.mend_disks()
+        for number in self.cluster.nodes:
             self.cluster.start(number)
 
     # -- one each

@@ -63,7 +63,7 @@ class Simulation:
 
     def __init__(self, seed: int, profile: str = "", without: Iterable[Number] = ()) -> None:
         self.rng = random.Random(f"{seed} {profile}")
-        self.profile = profile or REGULAR.get(seed % 8) or self.rng.choice(DRAWN)
+        self.profile = profile or REGULAR.get(seed % 10) or self.rng.choice(DRAWN)
         assert self.profile in PROFILES, f"profiles: {', '.join(PROFILES)}"
         self.shards = self.rng.choice((2, 3))
         self.truth = Truth()
@@ -105,7 +105,7 @@ class Simulation:
 
     def _run(self, duration: int) -> None:
         self.cluster.run(duration)
-        self.watch.look(self.cluster.drivers())
+        self.watch.look(self.cluster.drivers(), self.cluster.lost())
 
     def _linger(self) -> None:
         """A little traffic, so that all groups forget, while late copies of what is forgotten come in, and repeats
@@ -317,6 +317,8 @@ class Simulation:
         """What is not at rest yet, in words; "" for nothing. `targets`: what every replica should have applied."""
         led: dict[str, int] = {}
         for driver in self.cluster.drivers():
+            if driver.is_low_on_disk:
+                return f"n{driver.node} has not seen yet that there is room"
             for group in driver.groups.values():
                 machine = group.machine
                 leading = getattr(machine, "leading", None)

@@ -1,4 +1,9 @@
-"""The stores of one counterfeit node: databases in memory, of which a crash leaves what was last made durable, or all.
+"""The stores of one counterfeit node: databases in memory, which may fall back to any commit since the last sync.
+
+Of each store there is what was last made durable, what it holds now, and one commit between the two, drawn evenly. A
+crash leaves any of the three. While the node lives a store can be lost, too: the next one to open it finds an older
+commit, and the replica that has it open either meets an error at its next step ("broken", as when a database server
+restarts) or, as long as it does not serve, meets the older content under its feet ("thrown back").
 
 *Invariants*: what `sync` confirmed, and every installed copy, is there after any crash.
 """
@@ -6,11 +11,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
 
 from nodes.core.engine import Store
 from nodes.storage.sqlite import SqliteEngine
 from nodes.storage.sqlite_decisions import SqliteDecisions
 from nodes.storage.sqlite_store import SqliteStore
+from tests.sim.coverage import count
 
 
 def _stopped_clock() -> float:
@@ -23,12 +33,15 @@ class SimStores:
     def __init__(self, rng: random.Random) -> None:
         self.live: dict[str, SqliteStore] = {}
         self.durable: dict[str, bytes] = {}
-        self.thrown_back = 0
+        self.lost: dict[str, SqliteStore] = {}  # since the life under way began
+        self._commits: dict[str, int] = {}  # since the last sync
+        self._between: dict[str, bytes] = {}  # one of them
+        self._found: dict[str, bytes] = {}  # what the next one to open a lost store finds
         self._rng = rng
 
     def open(self, group: str) -> Store:
         if group not in self.live:
-            self.live[group] = self._build(group, self.durable.get(group))
+            self.live[group] = self._build(group, self._found.pop(group, None) or self.durable.get(group))
         return self.live[group]
 
     def _build(self, group: str, content: bytes | None) -> SqliteStore:
@@ -42,7 +55,7 @@ class SimStores:
         return SimIncoming(self, group)
 
     def install(self, group: str, content: bytes) -> Store:
-        self.durable[group] = content
+        self._durable_now(group, content)
         self.live[group] = self._build(group, content)
         return self.live[group]
 
@@ -50,45 +63,106 @@ class SimStores:
         store.close()
 
     def drop(self, group: str, store: Store | None) -> None:
-        if (live := self.live.pop(group, None)) is not None:
-            live.close()
-        self.durable.pop(group, None)
+        for stores in (self.live, self.lost):
+            if (known := stores.pop(group, None)) is not None:
+                known.close()
+        for contents in (self.durable, self._between, self._found):
+            contents.pop(group, None)
+        self._commits.pop(group, None)
 
-    def keep(self, group: str, store: SqliteStore) -> None:
-        """A sync of the group's store, unless another one has replaced it."""
+    def keep(self, group: str, store: SqliteStore) -> bool:
+        """A sync of the group's store, unless another one has replaced it or will."""
+        is_ours = self.live.get(group) is store
+        if is_ours:
+            self._durable_now(group, store._main.db.serialize("main"))
+        return is_ours
+
+    def _durable_now(self, group: str, content: bytes) -> None:
+        self.durable[group] = content
+        self._commits[group] = 0
+        self._between.pop(group, None)
+        self._found.pop(group, None)
+
+    def committed(self, group: str, store: SqliteStore) -> None:
+        """Of all commits since the last sync each is as likely to be the one that is kept."""
         if self.live.get(group) is store:
-            self.durable[group] = store._main.db.serialize("main")
+            self._commits[group] = self._commits.get(group, 0) + 1
+            if self._rng.random() * self._commits[group] < 1:
+                self._between[group] = store._main.db.serialize("main")
+
+    # -- faults
 
     def crash(self) -> None:
         """The process has ended, or the machine: then the last commits of some stores are lost, of each alone."""
         for group in sorted(self.live):
             if self._rng.random() < 0.5:
                 self.live.pop(group).close()
-                self.thrown_back += 1
+                self._throw_back(group)
+        for group, store in self.lost.items():
+            if group not in self.live and not isinstance(store._main.execute, _Broken):
+                self._found[group] = store._main.db.serialize("main")  # the file, whatever was written to it since
+            store.close()
+        self.lost.clear()
+
+    def _throw_back(self, group: str) -> bytes | None:
+        if group in self._between and self._rng.random() < 0.7:
+            count("engine back to a commit since its last sync")
+            self._found[group] = self._between[group]
+        return self._found.get(group) or self.durable.get(group)
+
+    def lose(self, group: str, is_told: bool) -> bool:
+        """While the node lives. `is_told`: whoever has it open meets an error, else only older content."""
+        store = self.live.get(group)
+        if store is None or group not in self.durable:
+            return False
+        self.lost[group] = self.live.pop(group)
+        content = self._throw_back(group)
+        if is_told:
+            error = self._rng.choice((apsw.IOError, apsw.FullError, apsw.CantOpenError))
+            store._main.execute = _Broken(error)
+            count("engine lost while the node lives")
+        else:
+            store._main.db.deserialize("main", content)
+            count("engine thrown back while the node lives")
+        return True
 
     def close(self) -> None:
-        for store in self.live.values():
+        for store in (*self.live.values(), *self.lost.values()):
             store.close()
 
 
-class SimEngine(SqliteEngine):
+class _Broken:
+    """A connection's `execute` from now on."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        self.error = error
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        raise self.error("the store is lost")
+
+
+class _Simulated(SqliteStore):
+    """What both kinds have in common: in memory, and each commit seen."""
+
     def __init__(self, stores: SimStores, group: str) -> None:
         self._stores, self._group = stores, group
-        super().__init__(None, clock=_stopped_clock)
+        super().__init__(None, clock=_stopped_clock)  # type: ignore[call-arg]
+
+    def _apply(self, sql: str, params: Sequence[Any] = ()) -> None:
+        super()._apply(sql, params)
+        if not self._main.db.in_transaction:  # a statement has ended one, or was one
+            self._stores.committed(self._group, self)
 
     def sync(self) -> int:
-        self._stores.keep(self._group, self)
-        return self.applied
+        return self.applied if self._stores.keep(self._group, self) else 0
 
 
-class SimDecisions(SqliteDecisions):
-    def __init__(self, stores: SimStores, group: str) -> None:
-        self._stores, self._group = stores, group
-        super().__init__(None, clock=_stopped_clock)
+class SimEngine(_Simulated, SqliteEngine):
+    pass
 
-    def sync(self) -> int:
-        self._stores.keep(self._group, self)
-        return self.applied
+
+class SimDecisions(_Simulated, SqliteDecisions):
+    pass
 
 
 class SimIncoming:

@@ -23,7 +23,9 @@ def test_fixed_and_fresh_seeds_give_sound_histories_and_reach_every_branch() -> 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("profile", ["calm", "network", "crash", "pause", "partition", "mixed", "stale", "turnover"])
+@pytest.mark.parametrize(
+    "profile", ["calm", "network", "crash", "pause", "partition", "mixed", "stale", "turnover", "disk"]
+)
 def test_transactions_commit_under_every_profile(profile: str) -> None:
     report = simulate(7, profile)
     assert not report.violation, explain(report)
@@ -32,7 +34,8 @@ def test_transactions_commit_under_every_profile(profile: str) -> None:
 
 def test_the_same_seed_is_the_same_history_to_the_byte_whatever_the_hash_seed() -> None:
     """DESIGN.md §9, invariant 9: in processes that hash strings differently."""
-    program = "from tests.sim.simulation import simulate; print(*[simulate(s, 'mixed').trace for s in (3, 4)])"
+    runs = [(seed, profile) for seed in (3, 4) for profile in ("mixed", "disk")]
+    program = f"from tests.sim.simulation import simulate; print(*[simulate(*run).trace for run in {runs}])"
     traces = set()
     for hash_seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}

@@ -98,11 +98,11 @@ class Watch:
 
         driver.gateway.begin_attempt = watched  # type: ignore[method-assign]
 
-    def look(self, drivers: list[Driver]) -> None:
-        """A replica that stopped is a violation: nothing here breaks a disk."""
+    def look(self, drivers: list[Driver], lost: set[tuple[int, str]]) -> None:
+        """A replica that stopped is a violation, unless its store was `lost` (node, group) under it."""
         for driver in drivers:
             for group in driver.groups.values():
-                if group.stopped:
+                if group.stopped and (driver.node, group.group) not in lost:
                     raise Violation("10 images", f"n{driver.node}: replica of {group.group} stopped: {group.stopped}")
 
 
