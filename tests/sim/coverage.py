@@ -77,7 +77,12 @@ TRANSACTIONS = (
     "snapshot waited for those in flight",
     "snapshot too old",
 )
-CATEGORIES = LOGS + TRANSACTIONS
+CHECKS = (  # what the checks themselves met: named where they do
+    "locks held until the entry is applied",
+    "older waited behind younger",
+    "cycle of waits",
+)
+CATEGORIES = LOGS + TRANSACTIONS + CHECKS
 
 counted: Counter[str] = Counter()
 """Of the run under way, or of the last one."""
@@ -138,6 +143,11 @@ def _after(owner: type, method: str) -> Callable[[Probe], Probe]:
         return probe
 
     return wrap
+
+
+def reached(category: str) -> None:
+    """Said by a check, of what it met."""
+    counted[category] += 1
 
 
 def _if(holds: Any, category: str) -> Iterator[str]:

@@ -20,6 +20,7 @@ from tests.sim import coverage, history, key_checks
 from tests.sim.cluster import NODES, Cluster, Life
 from tests.sim.faults import DRAWN, PROFILES, REGULAR, Faults
 from tests.sim.keyed import KeyedTraffic
+from tests.sim.lock_watch import LOOK_EVERY
 from tests.sim.operations import ACCOUNTS, EXTRA_KEYS, EXTRAS, SCHEMA, Mix, Operation, Steps, shard_of
 from tests.sim.timeline import MS, SECOND
 from tests.sim.truth import Truth, Violation, demand
@@ -64,6 +65,7 @@ class Simulation:
         self.mix = Mix(self.rng, self.shards)
         self.keyed = KeyedTraffic(self, random.Random(self.rng.getrandbits(64)))
         participant.MAX_ACTIVE = self.rng.choice((4_096, 4_096, 2))  # refusals for being busy are rare else
+        self._look()
 
     def _on_start(self, life: Life) -> None:
         assert life.driver is not None, "a life that starts has a driver"
@@ -85,6 +87,10 @@ class Simulation:
         if self.profile == "late":
             self.rng.choice((self._linger, self._rest))()
         self.check_history()
+
+    def _look(self) -> None:
+        self.watch.locks.look(self.cluster)
+        self.cluster.timeline.at(LOOK_EVERY, self._look)
 
     def _run(self, duration: int) -> None:
         self.cluster.run(duration)

@@ -15,6 +15,7 @@ from nodes.core.txn.coordinator import Coordinator
 from nodes.core.txn.messages import DecideTxn, decode_coordinator_entry
 from nodes.runtime.driver import Driver
 from nodes.runtime.group import Group
+from tests.sim.lock_watch import LockWatch
 from tests.sim.operations import Operation
 from tests.sim.truth import Truth, Violation, demand
 
@@ -27,6 +28,7 @@ class Watch:
         self.of_request: dict[int, Operation] = {}
         self.violation: BaseException | None = None
         self.largest_given = 0
+        self.locks = LockWatch()
 
     def on_start(self, driver: Driver) -> None:
         for group in driver.groups.values():
@@ -46,6 +48,7 @@ class Watch:
             position = self.truth.on_entries(group.group, position, entries)
             epochs.update(entry.epoch for entry in entries)
             forgotten = _forgotten(machine, entries)
+            self.locks.before_apply(group, entries)
             apply(entries)
             for txn in forgotten:
                 words = f"{group.group} decides {txn.hex()}, which is below its mark"
@@ -55,6 +58,7 @@ class Watch:
             words = f"n{group.node} serves {group.group} without an applied entry of its epoch"
             demand(group.log.epoch in epochs, "12 own entry first", words)
             lead()
+            self.locks.on_lead(group)
 
         machine.apply, machine.lead = watched_apply, watched_lead
 
