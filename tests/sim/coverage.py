@@ -81,6 +81,13 @@ CHECKS = (  # what the checks themselves met: named where they do
     "locks held until the entry is applied",
     "older waited behind younger",
     "cycle of waits",
+    "snapshot repeated at its leader",
+    "snapshot repeated after a change of leaders",
+    "snapshot repeated after a restart",
+    "snapshot read at a replica",
+    "snapshot read in a store taken over",
+    "snapshot read in a copy",
+    "snapshot too old to be repeated",
 )
 CATEGORIES = LOGS + TRANSACTIONS + CHECKS
 

@@ -22,6 +22,7 @@ from tests.sim.faults import DRAWN, PROFILES, REGULAR, Faults
 from tests.sim.keyed import KeyedTraffic
 from tests.sim.lock_watch import LOOK_EVERY
 from tests.sim.operations import ACCOUNTS, EXTRA_KEYS, EXTRAS, SCHEMA, Mix, Operation, Steps, shard_of
+from tests.sim.replay import Replays
 from tests.sim.timeline import MS, SECOND
 from tests.sim.truth import Truth, Violation, demand
 from tests.sim.watch import Watch
@@ -58,6 +59,7 @@ class Simulation:
         self.operations: list[Operation] = []
         self.largest_told = 0
         self.fates: list[tuple[bytes, Fate]] = []
+        self.replays = Replays(self.truth, random.Random(self.rng.getrandbits(64)))
         self.cluster = Cluster(self.rng.getrandbits(64), self.shards, self._on_start, forgets=self.profile == "late")
         self.truth.constants = self.cluster.constants
         if keep_lines:
@@ -70,6 +72,7 @@ class Simulation:
     def _on_start(self, life: Life) -> None:
         assert life.driver is not None, "a life that starts has a driver"
         self.watch.on_start(life.driver)
+        self.replays.on_start(life)
 
     def run(self) -> None:
         self.set_up()
@@ -86,6 +89,7 @@ class Simulation:
             self._wait_out(self._led_elsewhere)
         if self.profile == "late":
             self.rng.choice((self._linger, self._rest))()
+        self.replays.check_at_end(self._run)
         self.check_history()
 
     def _look(self) -> None:
