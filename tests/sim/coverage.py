@@ -88,6 +88,10 @@ CHECKS = (  # what the checks themselves met: named where they do
     "snapshot read in a store taken over",
     "snapshot read in a copy",
     "snapshot too old to be repeated",
+    "dependency: wrote before",
+    "dependency: was read by",
+    "dependency: read what was overwritten by",
+    "dependency: was answered before the beginning of",
 )
 CATEGORIES = LOGS + TRANSACTIONS + CHECKS
 

@@ -16,10 +16,11 @@ from nodes.errors import OutcomeUnknown, StoreError
 from nodes.requests import ABORTED, COMMITTED, EXPIRED, Fate, Reply
 from nodes.runtime.driver import Driver
 from nodes.storage.sqlite import SqliteEngine
-from tests.sim import coverage, history, key_checks
+from tests.sim import coverage, dependencies, history, key_checks
 from tests.sim.cluster import NODES, Cluster, Life
 from tests.sim.faults import DRAWN, PROFILES, REGULAR, Faults
 from tests.sim.keyed import KeyedTraffic
+from tests.sim.lists import LISTS_SCHEMA, ListTraffic
 from tests.sim.lock_watch import LOOK_EVERY
 from tests.sim.operations import ACCOUNTS, EXTRA_KEYS, EXTRAS, SCHEMA, Mix, Operation, Steps, shard_of
 from tests.sim.replay import Replays
@@ -65,6 +66,7 @@ class Simulation:
         if keep_lines:
             self.cluster.lines = []
         self.mix = Mix(self.rng, self.shards)
+        self.lists = ListTraffic(self, random.Random(self.rng.getrandbits(64)))
         self.keyed = KeyedTraffic(self, random.Random(self.rng.getrandbits(64)))
         participant.MAX_ACTIVE = self.rng.choice((4_096, 4_096, 2))  # refusals for being busy are rare else
         self._look()
@@ -81,6 +83,7 @@ class Simulation:
         within = int(self.rng.uniform(2, 9) * SECOND)
         self._plan_traffic(self.rng.randint(20, 60), within)
         self.keyed.plan(self.rng.randint(0, 16), within)
+        self.lists.plan(self.rng.randint(8, 20), within)
         self._run(10 * SECOND)
         faults.stop()
         participant.MAX_ACTIVE = MAX_ACTIVE  # in peace nobody may be refused for it, whoever comes at once
@@ -89,6 +92,7 @@ class Simulation:
             self._wait_out(self._led_elsewhere)
         if self.profile == "late":
             self.rng.choice((self._linger, self._rest))()
+        self._until_committed([("every", [])])
         self.replays.check_at_end(self._run)
         self.check_history()
 
@@ -138,6 +142,8 @@ class Simulation:
         for sql in SCHEMA:
             self._until_committed([("schema", [sql])])
         self._until_committed([("open", list(range(ACCOUNTS)))])
+        self._until_committed([("schema", [LISTS_SCHEMA])])
+        self._until_committed([("fill", [])])
         for name in EXTRAS:
             self._until_committed([("create", [name])])
             self._until_committed([("put", [name, key, key % 3]) for key in range(1, EXTRA_KEYS // 2)])
@@ -170,11 +176,14 @@ class Simulation:
             self.cluster.timeline.at(self.rng.randint(0, within) if alone else when, self._one_request)
 
     def _one_request(self) -> None:
-        rng = self.rng
-        operation = self.submit(self.mix.draw(), rng.choice(NODES), rng.random() < 0.3, rng.choice((400, 1500, 4000)))
+        rng, operation = self.rng, self.submit_any(self.mix.draw())
         if operation.named and rng.random() < 0.5:
             self.cluster.timeline.at(int(rng.choice((rng.uniform(0, 0.02), rng.uniform(0, 2))) * SECOND),
                                      lambda: self.meddle(operation))  # fmt: skip
+
+    def submit_any(self, steps: Steps) -> Operation:
+        rng = self.rng
+        return self.submit(steps, rng.choice(NODES), rng.random() < 0.3, rng.choice((400, 1500, 4000)))
 
     def _one_of_a_fault(self, node: int, steps: Steps) -> None:
         """A fault brings its own traffic; without steps, any."""
@@ -320,6 +329,7 @@ class Simulation:
         return f"leaders: {led}" if wrong else ""
 
     def check_history(self) -> None:
+        dependencies.check(self.operations)
         history.check_answers(self.truth, self.operations, self._clocks_leapt())
         key_checks.check(self.truth, self.keyed.families, self.cluster.constants.outcomes_kept_ms)
         for txn, fate in self.fates:
