@@ -3,7 +3,7 @@
 Four profiles aim: "stale" leaves a shard's leader behind that still believes in itself, and asks it; "turnover"
 changes leaders faster than their logs settle; both cut off one group's log traffic only, so gateways still reach
 everybody. "laggard" leaves one node behind for longer than logs are kept; "late" has copies of messages arrive when
-what they are about is forgotten.
+what they are about is forgotten. In "clocks" these jump and run at any rate; "pairs" has a traffic of its own.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tests.sim.timeline import SECOND
 # Weights of what happens; "none" does nothing.
 PROFILES: dict[str, dict[str, float]] = {
     "calm": {"none": 1},
+    "pairs": {"none": 1},  # see pairs.py
     "network": {"weather": 3, "victims": 3, "cut": 1, "cut_one_way": 1, "heal": 2},
     "crash": {"crash": 3, "crash_leader": 3, "crash_all": 0.5, "crash_at": 3, "slow_disk": 1},
     "pause": {"pause": 3, "pause_leader": 2, "slow_disk": 1, "clock": 1},
@@ -32,17 +33,20 @@ PROFILES: dict[str, dict[str, float]] = {
     "stale": {"stale": 5, "stale_home": 2, "heal": 1, "none": 1},
     "laggard": {"leave_behind": 4, "crash_leader": 1, "crash_in_log": 1, "slow_disk": 1, "weather": 1},
     "late": {"echoes": 3, "crash": 1, "pause_leader": 1, "heal": 1},
+    "clocks": {"clock": 3, "clocks": 4, "crash_leader": 1, "hand_over": 1, "isolate_leader": 0.7, "heal": 1},
     "turnover": {"unseat": 5, "rivals": 3, "hand_over": 4, "crash_in_log": 1, "crash_leader": 1, "heal": 1},
 }  # fmt: skip
 # Seeds with this remainder by 8 have this profile; the others draw theirs.
-REGULAR = {1: "laggard", 3: "stale", 5: "late", 6: "turnover"}
-DRAWN = ("mixed", "mixed", "mixed", "network", "crash", "pause", "partition", "calm")
+REGULAR = {1: "laggard", 3: "stale", 5: "late", 6: "turnover", 7: "pairs"}
+DRAWN = ("mixed", "mixed", "mixed", "network", "crash", "pause", "partition", "calm", "clocks")
 MESSAGES = (
     "Execute", "Voted", "Finished", "Refused", "Decide", "Decided", "Outcome", "Acknowledge", "InDoubt", "Deciding",
     "Wound", "SnapshotRead", "TimestampRequest", "TimestampReply", "FateKnown", "AskFate",
 )  # fmt: skip
 
 LOG_WORDS = ("RequestVote", "Vote", "Append", "Appended", "Prepare", "Promise", "Accept", "Accepted")
+
+RUN_MS = 10_000  # a clock that is too fast gains in so long a time
 
 # (node, steps): a request of a client at that node; no steps: any.
 Submit = Callable[[int, Steps], None]
@@ -167,6 +171,19 @@ class Faults:
         clock, step_ms = self.cluster.nodes[self._any()].clock, self.rng.choice((-60_000, -2_000, 500, 5_000, 600_000))
         clock.offset_ms += step_ms
         self.cluster.clock_steps_ms += max(0, step_ms)
+
+    def clocks(self) -> None:
+        """One clock runs much too fast or slow from now on, or all jump, each by its own."""
+        rng = self.rng
+        if rng.random() < 0.5:
+            rate = rng.choice((0.2, 0.9, 1.0, 1.1, 5.0))
+            self.cluster.nodes[self._any()].clock.run_at(rate)
+            self.cluster.clock_steps_ms += int(max(0, rate - 1) * RUN_MS)
+            return
+        for node in self.cluster.nodes.values():
+            step_ms = rng.choice((-30_000, -500, -1, 0, 3, 700, 4_000))
+            node.clock.offset_ms += step_ms
+            self.cluster.clock_steps_ms += max(0, step_ms)
 
     # -- one group's replicas part
 

@@ -10,6 +10,7 @@ others.
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tests.sim.operations import READS, REPLAYS, STATEMENTS, Bank, Steps
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from tests.sim.simulation import Simulation
 
 ROWS = 5
-LISTS_SCHEMA = "CREATE TABLE lists (id BIGINT PRIMARY KEY, items TEXT NOT NULL, value BIGINT NOT NULL)"
+SCHEMA = "CREATE TABLE lists (id BIGINT PRIMARY KEY, items TEXT NOT NULL, value BIGINT NOT NULL)"
 READING = ("items", "value", "every")
 WORDS = ("append", "write", *READING)
 READS.update(READING)
@@ -63,19 +64,26 @@ REPLAYS.update({
 
 
 class ListTraffic:
-    """Draws requests; `last_look` reads everything once more, so that each list's whole order is known."""
+    """Draws requests; at the end `look_at_all` shows each list's whole order."""
 
     def __init__(self, simulation: Simulation, rng: random.Random) -> None:
         self.simulation = simulation
         self.rng = rng
         self.given = 0  # elements and values
 
+    def set_up(self) -> None:
+        self.simulation._until_committed([("schema", [SCHEMA])])
+        self.simulation._until_committed([("fill", [])])
+
+    def look_at_all(self) -> None:
+        self.simulation._until_committed([("every", [])])
+
     def plan(self, count: int, within: int) -> None:
         """In bursts, so that they meet."""
         bursts = [self.rng.randint(0, within) for _ in range(self.rng.randint(1, 4))]
         for _ in range(count):
             when = self.rng.choice(bursts) + self.rng.randint(0, 8_000)
-            self.simulation.cluster.timeline.at(when, lambda: self.simulation.submit_any(self.draw()))
+            self.simulation.cluster.timeline.at(when, partial(self.simulation.submit_any, self.draw()))
 
     def draw(self) -> Steps:
         rng = self.rng

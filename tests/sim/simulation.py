@@ -20,9 +20,9 @@ from tests.sim import coverage, dependencies, history, key_checks
 from tests.sim.cluster import NODES, Cluster, Life
 from tests.sim.faults import DRAWN, PROFILES, REGULAR, Faults
 from tests.sim.keyed import KeyedTraffic
-from tests.sim.lists import LISTS_SCHEMA, ListTraffic
-from tests.sim.lock_watch import LOOK_EVERY
+from tests.sim.lists import ListTraffic
 from tests.sim.operations import ACCOUNTS, EXTRA_KEYS, EXTRAS, SCHEMA, Mix, Operation, Steps, shard_of
+from tests.sim.pairs import Pairs
 from tests.sim.replay import Replays
 from tests.sim.timeline import MS, SECOND
 from tests.sim.truth import Truth, Violation, demand
@@ -69,14 +69,16 @@ class Simulation:
         self.lists = ListTraffic(self, random.Random(self.rng.getrandbits(64)))
         self.keyed = KeyedTraffic(self, random.Random(self.rng.getrandbits(64)))
         participant.MAX_ACTIVE = self.rng.choice((4_096, 4_096, 2))  # refusals for being busy are rare else
-        self._look()
+        self.watch.look_often(self.cluster)
 
     def _on_start(self, life: Life) -> None:
-        assert life.driver is not None, "a life that starts has a driver"
-        self.watch.on_start(life.driver)
+        self.watch.on_start(life)
         self.replays.on_start(life)
 
     def run(self) -> None:
+        if self.profile == "pairs":
+            Pairs(self, random.Random(self.rng.getrandbits(64))).run()
+            return
         self.set_up()
         rng = random.Random(self.rng.getrandbits(64))
         faults = Faults(self.cluster, rng, self.profile, self._one_of_a_fault, self.keyed.plan_stale)
@@ -92,13 +94,9 @@ class Simulation:
             self._wait_out(self._led_elsewhere)
         if self.profile == "late":
             self.rng.choice((self._linger, self._rest))()
-        self._until_committed([("every", [])])
+        self.lists.look_at_all()
         self.replays.check_at_end(self._run)
         self.check_history()
-
-    def _look(self) -> None:
-        self.watch.locks.look(self.cluster)
-        self.cluster.timeline.at(LOOK_EVERY, self._look)
 
     def _run(self, duration: int) -> None:
         self.cluster.run(duration)
@@ -142,8 +140,7 @@ class Simulation:
         for sql in SCHEMA:
             self._until_committed([("schema", [sql])])
         self._until_committed([("open", list(range(ACCOUNTS)))])
-        self._until_committed([("schema", [LISTS_SCHEMA])])
-        self._until_committed([("fill", [])])
+        self.lists.set_up()
         for name in EXTRAS:
             self._until_committed([("create", [name])])
             self._until_committed([("put", [name, key, key % 3]) for key in range(1, EXTRA_KEYS // 2)])
@@ -330,13 +327,19 @@ class Simulation:
 
     def check_history(self) -> None:
         dependencies.check(self.operations)
+        self.check_logs()
+        history.check_existence(self.truth, self.operations)
+        history.SerialRun(self.truth, self.operations).run()
+        self.check_engines()
+
+    def check_logs(self) -> None:
         history.check_answers(self.truth, self.operations, self._clocks_leapt())
         key_checks.check(self.truth, self.keyed.families, self.cluster.constants.outcomes_kept_ms)
         for txn, fate in self.fates:
             history.check_fate(self.truth, txn, fate)
         history.check_ends(self.truth)
-        history.check_existence(self.truth, self.operations)
-        history.SerialRun(self.truth, self.operations).run()
+
+    def check_engines(self) -> None:
         for number, node in self.cluster.nodes.items():
             for group, engine in sorted(node.stores.live.items()):
                 if isinstance(engine, SqliteEngine):

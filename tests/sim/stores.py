@@ -13,7 +13,7 @@ from nodes.storage.sqlite_decisions import SqliteDecisions
 from nodes.storage.sqlite_store import SqliteStore
 
 
-def _stopped_clock() -> float:
+def stopped_clock() -> float:
     return 0.0
 
 
@@ -69,7 +69,7 @@ class SimStores:
 class SimEngine(SqliteEngine):
     def __init__(self, stores: SimStores, group: str) -> None:
         self._stores, self._group = stores, group
-        super().__init__(None, clock=_stopped_clock)
+        super().__init__(None, clock=stopped_clock)
 
     def sync(self) -> int:
         self._stores.keep(self._group, self)
@@ -79,7 +79,7 @@ class SimEngine(SqliteEngine):
 class SimDecisions(SqliteDecisions):
     def __init__(self, stores: SimStores, group: str) -> None:
         self._stores, self._group = stores, group
-        super().__init__(None, clock=_stopped_clock)
+        super().__init__(None, clock=stopped_clock)
 
     def sync(self) -> int:
         self._stores.keep(self._group, self)

@@ -22,7 +22,9 @@ def test_fixed_and_fresh_seeds_give_sound_histories_and_reach_every_branch() -> 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("profile", ["calm", "network", "crash", "pause", "partition", "mixed", "stale", "turnover"])
+@pytest.mark.parametrize(
+    "profile", ["calm", "network", "crash", "pause", "partition", "mixed", "stale", "turnover", "pairs"]
+)
 def test_transactions_commit_under_every_profile(profile: str) -> None:
     report = simulate(7, profile)
     assert (report.violation, report.committed >= 8) == ("", True)

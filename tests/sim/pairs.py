@@ -1,0 +1,255 @@
+"""Two or three transactions at the same time: told, and left behind, what a serial order of them gives.
+
+Each has a statement or two. A case has tables of its own, drawn (schemas.py), and is played again and again from the
+same rows; each time it is laid down which transaction comes first at which shard, and for two transactions every such
+order comes in turn. What a client was told and what the tables hold then must be what some order of the same statements
+gives, one after the other (serial.py), and one that has those first who were answered before others began. Several
+cases are played at the same time in one cluster.
+
+*Invariants checked*: 18, and all that the watch sees (DESIGN.md §9).
+*Left out*: crashes and lost messages, which the other profiles have.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import permutations, product
+from typing import TYPE_CHECKING, Any
+
+from nodes.core.txn import participant
+from nodes.core.txn.messages import Execute, SnapshotRead
+from nodes.errors import UNKNOWN, StoreError
+from nodes.requests import Reply, Statement
+from nodes.runtime.driver import Driver
+from tests.sim import coverage
+from tests.sim.cluster import NODES, Life
+from tests.sim.operations import READS, STATEMENTS, Operation, Steps
+from tests.sim.schemas import Author, draw_table
+from tests.sim.serial import SerialStore, Told, told_error, told_rows
+from tests.sim.timeline import MS
+from tests.sim.truth import demand
+
+if TYPE_CHECKING:
+    from tests.sim.simulation import Simulation
+
+PAIRS = "18 serial order of a few"
+CASES = (4, 6)
+ROUNDS = 8  # two transactions meet on three shards in eight orders
+TIMEOUT_MS = 8_000
+MAX_ACTIVE = participant.MAX_ACTIVE
+
+STATEMENTS["sql"] = lambda sql, expect_rows: (sql, [], expect_rows)
+READS.add("sql")  # whether it only reads is for the gateway to see
+
+
+Receive = Callable[[int, Any], None]
+
+
+@dataclass
+class Case:
+    """`orders`: for each round and each shard, who comes there first, second and so on."""
+
+    tables: list[str]
+    first: list[Statement]  # makes the tables as they are at the beginning
+    transactions: list[list[Statement]]
+    last: list[Statement]  # reads them
+    locked: list[bool]
+    orders: list[dict[str, tuple[int, ...]]]
+    round: list[Operation] = field(default_factory=list)  # of the round under way, in the order of `transactions`
+    places: dict[int, int] = field(default_factory=dict)  # of an operation, by its number
+
+
+class Pairs:
+    """The whole run of the profile "pairs"."""
+
+    def __init__(self, simulation: Simulation, rng: random.Random) -> None:
+        self.simulation = simulation
+        self.rng = rng
+        self.holds: dict[tuple[int, str], int] = {}  # (operation, shard) -> how long its message waits there
+
+    def run(self) -> None:
+        simulation = self.simulation
+        participant.MAX_ACTIVE = MAX_ACTIVE  # nobody is refused for being one too many
+        self._play()
+        targets = simulation._chosen()
+        simulation._wait_out(lambda: simulation._unsettled(targets))
+        simulation.replays.check_at_end(simulation._run)
+        simulation.check_logs()
+        simulation.check_engines()
+
+    def _play(self) -> None:
+        simulation, weather = self.simulation, self.simulation.cluster.weather
+        self.serial = SerialStore(simulation.shards)
+        try:
+            for node in simulation.cluster.nodes.values():
+                assert node.life is not None, "all nodes run"
+                self._hold_messages(node.life)
+            cases = [self._draw_case(number) for number in range(self.rng.randint(*CASES))]
+            weather.slow, weather.repeat = self.rng.choice((0, 0, 0.01)), self.rng.choice((0, 0, 0.05))
+            for number in range(ROUNDS):
+                self._play_round(cases, number)
+            weather.clear()
+        finally:
+            self.serial.close()
+
+    # -- what is played
+
+    def _draw_case(self, number: int) -> Case:
+        rng = self.rng
+        shards = self.simulation.shards
+        tables = [draw_table(rng, f"case{number}_{place}", shards) for place in range(rng.choice((1, 1, 2)))]
+        for table in tables:
+            made = [Statement(table.sql)]
+            self.serial.run(made)
+            self._wait_for([self._submit(made)])
+        author = Author(rng, tables)
+        first = [*(Statement(f"DELETE FROM {table.name}") for table in tables), *author.rows()]
+        transactions = [author.transaction() for _ in range(rng.choice((2, 2, 3)))]
+        last = [Statement(f"SELECT * FROM {table.name}") for table in tables]
+        locked = [rng.random() < 0.5 for _ in transactions]
+        return Case([table.sql for table in tables], first, transactions, last, locked, self._orders(len(transactions)))
+
+    def _orders(self, count: int) -> list[dict[str, tuple[int, ...]]]:
+        """One for each round: all that there are, if there are no more than rounds."""
+        shards = range(1, self.simulation.shards + 1)
+        every = list(product(permutations(range(count)), repeat=len(shards)))
+        chosen = every * (ROUNDS // len(every)) if len(every) <= ROUNDS else self.rng.sample(every, ROUNDS)
+        return [{f"s{shard}": order for shard, order in zip(shards, orders, strict=True)} for orders in chosen]
+
+    def _play_round(self, cases: list[Case], number: int) -> None:
+        self._wait_for([self._submit(case.first) for case in cases])
+        for case in cases:
+            case.round = []
+            gap = self.rng.choice((0, MS, 4 * MS, 12 * MS))
+            for place in range(len(case.transactions)):
+                delay = self.rng.choice((0, 0, 0, self.rng.randint(0, 15 * MS)))
+                begin = partial(self._begin, case, place, case.orders[number], gap)
+                self.simulation.cluster.timeline.at(delay, begin)
+        self.simulation._run(20 * MS)
+        self._wait_until_told([operation for case in cases for operation in case.round])
+        for case in cases:
+            case.round.sort(key=lambda operation: case.places[operation.number])
+        reads = [self._submit(case.last) for case in cases]
+        self._wait_for(reads)
+        for case, read in zip(cases, reads, strict=True):
+            self._judge(case, read)
+
+    def _begin(self, case: Case, place: int, orders: dict[str, tuple[int, ...]], gap: int) -> None:
+        number = len(self.simulation.operations)
+        case.places[number] = place
+        for shard, order in orders.items():
+            self.holds[number, shard] = order.index(place) * gap
+        named = self.rng.random() < 0.15  # not tried again when it loses
+        case.round.append(self._submit(case.transactions[place], case.locked[place], named))
+
+    def _submit(self, statements: list[Statement], locked: bool = False, named: bool = False) -> Operation:
+        steps: Steps = [("sql", [each.sql, each.expect_rows]) for each in statements]
+        return self.simulation.submit(steps, self.rng.choice(NODES), named, TIMEOUT_MS, locked=locked)
+
+    def _wait_until_told(self, operations: list[Operation]) -> None:
+        for _ in range(400):
+            if all(operation.told is not None for operation in operations):
+                return
+            self.simulation._run(25 * MS)
+        demand(False, "8 progress", "a request was never answered")
+
+    def _wait_for(self, operations: list[Operation]) -> None:
+        """What prepares and reads the cases: nothing is in its way."""
+        self._wait_until_told(operations)
+        for operation in operations:
+            words = f"{operation.steps} was told {operation.told!r}"
+            demand(isinstance(operation.told, Reply), "8 progress", words)
+
+    # -- who comes first
+
+    def _hold_messages(self, life: Life) -> None:
+        driver = life.driver
+        assert driver is not None, "a running node has a driver"
+        for group in driver.groups.values():
+            if group.group[0] == "s" and group.group != "s0":
+                machine: Any = group.machine
+                machine.receive = partial(self._receive, life, driver, group.group, machine.receive)
+
+    def _receive(self, life: Life, driver: Driver, name: str, receive: Receive, sender: int, message: Any) -> None:
+        delay = 0
+        if isinstance(message, Execute):
+            operation = self.simulation.watch.of_txn.get(message.txn)
+            delay = self.holds.pop((operation.number, name), 0) if operation is not None else 0
+        elif isinstance(message, SnapshotRead):
+            delay = self.rng.choice((0, 0, self.rng.randint(0, 6 * MS)))
+        if not delay:
+            receive(sender, message)
+            return
+
+        def deliver() -> None:
+            receive(sender, message)
+            driver.wake()
+
+        life.later(delay, deliver)
+
+    # -- what must hold
+
+    def _judge(self, case: Case, read: Operation) -> None:
+        assert isinstance(read.told, Reply), "a read in peace is answered"
+        left = told_rows(read.told.results)
+        told = [self._told(operation) for operation in case.round]
+        coverage.reached(f"{len(told)} transactions at once")
+        serial = []
+        for order in permutations(range(len(told))):
+            if self._is_allowed(case, order):
+                for chosen in self._choices(case, order):
+                    serial.append(self._serial(case, chosen))
+                    ways, rows = serial[-1]
+                    if rows == left and all(told[i] is None or told[i] in ways[i] for i in chosen):
+                        self._count(told, order)
+                        return
+        words = [f"{[s.sql for s in case.transactions[i]]} was told {each}" for i, each in enumerate(told)]
+        demand(
+            False, PAIRS, f"{case.tables} from {[s.sql for s in case.first]}: {words}, left {left}; serial: {serial}"
+        )
+
+    def _count(self, told: list[Told | None], order: tuple[int, ...]) -> None:
+        if list(order) != sorted(order):
+            coverage.reached("at once, and only another order fits")
+        for each in told:
+            if each is None:
+                coverage.reached("at once, lost to another")
+            elif each[0] == "error":
+                coverage.reached("at once, an error of its own")
+
+    def _told(self, operation: Operation) -> Told | None:
+        """None: it lost to another and did not happen, or nobody knows."""
+        told = operation.told
+        if isinstance(told, Reply):
+            return told_rows(told.results)
+        assert isinstance(told, StoreError), "it was waited for"
+        return None if told.info.outcome == UNKNOWN or told.info.retryable else told_error(told)
+
+    def _choices(self, case: Case, order: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """The order without those that did not happen; of whom nobody knows, with and without."""
+        found: list[tuple[int, ...]] = [()]
+        for place in order:
+            told = case.round[place].told
+            if isinstance(told, Reply) or self._told(case.round[place]) is not None:
+                found = [(*chosen, place) for chosen in found]
+            elif isinstance(told, StoreError) and told.info.outcome == UNKNOWN:
+                found += [(*chosen, place) for chosen in found]
+        return found
+
+    def _is_allowed(self, case: Case, order: tuple[int, ...]) -> bool:
+        """Nobody stands before one who had been answered when it began."""
+        for place, behind in enumerate(order):
+            if any(case.round[behind].told_at < case.round[before].begun_at for before in order[:place]):
+                return False
+        return True
+
+    def _serial(self, case: Case, order: tuple[int, ...]) -> tuple[dict[int, frozenset[Told]], Told]:
+        """What each may be told, and what is left, if they come one after the other."""
+        made = self.serial.run(case.first)
+        assert all(way[0] == "rows" for way in made), f"the serial world refuses {case.first}: {made}"
+        ways = {place: self.serial.run(case.transactions[place]) for place in order}
+        (left,) = self.serial.run(case.last)
+        return ways, left
