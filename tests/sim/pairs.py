@@ -107,7 +107,7 @@ class Pairs:
             self._wait_for([self._submit(made)])
         author = Author(rng, tables)
         first = [*(Statement(f"DELETE FROM {table.name}") for table in tables), *author.rows()]
-        transactions = [author.transaction() for _ in range(rng.choice((2, 2, 3)))]
+        transactions = author.transactions(rng.choice((2, 2, 3)))
         last = [Statement(f"SELECT * FROM {table.name}") for table in tables]
         locked = [rng.random() < 0.5 for _ in transactions]
         return Case([table.sql for table in tables], first, transactions, last, locked, self._orders(len(transactions)))
@@ -201,15 +201,14 @@ class Pairs:
         for order in permutations(range(len(told))):
             if self._is_allowed(case, order):
                 for chosen in self._choices(case, order):
-                    serial.append(self._serial(case, chosen))
-                    ways, rows = serial[-1]
+                    ways, rows = self._serial(case, chosen)
                     if rows == left and all(told[i] is None or told[i] in ways[i] for i in chosen):
                         self._count(told, order)
                         return
-        words = [f"{[s.sql for s in case.transactions[i]]} was told {each}" for i, each in enumerate(told)]
-        demand(
-            False, PAIRS, f"{case.tables} from {[s.sql for s in case.first]}: {words}, left {left}; serial: {serial}"
-        )
+                    serial.append(f"in the order {chosen} {[sorted(ways[i]) for i in chosen]}, left {rows}")
+        asked = [[each.sql for each in statements] for statements in (case.first, *case.transactions)]
+        words = f"{case.tables}, {asked[0]}, then at once {asked[1:]} were told {told}, left {left}"
+        demand(False, PAIRS, f"{words}; one after the other: {'; '.join(serial)}")
 
     def _count(self, told: list[Told | None], order: tuple[int, ...]) -> None:
         if list(order) != sorted(order):

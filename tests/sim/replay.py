@@ -136,7 +136,7 @@ class Replays:
         if isinstance(error, Unavailable):
             return
         self.answered += 1
-        self.cluster.say("repeated at", read.ts, "through", who, error.info if error is not None else "")
+        self.cluster.say(f"snapshot at {read.ts} asked again through {who}: {error or 'answered'}")
         if error is not None or stale >= 0:
             self._demand_too_old(read, list(read.parts), who, error)
             return

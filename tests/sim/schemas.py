@@ -101,12 +101,20 @@ class Author:
             return [self._select(rng.choice(self.tables)), self._write(rng.choice(self.tables))]
         return [self._any(rng.choice(self.tables)), self._any(rng.choice(self.tables))]
 
+    def transactions(self, count: int) -> list[list[Statement]]:
+        """So many; sometimes two read by one condition and write by another, each by the other's."""
+        table = self.rng.choice(self.tables)
+        one, other = self._where(table), self._where(table)
+        first, second = ([self._select(table, a), self._write(table, b)] for a, b in ((one, other), (other, one)))
+        rest = [self.transaction() for _ in range(count)]
+        return [first, second, *rest[2:]] if self.rng.random() < 0.4 else rest
+
     def _any(self, table: Table) -> Statement:
         return self._select(table) if self.rng.random() < 0.25 else self._write(table)
 
-    def _write(self, table: Table) -> Statement:
+    def _write(self, table: Table, where: str | None = None) -> Statement:
         kinds = (self._insert, self._insert, self._update, self._update, self._update, self._delete)
-        statement = self.rng.choice(kinds)(table)
+        statement = self.rng.choice(kinds)(table, self._where(table) if where is None else where)
         if self.rng.random() < 0.1:
             statement.expect_rows = 1
         return statement
@@ -118,14 +126,15 @@ class Author:
             return self.rng.choice(table.words[column])
         return str(self.rng.randint(-1, 4))
 
-    def _insert(self, table: Table) -> Statement:
+    def _insert(self, table: Table, where: str) -> Statement:
+        """`where` is for the others."""
         rng = self.rng
         columns = [*table.keys, *(c for c in table.columns if c not in table.keys and rng.random() < 0.7)]
         rows = [[self._value(table, column) for column in columns] for _ in range(rng.choice((1, 1, 2)))]
         listed = ", ".join(f"({', '.join(row)})" for row in rows)
         return Statement(f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES {listed}{self._returning()}")
 
-    def _update(self, table: Table) -> Statement:
+    def _update(self, table: Table, where: str) -> Statement:
         rng = self.rng
         number = rng.choice(table.numbers)
         changes = [f"{number} = " + rng.choice((f"{number} + 1", f"{number} - 1", "2", f"{table.numbers[0]} * 2"))]
@@ -134,12 +143,13 @@ class Author:
             changes = [f"{column} = {self._value(table, column)}"]
         if "k1" in table.keys and "SHARD BY" not in table.sql and rng.random() < 0.5:
             changes = [f"k1 = {self._value(table, 'k1')}"]  # the row moves within its shard
-        return Statement(f"UPDATE {table.name} SET {', '.join(changes)}{self._where(table)}{self._returning()}")
+        return Statement(f"UPDATE {table.name} SET {', '.join(changes)}{where}{self._returning()}")
 
-    def _delete(self, table: Table) -> Statement:
-        return Statement(f"DELETE FROM {table.name}{self._where(table)}{self._returning()}")
+    def _delete(self, table: Table, where: str) -> Statement:
+        return Statement(f"DELETE FROM {table.name}{where}{self._returning()}")
 
-    def _select(self, table: Table) -> Statement:
+    def _select(self, table: Table, where: str | None = None) -> Statement:
+        where = self._where(table) if where is None else where
         number = self.rng.choice(table.numbers)
         what = self.rng.choice(("*", "*", "count(*)", f"count(*), sum({number})", f"max({number})"))
         tail = ""
@@ -147,12 +157,13 @@ class Author:
             what, tail = f"{number}, count(*)", f" GROUP BY {number}"
         elif what == "*" and self.rng.random() < 0.2:
             tail = f" ORDER BY {', '.join(table.keys)} LIMIT 2"
-        return Statement(f"SELECT {what} FROM {table.name}{self._where(table)}{tail}")
+        return Statement(f"SELECT {what} FROM {table.name}{where}{tail}")
 
     def _where(self, table: Table) -> str:
         """By the full key, by its first column, by what rows hold, or none."""
         rng = self.rng
-        kind = rng.choice(("key", "key", "first", "number", "number", "any", "none"))
+        parts = ("first", "first") if "k1" in table.keys else ("key",)
+        kind = rng.choice(("key", *parts, "number", "number", "any", "none"))
         if kind == "none":
             return ""
         if kind == "key":

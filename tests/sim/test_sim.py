@@ -23,7 +23,7 @@ def test_fixed_and_fresh_seeds_give_sound_histories_and_reach_every_branch() -> 
 
 
 @pytest.mark.parametrize(
-    "profile", ["calm", "network", "crash", "pause", "partition", "mixed", "stale", "turnover", "pairs"]
+    "profile", ["calm", "network", "crash", "pause", "partition", "mixed", "stale", "turnover", "clocks", "pairs"]
 )
 def test_transactions_commit_under_every_profile(profile: str) -> None:
     report = simulate(7, profile)
@@ -32,7 +32,8 @@ def test_transactions_commit_under_every_profile(profile: str) -> None:
 
 def test_the_same_seed_is_the_same_history_to_the_byte_whatever_the_hash_seed() -> None:
     """DESIGN.md §9, invariant 9: in processes that hash strings differently."""
-    program = "from tests.sim.simulation import simulate; print(*[simulate(s, 'mixed').trace for s in (3, 4)])"
+    runs = "((3, 'mixed'), (4, 'mixed'), (7, 'pairs'), (8, 'clocks'))"
+    program = f"from tests.sim.simulation import simulate; print(*[simulate(*run).trace for run in {runs}])"
     traces = set()
     for hash_seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
