@@ -2,9 +2,9 @@
 
 Each has a statement or two. A case has tables of its own, drawn (schemas.py), and is played again and again from the
 same rows; each time it is laid down which transaction comes first at which shard, and for two transactions every such
-order comes in turn. What a client was told and what the tables hold then must be what some order of the same statements
-gives, one after the other (serial.py), and one that has those first who were answered before others began. Several
-cases are played at the same time in one cluster.
+order comes in turn; outcomes and snapshots come to the shards sooner or later. What a client was told and what the
+tables hold then must be what some order of the same statements gives, one after the other (serial.py), and one that has
+those first who were answered before others began. Several cases are played at the same time in one cluster.
 
 *Invariants checked*: 18, and all that the watch sees (DESIGN.md §9).
 *Left out*: crashes and lost messages, which the other profiles have.
@@ -20,7 +20,7 @@ from itertools import permutations, product
 from typing import TYPE_CHECKING, Any
 
 from nodes.core.txn import participant
-from nodes.core.txn.messages import Execute, SnapshotRead
+from nodes.core.txn.messages import Execute, Outcome, SnapshotRead
 from nodes.errors import UNKNOWN, StoreError
 from nodes.requests import Reply, Statement
 from nodes.runtime.driver import Driver
@@ -178,7 +178,7 @@ class Pairs:
         if isinstance(message, Execute):
             operation = self.simulation.watch.of_txn.get(message.txn)
             delay = self.holds.pop((operation.number, name), 0) if operation is not None else 0
-        elif isinstance(message, SnapshotRead):
+        elif isinstance(message, SnapshotRead | Outcome):
             delay = self.rng.choice((0, 0, self.rng.randint(0, 6 * MS)))
         if not delay:
             receive(sender, message)
