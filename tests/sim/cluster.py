@@ -138,9 +138,9 @@ def draw_constants(rng: random.Random, forgets: bool) -> Constants:
     )
 
 
-def draw_timing(rng: random.Random) -> Timing:
+def draw_timing(rng: random.Random, often_small: bool) -> Timing:
     """Sometimes with messages so small that a new leader learns what is accepted page by page."""
-    if rng.random() < 0.7:
+    if rng.random() > (0.8 if often_small else 0.3):
         return Timing()
     return Timing(max_batch_bytes=rng.choice((300, 2_000)), max_inflight_bytes=rng.choice((1_000, 20_000)))
 
@@ -148,13 +148,13 @@ def draw_timing(rng: random.Random) -> Timing:
 class Cluster:
     """`on_start(life)` is called for each new life, before anything happens in it."""
 
-    def __init__(self, seed: int, shards: int, on_start: Callable[[Life], None], forgets: bool = False) -> None:
+    def __init__(self, seed: int, shards: int, on_start: Callable[[Life], None], profile: str = "") -> None:
         self.rng = random.Random(seed)
         self.timeline = Timeline()
         self.weather = Weather()
         self.on_start = on_start
-        self.constants = draw_constants(self.rng, forgets)
-        self.timing = draw_timing(self.rng)
+        self.constants = draw_constants(self.rng, forgets=profile == "late")
+        self.timing = draw_timing(self.rng, often_small=profile == "turnover")
         self.clock_steps_ms = 0  # forward, of all nodes together
         self.founding = Founding(CLUSTER_ID, {n: b"i%d" % n for n in NODES}, shards, len(NODES))
         self.trace = hashlib.blake2b(digest_size=16)

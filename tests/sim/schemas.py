@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from nodes.requests import Statement
 from tests.sim.operations import shard_of
@@ -29,6 +30,13 @@ class Table:
     @property
     def columns(self) -> list[str]:
         return [*self.keys, *self.numbers, *self.words]
+
+
+class Condition(NamedTuple):
+    """`named`: the key columns that it names, with their values."""
+
+    text: str
+    named: dict[str, str]
 
 
 # Of a key column: its type and how its values are written.
@@ -56,7 +64,7 @@ def draw_table(rng: random.Random, name: str, shards: int) -> Table:
         first, numbers = "BIGINT", [n for n in range(1, 60) if shard_of(n, shards) == 1][:KEYS]
     keys["k0"] = [_KEY_TYPES[first].format(number) for number in numbers]
     columns.append(f"k0 {first}")
-    if rng.random() < 0.5:
+    if rng.random() < 0.6:
         second = rng.choice(("BIGINT", "INT", "TEXT"))
         keys["k1"] = [_KEY_TYPES[second].format(number) for number in range(1, KEYS)]
         keys["k0"] = keys["k0"][: rng.choice((1, 2))]
@@ -102,18 +110,22 @@ class Author:
         return [self._any(rng.choice(self.tables)), self._any(rng.choice(self.tables))]
 
     def transactions(self, count: int) -> list[list[Statement]]:
-        """So many; sometimes two read by one condition and write by another, each by the other's."""
+        """So many; often two read by a condition and write by the other's, or both by the same."""
         table = self.rng.choice(self.tables)
-        one, other = self._where(table), self._where(table)
+        one = self._where(table)
+        other = self.rng.choice((one, self._where(table)))
         first, second = ([self._select(table, a), self._write(table, b)] for a, b in ((one, other), (other, one)))
         rest = [self.transaction() for _ in range(count)]
-        return [first, second, *rest[2:]] if self.rng.random() < 0.4 else rest
+        return [first, second, *rest[2:]] if self.rng.random() < 0.6 else rest
 
     def _any(self, table: Table) -> Statement:
         return self._select(table) if self.rng.random() < 0.25 else self._write(table)
 
-    def _write(self, table: Table, where: str | None = None) -> Statement:
+    def _write(self, table: Table, where: Condition | None = None) -> Statement:
+        """By a condition that is given, mostly a new row, for which nothing has been locked yet."""
         kinds = (self._insert, self._insert, self._update, self._update, self._update, self._delete)
+        if where is not None and self.rng.random() < 0.5:
+            kinds = (self._insert,)
         statement = self.rng.choice(kinds)(table, self._where(table) if where is None else where)
         if self.rng.random() < 0.1:
             statement.expect_rows = 1
@@ -126,15 +138,18 @@ class Author:
             return self.rng.choice(table.words[column])
         return str(self.rng.randint(-1, 4))
 
-    def _insert(self, table: Table, where: str) -> Statement:
-        """`where` is for the others."""
+    def _insert(self, table: Table, where: Condition) -> Statement:
+        """With the key that the condition names, if it names one."""
         rng = self.rng
         columns = [*table.keys, *(c for c in table.columns if c not in table.keys and rng.random() < 0.7)]
-        rows = [[self._value(table, column) for column in columns] for _ in range(rng.choice((1, 1, 2)))]
+        rows = [
+            [where.named.get(column) or self._value(table, column) for column in columns]
+            for _ in range(rng.choice((1, 1, 2)))
+        ]
         listed = ", ".join(f"({', '.join(row)})" for row in rows)
         return Statement(f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES {listed}{self._returning()}")
 
-    def _update(self, table: Table, where: str) -> Statement:
+    def _update(self, table: Table, where: Condition) -> Statement:
         rng = self.rng
         number = rng.choice(table.numbers)
         changes = [f"{number} = " + rng.choice((f"{number} + 1", f"{number} - 1", "2", f"{table.numbers[0]} * 2"))]
@@ -143,12 +158,12 @@ class Author:
             changes = [f"{column} = {self._value(table, column)}"]
         if "k1" in table.keys and "SHARD BY" not in table.sql and rng.random() < 0.5:
             changes = [f"k1 = {self._value(table, 'k1')}"]  # the row moves within its shard
-        return Statement(f"UPDATE {table.name} SET {', '.join(changes)}{where}{self._returning()}")
+        return Statement(f"UPDATE {table.name} SET {', '.join(changes)}{where.text}{self._returning()}")
 
-    def _delete(self, table: Table, where: str) -> Statement:
-        return Statement(f"DELETE FROM {table.name}{where}{self._returning()}")
+    def _delete(self, table: Table, where: Condition) -> Statement:
+        return Statement(f"DELETE FROM {table.name}{where.text}{self._returning()}")
 
-    def _select(self, table: Table, where: str | None = None) -> Statement:
+    def _select(self, table: Table, where: Condition | None = None) -> Statement:
         where = self._where(table) if where is None else where
         number = self.rng.choice(table.numbers)
         what = self.rng.choice(("*", "*", "count(*)", f"count(*), sum({number})", f"max({number})"))
@@ -157,23 +172,22 @@ class Author:
             what, tail = f"{number}, count(*)", f" GROUP BY {number}"
         elif what == "*" and self.rng.random() < 0.2:
             tail = f" ORDER BY {', '.join(table.keys)} LIMIT 2"
-        return Statement(f"SELECT {what} FROM {table.name}{where}{tail}")
+        return Statement(f"SELECT {what} FROM {table.name}{where.text}{tail}")
 
-    def _where(self, table: Table) -> str:
+    def _where(self, table: Table) -> Condition:
         """By the full key, by its first column, by what rows hold, or none."""
         rng = self.rng
-        parts = ("first", "first") if "k1" in table.keys else ("key",)
+        parts = ("first", "first", "first") if "k1" in table.keys else ("key",)
         kind = rng.choice(("key", *parts, "number", "number", "any", "none"))
         if kind == "none":
-            return ""
-        if kind == "key":
-            return " WHERE " + " AND ".join(f"{column} = {self._value(table, column)}" for column in table.keys)
-        if kind == "first":
-            return f" WHERE k0 = {self._value(table, 'k0')}"
+            return Condition("", {})
+        if kind in ("key", "first"):
+            named = {column: self._value(table, column) for column in table.keys if kind == "key" or column == "k0"}
+            return Condition(" WHERE " + " AND ".join(f"{column} = {value}" for column, value in named.items()), named)
         column = rng.choice(table.numbers if kind == "number" else [*table.numbers, *table.words])
         if column in table.words:
-            return f" WHERE {column} IS NOT NULL"
-        return f" WHERE {column} {rng.choice(('=', '<', '>='))} {rng.randint(0, 3)}"
+            return Condition(f" WHERE {column} IS NOT NULL", {})
+        return Condition(f" WHERE {column} {rng.choice(('=', '<', '>='))} {rng.randint(0, 3)}", {})
 
     def _returning(self) -> str:
         return " RETURNING *" if self.rng.random() < 0.4 else ""

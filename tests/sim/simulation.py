@@ -61,7 +61,7 @@ class Simulation:
         self.largest_told = 0
         self.fates: list[tuple[bytes, Fate]] = []
         self.replays = Replays(self.truth, random.Random(self.rng.getrandbits(64)))
-        self.cluster = Cluster(self.rng.getrandbits(64), self.shards, self._on_start, forgets=self.profile == "late")
+        self.cluster = Cluster(self.rng.getrandbits(64), self.shards, self._on_start, self.profile)
         self.truth.constants = self.cluster.constants
         if keep_lines:
             self.cluster.lines = []
