@@ -179,15 +179,17 @@ class SimNode:
         self.stores.crash()
 
 
-def draw_constants(rng: random.Random, forgets: bool) -> Constants:
-    """Mostly so small that logs and journals are let go of within a run; so that outcomes are too, if it `forgets`."""
-    if rng.random() < 0.2 and not forgets:
+def draw_constants(rng: random.Random, profile: str) -> Constants:
+    """Mostly so small that logs and journals are let go of within a run; in the profile "late" outcomes, too; in "disk"
+    segments begin often."""
+    forgets, is_disk = profile == "late", profile == "disk"
+    if rng.random() < 0.2 and not forgets and not is_disk:
         return Constants()
     return Constants(
         compact_entries=rng.choice((10, 40)),
         kept_entries=rng.choice((1, 5, 20)),
         journal_segments=rng.choice((1, 3)),
-        segment_bytes=rng.choice((2_000, 20_000)),
+        segment_bytes=2_000 if is_disk else rng.choice((2_000, 20_000)),
         light_bytes=rng.choice((1, 1_000, 10_000)),
         watermark_every_ms=300 if forgets else rng.choice((300, 3_000)),
         rebalance_after_ms=rng.choice((200, 1_000, 5_000)),
@@ -197,9 +199,9 @@ def draw_constants(rng: random.Random, forgets: bool) -> Constants:
     )
 
 
-def draw_timing(rng: random.Random) -> Timing:
+def draw_timing(rng: random.Random, often_small: bool) -> Timing:
     """Sometimes with messages so small that a new leader learns what is accepted page by page."""
-    if rng.random() < 0.7:
+    if rng.random() > (0.8 if often_small else 0.3):
         return Timing()
     return Timing(max_batch_bytes=rng.choice((300, 2_000)), max_inflight_bytes=rng.choice((1_000, 20_000)))
 
@@ -207,14 +209,14 @@ def draw_timing(rng: random.Random) -> Timing:
 class Cluster:
     """`on_start(life)` is called for each new life, before anything happens in it."""
 
-    def __init__(self, seed: int, shards: int, on_start: Callable[[Life], None], forgets: bool = False) -> None:
+    def __init__(self, seed: int, shards: int, on_start: Callable[[Life], None], profile: str = "") -> None:
         self.seed = seed
         self.rng = random.Random(seed)
         self.timeline = Timeline()
         self.weather = Weather()
         self.on_start = on_start
-        self.constants = draw_constants(self.rng, forgets)
-        self.timing = draw_timing(self.rng)
+        self.constants = draw_constants(self.rng, profile)
+        self.timing = draw_timing(self.rng, often_small=profile == "turnover")
         self.clock_steps_ms = 0  # forward, of all nodes together
         self.founding = Founding(CLUSTER_ID, {n: b"i%d" % n for n in NODES}, shards, len(NODES))
         self.trace = hashlib.blake2b(digest_size=16)
@@ -290,7 +292,7 @@ class Cluster:
 
     # -- life and death
 
-    def _chance(self, number: int) -> random.Random:
+    def chance(self, number: int) -> random.Random:
         """What is drawn for a node now is the same whatever was drawn before (schedule.py)."""
         return random.Random(f"{self.seed} {number} {self.timeline.now}")
 
@@ -298,7 +300,7 @@ class Cluster:
         """`power`: the machine loses it; None: perhaps."""
         if self.nodes[number].life is None:
             return
-        rng = self._chance(number)
+        rng = self.chance(number)
         if power is None:
             power = rng.random() < 0.6
         self.say("crashes, its power lost" if power else "crashes", number, "X")
@@ -315,7 +317,7 @@ class Cluster:
 
     def crash_soon(self, number: int) -> None:
         """Not inside a turn: the turn's own sends leave first, or do not."""
-        life, rng = self.nodes[number].life, self._chance(number)
+        life, rng = self.nodes[number].life, self.chance(number)
         down_for = int(rng.uniform(0.05, self.weather.down_for) * SECOND)
 
         def crash() -> None:
@@ -331,7 +333,7 @@ class Cluster:
         self.say(f"ends: {words}", number, "X")
         if not life.is_over:
             self.crash(number, power=False)
-            rng = self._chance(number)
+            rng = self.chance(number)
             self.start_later(life.node, rng.choice((0.01, rng.uniform(0.05, 3))))
 
     def start_later(self, node: SimNode, seconds: float) -> None:

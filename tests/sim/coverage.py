@@ -110,14 +110,35 @@ DISK = (
     "replica stopped by a lost engine",
     "process ended by a lost engine",
 )
-CATEGORIES = LOGS + TRANSACTIONS + DISK
+CHECKS = (  # what the checks themselves met: named where they do
+    "locks held until the entry is applied",
+    "older waited behind younger",
+    "cycle of waits",
+    "snapshot repeated at its leader",
+    "snapshot repeated after a change of leaders",
+    "snapshot repeated after a restart",
+    "snapshot read at a replica",
+    "snapshot read in a store taken over",
+    "snapshot read in a copy",
+    "snapshot too old to be repeated",
+    "2 transactions at once",
+    "3 transactions at once",
+    "at once, and only another order fits",
+    "at once, lost to another",
+    "at once, an error of its own",
+    "dependency: wrote before",
+    "dependency: was read by",
+    "dependency: read what was overwritten by",
+    "dependency: was answered before the beginning of",
+)
+CATEGORIES = LOGS + TRANSACTIONS + DISK + CHECKS
 
 counted: Counter[str] = Counter()
 """Of the run under way, or of the last one."""
 
 
 def count(category: str) -> None:
-    """Of what the counterfeit world itself does."""
+    """Said by the counterfeit world, of what it does, and by a check, of what it met."""
     assert category in CATEGORIES, "what is counted is named"
     counted[category] += 1
 

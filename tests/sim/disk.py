@@ -271,6 +271,9 @@ class SimDisk(Files):
     def be_quick(self) -> None:
         self.sluggish = 0
 
+    def is_well(self) -> bool:
+        return self.room == self.free == PLENTY and not self.sluggish and not self.flipped
+
     def heal(self) -> None:
         self.restore()
         self.make_room()

@@ -4,7 +4,8 @@ each fault is an event of the schedule, so any of them may be left out (schedule
 Four profiles aim: "stale" leaves a shard's leader behind that still believes in itself, and asks it; "turnover"
 changes leaders faster than their logs settle; both cut off one group's log traffic only, so gateways still reach
 everybody. "laggard" leaves one node behind for longer than logs are kept; "late" has copies of messages arrive when
-what they are about is forgotten; "disk" breaks disks and stores (disk_faults.py).
+what they are about is forgotten; "disk" breaks disks and stores (disk_faults.py). In "clocks" these jump and run at any
+rate; "pairs" has a traffic of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tests.sim.timeline import SECOND
 # Weights of what happens; "none" does nothing.
 PROFILES: dict[str, dict[str, float]] = {
     "calm": {"none": 1},
+    "pairs": {"none": 1},  # see pairs.py
     "network": {"weather": 3, "victims": 3, "cut": 1, "cut_one_way": 1, "heal": 2},
     "crash": {"crash": 3, "crash_leader": 3, "crash_all": 0.5, "crash_at": 3, "slow_disk": 1},
     "pause": {"pause": 3, "pause_leader": 2, "slow_disk": 1, "clock": 1},
@@ -39,11 +41,12 @@ PROFILES: dict[str, dict[str, float]] = {
         "flip_bit": 2, "fail_call": 2, "power_off": 1, "cut_power": 5, "fill_disk": 1.5, "slow_syncs": 1,
         "lose_engine": 3, "crash_leader": 1, "crash_at": 1, "weather": 0.5,
     },
+    "clocks": {"clock": 3, "clocks": 4, "crash_leader": 1, "hand_over": 1, "isolate_leader": 0.7, "heal": 1},
     "turnover": {"unseat": 5, "rivals": 3, "hand_over": 4, "crash_in_log": 1, "crash_leader": 1, "heal": 1},
 }  # fmt: skip
 # Seeds with this remainder by 10 have this profile; the others draw theirs.
-REGULAR = {1: "laggard", 3: "stale", 4: "members", 5: "late", 6: "turnover", 7: "disk"}
-DRAWN = ("mixed", "mixed", "mixed", "network", "crash", "pause", "partition", "calm", "disk", "disk")
+REGULAR = {1: "laggard", 3: "stale", 4: "members", 5: "late", 6: "turnover", 7: "disk", 9: "pairs"}
+DRAWN = ("mixed", "mixed", "mixed", "network", "crash", "pause", "partition", "calm", "clocks", "disk", "disk")
 MESSAGES = (
     "Execute", "Voted", "Finished", "Refused", "Decide", "Decided", "Outcome", "Acknowledge", "InDoubt", "Deciding",
     "Wound", "SnapshotRead", "TimestampRequest", "TimestampReply", "FateKnown", "AskFate",
@@ -53,6 +56,7 @@ LOG_WORDS = ("RequestVote", "Vote", "Append", "Appended", "Prepare", "Promise", 
 
 FAULTS_FOR = 10 * SECOND
 OWN_MARKERS = 1 << 40  # from here on rows of the ledger are a fault's own
+RUN_MS = 10_000  # a clock that is too fast gains in so long a time
 
 # (node, steps): a request of a client at that node; no steps: any.
 Submit = Callable[[int, Steps], None]
@@ -175,6 +179,22 @@ class Faults(DiskFaults):
         clock.offset_ms += step_ms
         self.cluster.say(f"a clock steps by {step_ms} ms")
         self.cluster.clock_steps_ms += max(0, step_ms)
+
+    def clocks(self) -> None:
+        """One clock runs much too fast or slow from now on, or all jump, each by its own."""
+        rng = self.rng
+        if rng.random() < 0.5:
+            rate = rng.choice((0.2, 0.9, 1.0, 1.1, 5.0))
+            number = self._any()
+            self.cluster.nodes[number].clock.run_at(rate)
+            self.cluster.say(f"its clock runs at {rate}", number)
+            self.cluster.clock_steps_ms += int(max(0, rate - 1) * RUN_MS)
+            return
+        for number in self.cluster.here():
+            step_ms = rng.choice((-30_000, -500, -1, 0, 3, 700, 4_000))
+            self.cluster.nodes[number].clock.offset_ms += step_ms
+            self.cluster.say(f"its clock steps by {step_ms} ms", number)
+            self.cluster.clock_steps_ms += max(0, step_ms)
 
     # -- one group's replicas part
 

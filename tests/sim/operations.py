@@ -24,6 +24,8 @@ SCHEMA = (
     "CREATE TABLE ledger (id BIGINT PRIMARY KEY, source BIGINT, target BIGINT, amount BIGINT)",
 )
 
+READS = {"sum", "count", "look", "see", "group"}  # words that only read; lists.py adds its own
+
 Steps = list[tuple[str, list[Any]]]
 Results = list[tuple[list[list[Any]], int]]  # rows and row count of each statement
 
@@ -76,18 +78,14 @@ class Operation:
 
     @property
     def reads_a_snapshot(self) -> bool:
-        return (
-            not self.locked
-            and not self.key
-            and all(word in ("sum", "count", "look", "see", "group") for word, _ in self.steps)
-        )
+        return not self.locked and not self.key and all(word in READS for word, _ in self.steps)
 
     def replay(self, bank: Bank) -> Results:
         return [REPLAYS[word](bank, *arguments) for word, arguments in self.steps]
 
 
 def statement(word: str, arguments: list[Any]) -> Statement:
-    sql, params, expect = _STATEMENTS[word](*arguments)
+    sql, params, expect = STATEMENTS[word](*arguments)
     return Statement(sql, params, expect)
 
 
@@ -103,7 +101,7 @@ def _mark(marker: int, source: int, target: int, amount: int) -> tuple[str, list
     )
 
 
-_STATEMENTS: dict[str, Any] = {
+STATEMENTS: dict[str, Any] = {
     "add": _add,
     "mark": _mark,
     "look": lambda account: ("SELECT balance FROM accounts WHERE id = $1", [account], -1),

@@ -16,13 +16,16 @@ from nodes.errors import OutcomeUnknown, StoreError
 from nodes.requests import ABORTED, COMMITTED, EXPIRED, Fate, Reply
 from nodes.runtime.driver import Driver
 from nodes.storage.sqlite import SqliteEngine
-from tests.sim import coverage, history, key_checks, phrases
+from tests.sim import coverage, dependencies, history, key_checks, phrases, rest
 from tests.sim.cluster import Cluster, Life
 from tests.sim.faults import DRAWN, FAULTS_FOR, OWN_MARKERS, PROFILES, REGULAR, Faults
 from tests.sim.keyed import KeyedTraffic
+from tests.sim.lists import ListTraffic
 from tests.sim.operations import ACCOUNTS, EXTRA_KEYS, EXTRAS, SCHEMA, Mix, Operation, Steps, shard_of
+from tests.sim.pairs import Pairs
 from tests.sim.record import Recorder
 from tests.sim.replacing import Replacing
+from tests.sim.replay import Replays
 from tests.sim.schedule import Event, Number, Schedule, numbers_text
 from tests.sim.timeline import MS, SECOND
 from tests.sim.truth import Truth, Violation, demand
@@ -71,24 +74,31 @@ class Simulation:
         self.operations: list[Operation] = []
         self.largest_told = 0
         self.fates: list[tuple[bytes, Fate]] = []
-        self.cluster = Cluster(self.rng.getrandbits(64), self.shards, self._on_start, forgets=self.profile == "late")
+        self.replays = Replays(self.truth, self.rng)
+        self.cluster = Cluster(self.rng.getrandbits(64), self.shards, self._on_start, self.profile)
         self.schedule = Schedule(self.cluster.timeline, self.rng, f"{seed} {profile}", without)
         self.truth.constants = self.cluster.constants
         self.mix = Mix(self.rng, self.shards)
+        self.lists = ListTraffic(self)
         self.keyed = KeyedTraffic(self)
         self.replacing = Replacing(self)
         participant.MAX_ACTIVE = self.rng.choice((4_096, 4_096, 2))  # refusals for being busy are rare else
+        self.watch.look_often(self.cluster)
 
     def _on_start(self, life: Life) -> None:
-        assert life.driver is not None, "a life that starts has a driver"
-        self.watch.on_start(life.driver)
+        self.watch.on_start(life)
+        self.replays.on_start(life)
 
     def run(self) -> None:
+        if self.profile == "pairs":
+            Pairs(self).run()
+            return
         self.set_up()
         faults = Faults(self.cluster, self.schedule, self.profile, self._one_of_a_fault, self.keyed.plan_stale)
         within = int(self.rng.uniform(2, 9) * SECOND)
         self._plan_traffic(self.rng.randint(20, 60), within)
         self.keyed.plan(self.rng.randint(0, 16), within)
+        self.lists.plan(self.rng.randint(8, 20), within)
         if self.profile == "members":
             self.replacing.plan()
         self._run(FAULTS_FOR)
@@ -97,10 +107,13 @@ class Simulation:
         participant.MAX_ACTIVE = MAX_ACTIVE  # in peace nobody may be refused for it, whoever comes at once
         self.demand_progress()
         if self.cluster.constants.rebalance_after_ms <= 1_000:  # else it takes for ever
-            self._wait_out(self._led_elsewhere)
+            self._wait_out(lambda: rest.led_elsewhere(self.cluster.drivers()))
         if self.profile == "late":
             self.schedule.begin("rest")
             self.rng.choice((self._linger, self._rest))()
+        self.schedule.begin("end")
+        self.lists.look_at_all()
+        self.replays.check_at_end(self._run)
         self.check_history()
 
     def _run(self, duration: int) -> None:
@@ -145,6 +158,7 @@ class Simulation:
         for sql in SCHEMA:
             self._until_committed([("schema", [sql])])
         self._until_committed([("open", list(range(ACCOUNTS)))])
+        self.lists.set_up()
         for name in EXTRAS:
             self._until_committed([("create", [name])])
             self._until_committed([("put", [name, key, key % 3]) for key in range(1, EXTRA_KEYS // 2)])
@@ -178,13 +192,15 @@ class Simulation:
             self.schedule.at(self.rng.randint(0, within) if alone else when, "request", request)
 
     def _one_request(self, steps: Steps) -> None:
-        rng = self.rng
-        operation = self.submit(
-            steps, rng.choice(self.cluster.here()), rng.random() < 0.3, rng.choice((400, 1500, 4000))
-        )
+        rng, operation = self.rng, self.submit_any(steps)
         if operation.named and rng.random() < 0.5:
             delay = int(rng.choice((rng.uniform(0, 0.02), rng.uniform(0, 2))) * SECOND)
             self.schedule.at(delay, "fate of that request", lambda: self.meddle(operation))
+
+    def submit_any(self, steps: Steps) -> Operation:
+        rng = self.rng
+        timeout_ms = rng.choice((400, 1500, 4000))
+        return self.submit(steps, rng.choice(self.cluster.here()), rng.random() < 0.3, timeout_ms)
 
     def _one_of_a_fault(self, node: int, steps: Steps) -> None:
         """A fault brings its own traffic; without steps, any."""
@@ -264,8 +280,7 @@ class Simulation:
 
     def demand_progress(self) -> None:
         self._wait_out(self.replacing.why_not_done)
-        targets = self._chosen()
-        self._wait_out(lambda: self._unsettled(targets))
+        self.wait_for_rest()
         here = self.cluster.here()
         for node in here:
             self._until_committed([("add", [a, 1]) for a in range(ACCOUNTS)])
@@ -277,12 +292,11 @@ class Simulation:
                     and here[operation.number % len(here)] == node
                 ):
                     self._settle_fate(operation, node)
+        self.wait_for_rest()
+
+    def wait_for_rest(self) -> None:
         targets = self._chosen()
-        for _ in range(40):
-            if not self._unsettled(targets):
-                break
-            self._run(SECOND // 4)
-        demand(not self._unsettled(targets), "8 progress", self._unsettled(targets))
+        self._wait_out(lambda: rest.unsettled(self.cluster.drivers(), targets))
 
     def _wait_out(self, why_not: Callable[[], str]) -> None:
         """Until it has nothing to say any more, for PROGRESS_WITHIN at most."""
@@ -291,14 +305,6 @@ class Simulation:
             demand(waited < PROGRESS_WITHIN, "8 progress", f"after {waited} s: {why}")
             self._run(SECOND // 4)
             waited += 0.25
-
-    def _led_elsewhere(self) -> str:
-        """A group that its preferred leader should have again: nobody gave it away on purpose. "" for none."""
-        for driver in self.cluster.drivers():
-            for group in driver.groups.values():
-                if group.served_epoch and group.preferred != driver.node and not group.log.handed_over:
-                    return f"n{driver.node} leads {group.group}, which it was not given"
-        return ""
 
     def _settle_fate(self, operation: Operation, node: int) -> None:
         answers = self.ask_fate(operation.txns[-1], False, node)
@@ -313,40 +319,21 @@ class Simulation:
         measure of rest."""
         return {group: len(log) for group, log in self.truth.logs.items()}
 
-    def _unsettled(self, targets: dict[str, int]) -> str:
-        """What is not at rest yet, in words; "" for nothing. `targets`: what every replica should have applied."""
-        led: dict[str, int] = {}
-        for driver in self.cluster.drivers():
-            if driver.is_low_on_disk:
-                return f"n{driver.node} has not seen yet that there is room"
-            for group in driver.groups.values():
-                machine = group.machine
-                leading = getattr(machine, "leading", None)
-                if leading is not None:
-                    led[group.group] = led.get(group.group, 0) + 1
-                if group.applied_slot < targets.get(group.group, 0):
-                    return f"n{driver.node} is behind in {group.group}"
-                prepared = getattr(machine.state, "prepared", None)  # type: ignore[attr-defined]
-                if prepared:
-                    return f"{len(prepared)} in doubt at {group.group}"
-                if leading is not None and group.group[0] == "s":
-                    if leading.participant.active or len(leading.participant.locks):
-                        return f"locks are held at {group.group}"
-                elif leading is not None and (leading.unacknowledged or machine.state.undone):  # type: ignore[attr-defined]
-                    return f"not done at {group.group}"
-            if driver.gateway.attempts or driver.gateway.reads:
-                return f"attempts under way at n{driver.node}"
-        wrong = [name for name in self.cluster.drivers()[0].router.members if led.get(name) != 1]
-        return f"leaders: {led}" if wrong else ""
-
     def check_history(self) -> None:
+        dependencies.check(self.operations)
+        self.check_logs()
+        history.check_existence(self.truth, self.operations)
+        history.SerialRun(self.truth, self.operations).run()
+        self.check_engines()
+
+    def check_logs(self) -> None:
         history.check_answers(self.truth, self.operations, self._clocks_leapt())
         key_checks.check(self.truth, self.keyed.families, self.cluster.constants.outcomes_kept_ms)
         for txn, fate in self.fates:
             history.check_fate(self.truth, txn, fate)
         history.check_ends(self.truth)
-        history.check_existence(self.truth, self.operations)
-        history.SerialRun(self.truth, self.operations).run()
+
+    def check_engines(self) -> None:
         for number in self.cluster.here():
             node = self.cluster.nodes[number]
             for group, engine in sorted(node.stores.live.items()):

@@ -23,7 +23,7 @@ from nodes.storage.sqlite_store import SqliteStore
 from tests.sim.coverage import count
 
 
-def _stopped_clock() -> float:
+def stopped_clock() -> float:
     return 0.0
 
 
@@ -146,7 +146,7 @@ class _Simulated(SqliteStore):
 
     def __init__(self, stores: SimStores, group: str) -> None:
         self._stores, self._group = stores, group
-        super().__init__(None, clock=_stopped_clock)  # type: ignore[call-arg]
+        super().__init__(None, clock=stopped_clock)  # type: ignore[call-arg]
 
     def _apply(self, sql: str, params: Sequence[Any] = ()) -> None:
         super()._apply(sql, params)

@@ -7,17 +7,22 @@ ids of the attempts of each operation.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nodes.core.membership import MARK
 from nodes.core.replicated_log import Entry
 from nodes.core.txn.attempt import Attempt
 from nodes.core.txn.coordinator import Coordinator
 from nodes.core.txn.messages import DecideTxn, decode_coordinator_entry
-from nodes.runtime.driver import Driver
+from nodes.runtime.driver import ORACLE_GROUP, Driver
 from nodes.runtime.group import Group
+from tests.sim.clock_watch import ClockWatch
+from tests.sim.lock_watch import LOOK_EVERY, LockWatch
 from tests.sim.operations import Operation
 from tests.sim.truth import Truth, Violation, demand
+
+if TYPE_CHECKING:
+    from tests.sim.cluster import Cluster, Life
 
 
 class Watch:
@@ -26,14 +31,19 @@ class Watch:
     def __init__(self, truth: Truth) -> None:
         self.truth = truth
         self.of_request: dict[int, Operation] = {}
+        self.of_txn: dict[bytes, Operation] = {}
         self.violation: BaseException | None = None
         self.largest_given = 0
+        self.locks = LockWatch()
+        self.clocks = ClockWatch()
 
-    def on_start(self, driver: Driver) -> None:
+    def on_start(self, life: Life) -> None:
+        driver = life.driver
+        assert driver is not None, "a life that starts has a driver"
         for group in driver.groups.values():
             self._watch_machine(group)
         self._watch_exchanges(driver)
-        self._watch_desk(driver)
+        self._watch_desk(life.node.cluster, driver)
         self._watch_attempts(driver)
 
     def _watch_machine(self, group: Group) -> None:
@@ -47,6 +57,7 @@ class Watch:
             position = self.truth.on_entries(group.group, position, entries)
             epochs.update(entry.epoch for entry in entries)
             forgotten = _forgotten(machine, entries)
+            self.locks.before_apply(group, entries)
             apply(entries)
             for txn in forgotten:
                 words = f"{group.group} decides {txn.hex()}, which is below its mark"
@@ -56,6 +67,8 @@ class Watch:
             words = f"n{group.node} serves {group.group} without an applied entry of its epoch"
             demand(group.log.epoch in epochs, "12 own entry first", words)
             lead()
+            self.clocks.leaderships += group.group == ORACLE_GROUP
+            self.locks.on_lead(group)
 
         machine.apply, machine.lead = watched_apply, watched_lead
 
@@ -69,7 +82,7 @@ class Watch:
 
         driver.build_machine = watched  # type: ignore[method-assign]
 
-    def _watch_desk(self, driver: Driver) -> None:
+    def _watch_desk(self, cluster: Cluster, driver: Driver) -> None:
         ask = driver.desk.ask
 
         def watched(then: Callable[[int], None]) -> None:
@@ -77,6 +90,7 @@ class Watch:
 
             def given(ts: int) -> None:
                 self.truth.on_given(driver.node, ts, after)
+                self.clocks.on_given(cluster, ts)
                 self.largest_given = max(self.largest_given, ts)
                 then(ts)
 
@@ -94,9 +108,16 @@ class Watch:
                 words = f"{before.hex()} was retried, and is committed"
                 demand(before not in self.truth.committed, "6 exactly once", words)
             operation.txns.append(attempt.txn)
+            self.of_txn[attempt.txn] = operation
             begin(attempt)
 
         driver.gateway.begin_attempt = watched  # type: ignore[method-assign]
+
+    def look_often(self, cluster: Cluster) -> None:
+        """From now on, for ever."""
+        self.locks.look(cluster)
+        self.clocks.look(cluster)
+        cluster.timeline.at(LOOK_EVERY, lambda: self.look_often(cluster))
 
     def look(self, drivers: list[Driver], lost: set[tuple[int, str]]) -> None:
         """A replica that stopped is a violation, unless its store was `lost` (node, group) under it."""

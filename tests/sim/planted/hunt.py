@@ -29,13 +29,26 @@ PLAYED = {
     "removed-are-told-before-it-is-settled": f"{_MEMBERS}::test_who_was_removed_goes_when_others_can_do_without[paxos]",
 }
 
-# Runs in the copy; prints [seed, violation] of the first seed that fails.
+# What a check was made for must be found by that check; it may be that another one sees it in an earlier seed.
+FOUND_BY = {
+    "key-read-without-its-lock": ("17 dependencies",),
+    "locks-released-when-appended": ("11 locks",),
+    "new-key-not-locked": ("11 locks",),
+    "oracle-follows-one-clock": ("14 oracle beside the clocks",),
+    "predicate-under-an-intention": ("18 serial order of a few",),
+    "snapshot-below-the-horizon": ("5 same snapshot",),
+    "wound-is-not-heeded": ("13 wait graph",),
+    "wound-is-not-repeated": ("13 wait graph",),
+    "wound-is-not-told-to-the-gateway": ("13 wait graph",),
+}
+
+# Runs in the copy; prints [seed, violation] of the first seed that fails, by one of the checks that are named, or any.
 SEARCH = """
 import json, sys
 from tests.sim.simulation import simulate
 for seed in range(int(sys.argv[1])):
     report = simulate(seed)
-    if report.violation:
+    if report.violation and report.invariant in (sys.argv[2:] or [report.invariant]):
         print(json.dumps([seed, report.invariant, report.violation]))
         break
 """
@@ -65,12 +78,13 @@ def copy_with(patch: Path, directory: Path) -> Path:
 
 
 def hunt(patch: Path, seeds: int = SEEDS) -> Find:
-    """The first failing seed of 0..seeds-1; of what is scripted, whether the script fails (seed 0)."""
+    """The first seed of 0..seeds-1 that fails, by the check that must find it if one is named; of what is played,
+    whether the test fails (seed 0)."""
     with tempfile.TemporaryDirectory() as name:
         code = copy_with(patch, Path(name))
         if patch.stem in PLAYED:
             return _play(patch, code)
-        command = [sys.executable, "-B", "-c", SEARCH, str(seeds)]
+        command = [sys.executable, "-B", "-c", SEARCH, str(seeds), *FOUND_BY.get(patch.stem, ())]
         done = subprocess.run(command, cwd=code, capture_output=True, text=True, check=False)
     if done.returncode:
         raise AssertionError(f"{patch.name}: the search itself failed:\n{done.stderr[-2000:]}")
