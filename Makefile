@@ -18,7 +18,7 @@ help:
 	@echo "make demo     a bank on the running cluster, a node killed, and a proof (ARGS=\"--seconds 60\")"
 	@echo "make test     every test that CI runs; installs what it needs"
 	@echo "make check    linters, types, house rules"
-	@echo "make sim      the deterministic simulator (SEEDS=200)"
+	@echo "make sim      the deterministic simulator, both rings (SEEDS=200)"
 	@echo "make kill     money moves while nodes are killed (N=3 rounds)"
 	@echo "make failover how long a lost leader is missed, and elections that nobody needed (ROUNDS=50 MINUTES=10)"
 	@echo "make soak     full load for long: memory and disk stay flat (MINUTES=30)"
@@ -46,6 +46,7 @@ check: venv
 	$(PYTHON) -m pytest tests/test_tidy.py
 
 sim: venv
+	$(PYTHON) -m tests.contract --seeds $(SEEDS)
 	$(PYTHON) -m tests.sim --seeds $(SEEDS)
 
 kill: venv

@@ -150,6 +150,11 @@ class ReplicatedLog(ABC):
         """Hand the leadership to `to` (or the most caught-up peer); nothing happens if this replica does not lead."""
 
     @abstractmethod
+    def decline(self, sender: int) -> None:
+        """The leader `sender` asks this replica to take its place (a message that `receive` was not given), in vain: so
+        it need not wait for that."""
+
+    @abstractmethod
     def compact(self, slot: int) -> None:
         """Let go of the entries up to `slot`: they are delivered, and the store holds them durably."""
 

@@ -135,7 +135,9 @@ class Group:
 
     def receive_log(self, sender: int, message: Any) -> None:
         if self.is_full and type(message) in TAKE_OVERS:
-            return  # who refuses writes takes no leadership over
+            self.log.decline(sender)  # who refuses writes takes no leadership over
+            self._touch()
+            return
         self.log.receive(sender, message)
         self.follow_leadership()
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from nodes.runtime.group import Group
 
 SYSTEM = "s0"
-TELL_TICKS = 40
+TELL_TICKS = 100
 STEP_TICKS = 10
 LEFT = "this node holds the group no more"
 

@@ -26,7 +26,7 @@ class ChangingMembers(RandomSchedule):
         self.left = dict.fromkeys(self.cluster.nodes, 0)  # as of which slot
         self.told: list[tuple[int, Joined]] = []
         self.changed = self.joins = 0
-        self.actions |= {self.change: 4, self.tell: 2, self.hear: 12}
+        self.actions |= {self.change: 15, self.tell: 3, self.hear: 20}
 
     # -- what changes
     def change(self) -> None:

@@ -13,6 +13,8 @@ from tests.contract.changing_members import ChangingMembers
 from tests.contract.random_schedule import RandomSchedule
 
 SCHEDULES = int(os.environ.get("SCHEDULES", "60"))
+# Who recovered its own removal, let go of its log and fell: the others needed its store (seed 4479).
+FOUND = (4_479,)
 
 
 @pytest.mark.parametrize("seed", range(SCHEDULES))
@@ -21,7 +23,7 @@ def test_no_schedule_breaks_the_log(core: type[ReplicatedLog], seed: int) -> Non
     RandomSchedule(core, seed).run(steps=1_000)
 
 
-@pytest.mark.parametrize("seed", range(SCHEDULES))
+@pytest.mark.parametrize("seed", (*range(SCHEDULES), *FOUND))
 @pytest.mark.parametrize("core", [PaxosReplica, RaftReplica], ids=["paxos", "raft"])
 def test_no_change_of_members_breaks_the_log(core: type[ReplicatedLog], seed: int) -> None:
     ChangingMembers(core, seed).run(steps=1_000)

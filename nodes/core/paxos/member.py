@@ -129,13 +129,14 @@ class Member:
     def _members(self) -> Members:
         return self._learner.configuration.members
 
-    def _is_voter(self) -> bool:
-        return self._me in self._members.voters
+    def _may_stand(self) -> bool:
+        """A voter; or one that was removed and not told so by a leader yet. The others may lack what it has let go of."""
+        return self._me in self._members.voters + self._members.former
 
     def _ask(self) -> None:
         self._leader = None
         self._wait_ticks = self._timeout()
-        if not self._is_voter():
+        if not self._may_stand():
             return
         self._role = role = Asking(self._rng.getrandbits(32), self._acceptor.chosen, self._me, self._members)
         self._resend_ticks = 0
@@ -220,7 +221,7 @@ class Member:
         self._acceptor.append(Entry(first_own, role.ballot, b""))
 
     def _on_take_over(self, sender: int, message: TakeOver) -> None:
-        if message.ballot == self._acceptor.promised and sender == self._leader and self._is_voter():
+        if message.ballot == self._acceptor.promised and sender == self._leader and self._may_stand():
             self._handed_over = True
             self._prepare()
 

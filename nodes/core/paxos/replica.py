@@ -93,6 +93,9 @@ class PaxosReplica(Member, ReplicatedLog):
         if heir is not None and heir in heirs:
             self._send(heir, TakeOver(role.ballot))
 
+    def decline(self, sender: int) -> None:
+        """Nothing: a leader that asked to be replaced goes on until it is."""
+
     def compact(self, slot: int) -> None:
         assert slot <= self._learner.delivered, "what is not delivered is still needed"
         if slot >= self._acceptor.first_slot:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nodes.core.membership import ChangeRefused, Members, check_change, encode_members
-from nodes.core.raft.messages import Append, Appended, AppendRefused, Heartbeat, HeartbeatReply, TimeoutNow
+from nodes.core.raft.messages import Append, Appended, AppendRefused, Declined, Heartbeat, HeartbeatReply, TimeoutNow
 from nodes.core.raft.progress import Progress
 from nodes.core.raft.reads import ReadRounds
 from nodes.core.raft.role import Role
@@ -185,6 +185,10 @@ class Leader(Role):
         progress.round = max(progress.round, message.round)
         self.replica.note_clock(sender, message.clock_ms)
 
+    def on_declined(self, sender: int, message: Declined) -> None:
+        if sender == self._transfer_to:
+            self._transfer_ends = self.replica.now  # given up at the next tick
+
     # -- what is done at a drain
     def has_work(self) -> bool:
         if (self._heartbeat_due and self.peers) or self.reads.has_asked or self._reads_are_ready():
@@ -279,4 +283,5 @@ class Leader(Role):
         Appended: on_appended,
         AppendRefused: on_append_refused,
         HeartbeatReply: on_heartbeat_reply,
+        Declined: on_declined,
     }

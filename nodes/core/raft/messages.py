@@ -7,7 +7,7 @@
         │ RequestVote(T+1)        │               │ Heartbeat(commit, round)       │
         │────────────────────────>│               │───────────────────────────────>│
         │<─────────────────── Vote│               │<───────── HeartbeatReply(round)│
-                                                  │ TimeoutNow                     │
+                                                  │ TimeoutNow                     │ or Declined
      whoever gets an older term answers HigherTerm│───────────────────────────────>│
 
 `term` is always the sender's own current term, but for `RequestPreVote`, which names the term that would be begun.
@@ -108,6 +108,12 @@ class TimeoutNow(msgspec.Struct, array_like=True, tag=109, frozen=True):
     term: int
 
 
+class Declined(msgspec.Struct, array_like=True, tag=111, frozen=True):
+    """To the leader who asked to be replaced: not by me."""
+
+    term: int
+
+
 class HigherTerm(msgspec.Struct, array_like=True, tag=110, frozen=True):
     """To a leader of an older term: there is a newer one."""
 
@@ -138,6 +144,6 @@ class Compacted(msgspec.Struct, array_like=True, tag=132, frozen=True):
 
 Message = (
     RequestPreVote | PreVote | RequestVote | Vote | Append | Appended | AppendRefused
-    | Heartbeat | HeartbeatReply | TimeoutNow | HigherTerm
+    | Heartbeat | HeartbeatReply | TimeoutNow | Declined | HigherTerm
 )  # fmt: skip
 Record = HardState | LogSuffix | Compacted | Joined

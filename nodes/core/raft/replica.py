@@ -26,6 +26,7 @@ from nodes.core.raft.messages import (
     Appended,
     AppendRefused,
     Compacted,
+    Declined,
     HardState,
     Heartbeat,
     HeartbeatReply,
@@ -47,7 +48,7 @@ _EAGER_TICKS = (1, 3)
 _LEADER_LOST_TICKS = (1, 4)
 
 _FROM_LEADERS = frozenset({Append, Heartbeat, TimeoutNow})
-_ANSWERS = frozenset({Appended, AppendRefused, HeartbeatReply, Vote, PreVote, HigherTerm})
+_ANSWERS = frozenset({Appended, AppendRefused, HeartbeatReply, Vote, PreVote, Declined, HigherTerm})
 _VOTER_HANDLERS: dict[type, Any] = {
     RequestPreVote: voter.on_request_pre_vote,
     RequestVote: voter.on_request_vote,
@@ -176,6 +177,9 @@ class RaftReplica(ReplicatedLog):
     def transfer(self, to: int | None = None) -> None:
         if isinstance(self.role, Leader):
             self.role.transfer(to)
+
+    def decline(self, sender: int) -> None:
+        self.outbox.reply(sender, Declined(self.term))
 
     def compact(self, slot: int) -> None:
         assert slot <= self.delivered_slot, "what is not delivered is still needed"
