@@ -130,7 +130,7 @@ class Member:
         return self._learner.configuration.members
 
     def _may_stand(self) -> bool:
-        """A voter; or one that was removed and not told so by a leader yet. The others may lack what it has let go of."""
+        """A voter; or one that was removed and not told so by a leader yet: others may lack what it has let go of."""
         return self._me in self._members.voters + self._members.former
 
     def _ask(self) -> None:
