@@ -104,15 +104,19 @@ class DiskFaults:
         self._later(0.5, 4, node.disk.be_quick)
 
     def lose_engine(self) -> None:
+        """Just when it has something to lose."""
+        for _ in range(6):
+            self.cluster.timeline.at(self._wait(0, 0.3), lambda: self._ask(self.rng.choice(NODES), []))
+        self.cluster.timeline.at(self._wait(0.1, 0.6), self._lose_engine)
+
+    def _lose_engine(self) -> None:
         """Of a replica that serves, or that does not: then it may not be told."""
         node = self._node()
         driver = node.life.driver if node.life is not None else None
-        if driver is None:
+        if driver is None or self.is_over:
             return
-        groups = list(driver.groups.values())
-        group = self.rng.choice(
-            [each for each in groups if each.group[0] == "s"] if self.rng.random() < 0.5 else groups
-        )
+        kinds = self.rng.choice(("s", "sc"))
+        group = self.rng.choice([each for each in driver.groups.values() if each.group[0] in kinds])
         if group.stopped:
             return
         is_told = bool(group.log.leads) or self.rng.random() < 0.3
