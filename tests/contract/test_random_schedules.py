@@ -23,7 +23,7 @@ def test_no_schedule_breaks_the_log(core: type[ReplicatedLog], seed: int) -> Non
     RandomSchedule(core, seed).run(steps=1_000)
 
 
-@pytest.mark.parametrize("seed", (*range(SCHEDULES), *FOUND))
+@pytest.mark.parametrize("seed", [*range(SCHEDULES), *FOUND])
 @pytest.mark.parametrize("core", [PaxosReplica, RaftReplica], ids=["paxos", "raft"])
 def test_no_change_of_members_breaks_the_log(core: type[ReplicatedLog], seed: int) -> None:
     ChangingMembers(core, seed).run(steps=1_000)

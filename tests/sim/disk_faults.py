@@ -106,8 +106,8 @@ class DiskFaults:
     def lose_engine(self) -> None:
         """Just when it has something to lose."""
         for _ in range(6):
-            self.cluster.timeline.at(self._wait(0, 0.3), lambda: self._ask(self.rng.choice(NODES), []))
-        self.cluster.timeline.at(self._wait(0.1, 0.6), self._lose_engine)
+            self._ask_later(0, 0.3, lambda: (self._any(), []))
+        self._later(0.1, 0.6, self._lose_engine)
 
     def _lose_engine(self) -> None:
         """Of a replica that serves, or that does not: then it may not be told."""
@@ -116,9 +116,10 @@ class DiskFaults:
         if driver is None or self.is_over:
             return
         kinds = self.rng.choice(("s", "sc"))
-        group = self.rng.choice([each for each in driver.groups.values() if each.group[0] in kinds])
-        if group.stopped:
+        groups = [each for each in driver.groups.values() if each.group[0] in kinds and not each.stopped]
+        if not groups:
             return
+        group = self.rng.choice(groups)
         is_told = bool(group.log.leads) or self.rng.random() < 0.3
         if not node.stores.lose(group.group, is_told):
             return

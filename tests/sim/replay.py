@@ -27,7 +27,7 @@ from nodes.storage.sqlite import SqliteEngine
 from tests.sim import phrases
 from tests.sim.cluster import Cluster
 from tests.sim.coverage import count
-from tests.sim.stores import SimStores
+from tests.sim.stores import LOST, SimStores
 from tests.sim.timeline import MS, SECOND
 from tests.sim.truth import Truth, demand
 
@@ -135,7 +135,7 @@ class Replays:
         life.do(begin)
 
     def _on_answer(self, read: Read, asked: int, rows: Rows, error: StoreError | None, stale: int) -> None:
-        if isinstance(error, Unavailable):
+        if isinstance(error, Unavailable) or LOST in f"{error}":
             return
         self.answered += 1
         told = phrases.answer(error) if error is not None else "answered"

@@ -22,6 +22,8 @@ from nodes.storage.sqlite_decisions import SqliteDecisions
 from nodes.storage.sqlite_store import SqliteStore
 from tests.sim.coverage import count
 
+LOST = "the store is lost"  # what a replica hears that has it open
+
 
 def stopped_clock() -> float:
     return 0.0
@@ -138,7 +140,7 @@ class _Broken:
         self.error = error
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        raise self.error("the store is lost")
+        raise self.error(LOST)
 
 
 class _Simulated(SqliteStore):
