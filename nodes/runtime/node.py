@@ -138,6 +138,7 @@ class Node:
             self._refused,
             lambda: self._known.roster,
             self.config.advertise,
+            tuple(self.config.joined),
         )
 
     def _refuse_other_shape(self, founding: Founding) -> None:
@@ -152,7 +153,7 @@ class Node:
     def _make_transport(self) -> Transport:
         return Transport(
             node=self.config.node,
-            addresses=self.config.nodes,
+            addresses=self.config.nodes | self.config.joined,
             listen=self.config.listen,
             secret=self.config.secret,
             cluster_id=lambda: self._founder.founding.cluster_id if self._founder.founding else b"",
