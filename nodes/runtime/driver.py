@@ -91,10 +91,8 @@ class Driver:
         self.cluster_id = founding.cluster_id
         self.shards, self.replicas = founding.shards, founding.replicas
         self.constants = constants or Constants()
-        self.rng = world.rng
-        self.now = 0
-        self.is_low_on_disk = False
-        self.world = world
+        self.now, self.is_low_on_disk = 0, False
+        self.world, self.rng = world, world.rng
         self.journal = journal
         self.network = network
         self.log = log
@@ -120,14 +118,16 @@ class Driver:
         self._is_turn_due = False
         self.catalog = Catalog()
         for name, nodes in founded.items():
-            code = ids.group_code(name)
-            here = held(records.get(code, []), node in nodes)
-            if here.is_here:
-                self._build(name, records.get(code, []))
-            elif here.left_slot:
-                self.placement.left[code] = here.left_slot
+            self._recover(name, records.get(ids.group_code(name), []), node in nodes)
         self.gateway = Gateway(self, self.catalog)
         self.compaction = Compaction(self, list(own_records), list(boundaries))
+
+    def _recover(self, name: str, records: list[Any], is_founder: bool) -> None:
+        here = held(records, is_founder)
+        if here.is_here:
+            self._build(name, records)
+        elif here.left_slot:
+            self.placement.left[ids.group_code(name)] = here.left_slot
 
     def _build(self, name: str, records: list[Any]) -> None:
         store = self.stores.open(name)

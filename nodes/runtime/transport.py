@@ -92,8 +92,7 @@ class Transport(Owner):
         self._is_lost: dict[int, bool] = {}
         self._clients_to_flush: list[Connection] = []
         self._peers_to_flush: list[Connection] = []
-        self._is_flush_due = False
-        self._is_stopped = False
+        self._is_flush_due = self._is_stopped = False
         self._retry_now: dict[int, asyncio.Event] = {}
         self._diallers: dict[int, asyncio.Task[None]] = {}
         self._server: asyncio.Server | None = None
