@@ -188,39 +188,3 @@ def test_a_silent_cluster_is_told_with_its_last_picture(window: Window, cluster:
         cluster.start(node)
     expect(window.page.get_by_text("The cluster has not answered since")).to_have_count(0)
     cluster.wait_ready()
-
-
-def test_on_the_page_of_the_nodes_one_is_let_in_and_a_dead_one_replaced(window: Window, cluster: LocalCluster) -> None:
-    page = window.page
-    cluster.wait_ready()
-    cluster.join(4)
-    cluster.part(2)
-    cluster.kill(2)
-    let_in = page.get_by_role("button", name="Let n4 in")
-    deadline = time.monotonic() + TOLD_WITHIN_S
-    while not let_in.count():
-        assert time.monotonic() < deadline
-        window.open("/admin/cluster/nodes/")
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 900})
-        assert window.overflow() == 0
-        window.shoot(f"nodes-waiting-{width}")
-    let_in.click()
-    expect(page.get_by_text("n4 is let in.")).to_be_visible()
-    while not page.locator("#successor-2 option[value='4']").count():
-        window.open("/admin/cluster/nodes/")
-    page.select_option("#successor-2", "4")
-    page.get_by_role("button", name="Have n2 leave").click()
-    page.get_by_role("button", name="Replace n2 by n4").click()
-    expect(page.get_by_text("n2 leaves, n4 takes its place.")).to_be_visible()
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 900})
-        assert window.overflow() == 0
-        window.shoot(f"nodes-leaving-{width}")
-    expect(page.get_by_text("n2 is leaving")).to_have_count(0)
-    window.open("/admin/cluster/nodes/")
-    expect(page.get_by_text("Removed for good: n2.")).to_be_visible()
-    window.open("/admin/txstore/operation/")
-    for order in ("add-node n4", "replace-node n2 n4"):
-        expect(page.get_by_text(order)).to_be_visible()
-    assert (window.errors, window.foreign) == ([], [])
