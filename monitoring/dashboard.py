@@ -103,11 +103,13 @@ def _silence(error: StoreError, since_ms: int, now_ms: int, has_picture: bool) -
 def picture(status: dict[str, Any] | None, now_ms: int) -> dict[str, Any]:
     """The cluster page of a wide status (docs/operations.md has its shape); of none: an empty one."""
     if status is None:
-        return {"nodes": [], "groups": [], "tiles": [], "changes": [], "series": charts.columns([]), "silent": []}
+        nothing: dict[str, Any] = {name: [] for name in ("nodes", "groups", "tiles", "changes", "silent", "waiting")}
+        return nothing | {"series": charts.columns([])}
     nodes = [_node(node, status, now_ms) for node in status["nodes"]]
     return {
         "nodes": nodes,
         "silent": [node for node in nodes if not node["up"]],
+        "waiting": [f"{node_name(node)} ({address})" for node, address, _ in status["waiting"]],
         "leaderless": [group["group"] for group in status["groups"] if not group["leader"]],
         "groups": [_group(group, status["nodes"]) for group in status["groups"]],
         "tiles": _tiles(status),
@@ -143,6 +145,7 @@ def _node(node: dict[str, Any], status: dict[str, Any], now_ms: int) -> dict[str
     return {
         **node,
         "leads": leads,
+        "is_leaving": node["node"] in (leaving for leaving, _ in status["leaving"]),
         "since": moment(node["since_ms"]),
         "age": charts.age_text(now_ms - node["since_ms"]),
         "free": charts.bytes_text(free_bytes) if free_bytes is not None else "",
@@ -176,7 +179,8 @@ def _group(group: dict[str, Any], nodes: list[dict[str, Any]]) -> dict[str, Any]
 
 def _replica(node: dict[str, Any], group: dict[str, Any], replica: dict[str, Any] | None) -> dict[str, Any]:
     cell = {"node": node["name"], "title": "", "kind": "ok", "words": "in step"}
-    if node["node"] not in group["members"]:
+    is_learner = node["node"] in group["learners"]
+    if not is_learner and node["node"] not in group["members"]:
         return cell | {"kind": "none", "words": "no replica"}
     if replica is None:
         return cell | {"kind": "bad", "words": "not reached"}
@@ -185,6 +189,8 @@ def _replica(node: dict[str, Any], group: dict[str, Any], replica: dict[str, Any
         return cell | {"kind": "bad", "words": "stopped", "title": replica["stopped"]}
     if group["leader"] == node["node"]:
         return cell | {"kind": "leader", "words": "leader"}
+    if is_learner:
+        return cell | {"words": "learns"}
     if replica["lag"]:
         kind = "behind" if replica["lag"] >= LAG_WORTH_TELLING else "ok"
         return cell | {"kind": kind, "words": f"{replica['lag']} behind"}

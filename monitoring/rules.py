@@ -11,12 +11,13 @@ never OK. A threshold is the first value that is too much, for space the last th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from statistics import median_low
 from typing import Any, ClassVar
 
 from monitoring.verdicts import FAIL, OK, UNKNOWN, WARN, Sample, Standing
+from nodes.ids import node_name
 
 CLUSTER = "cluster"
 MIB = 1 << 20
@@ -79,15 +80,17 @@ def unjudged(known: Known, state: str, why: str) -> list[Sample]:
 
 @dataclass(frozen=True, kw_only=True)
 class StatusCheck(Check):
-    """A check of the cluster's status. While there is none, all its subjects are `blind`."""
+    """A check of the cluster's status. While there is none, all its subjects are `blind`. A node that was removed is
+    well until that is what stands there of it, and no subject from then on."""
 
     source = "status"
     blind: ClassVar[str] = UNKNOWN
 
     def judge(self, facts: Sight, known: Known) -> list[Sample]:
-        if facts.status is not None:
-            return list(self.seen(facts.status, known))
-        return unjudged(known, self.blind, facts.why)
+        if facts.status is None:
+            return unjudged(known, self.blind, facts.why)
+        gone = [node_name(node) for node in facts.status["gone"]]
+        return [*self.seen(facts.status, known), *_parted(gone, known)]
 
     def seen(self, status: Status, known: Known) -> Iterator[Sample]:
         """A sample of each subject in the status."""
@@ -135,7 +138,8 @@ class GroupLeader(StatusCheck):
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicaLag(StatusCheck):
-    """How many entries each node's replicas are behind, the worst of them; a replica that stopped fails."""
+    """How many entries each node's replicas are behind, the worst of them; a replica that stopped fails. One that only
+    learns is behind until it votes."""
 
     name = "replica_lag"
     title = "Replica lag"
@@ -147,13 +151,15 @@ class ReplicaLag(StatusCheck):
         of_node: dict[int, list[tuple[str, dict[str, Any]]]] = {}
         for group in status["groups"]:
             for replica in group["replicas"]:
-                of_node.setdefault(replica["node"], []).append((group["group"], replica))
+                if replica["node"] not in group["learners"]:
+                    of_node.setdefault(replica["node"], []).append((group["group"], replica))
         for node in status["nodes"]:
-            replicas = of_node.get(node["node"], [])
-            yield self._sample(node, replicas) if node["up"] and replicas else _unseen(node)
+            yield self._sample(node, of_node.get(node["node"], [])) if node["up"] else _unseen(node)
 
     def _sample(self, node: dict[str, Any], replicas: list[tuple[str, dict[str, Any]]]) -> Sample:
         name = node["name"]
+        if not replicas:
+            return Sample(name, OK, f"{name} votes in no group", 0)
         stopped = [f"{group}: {replica['stopped']}" for group, replica in replicas if replica["stopped"]]
         group, worst = max(replicas, key=lambda each: int(each[1]["lag"]))
         lag = worst["lag"]
@@ -246,6 +252,12 @@ def _level(value: float, warn: float, fail: float) -> str:
 def _unseen(node: dict[str, Any]) -> Sample:
     why = f"{node['name']} {node['error']}" if not node["up"] else f"{node['name']} did not say"
     return Sample(node["name"], UNKNOWN, why)
+
+
+def _parted(gone: Sequence[str], known: Known) -> list[Sample]:
+    """What was wrong with a node ends when it was removed."""
+    words = "{} was removed from the cluster"
+    return [Sample(name, OK, words.format(name)) for name in gone if name in known and known[name].state != OK]
 
 
 CHECKS: dict[str, type[Check]] = {

@@ -40,7 +40,8 @@ def group(request: HttpRequest, name: str) -> HttpResponse:
         if node != found["leader"]
     ]
     leader = node_name(found["leader"]) if found["leader"] else ""
-    return _page(request, name, {"leader": leader, "preferred": node_name(found["members"][0]), "others": others})
+    shown = {"leader": leader, "preferred": node_name(found["members"][0]), "others": others}
+    return _page(request, name, shown | {"learners": [node_name(node) for node in found["learners"]]})
 
 
 def _transfer(request: HttpRequest, name: str) -> HttpResponse:

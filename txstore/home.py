@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FORMAT = 1
+NODE_MAX = 255
 PROJECT = Path(__file__).resolve().parent.parent
 BROKER_FOLDERS = ("queue", "control")
 
@@ -96,14 +97,14 @@ class Home:
         return shape
 
     def node_addresses(self) -> list[str]:
-        """`host:port` of every node, by number, as told or as the last `up` gave them; [] before the first."""
+        """`host:port` of every node, by number, as told or as the last `up` gave them; [] before the first. Nodes that
+        joined since are among them, those that ended because they were removed are not."""
         if self.nodes_at:
             return self.nodes_at
-        config = self.node_config(1)
-        if not config.exists():
+        if not self.exists() or not self.node_config(1).exists():
             return []
-        nodes: dict[str, str] = tomllib.loads(config.read_text())["nodes"]
-        return [nodes[number] for number in sorted(nodes, key=int)]
+        known = self._founders() | self.joined_addresses()
+        return [address for node, address in known.items() if not self.was_removed(node)]
 
     def api_token(self) -> str:
         return self.api_token_file.read_text().strip()
@@ -143,25 +144,49 @@ class Home:
         for node in addresses:
             (self.node_folder(node) / "data").mkdir(parents=True, exist_ok=True)
             write_whole(self.node_config(node), self._node_config_text(node, shape, addresses))
+        for node, address in self.joined_addresses().items():
+            write_whole(self.node_config(node), self._node_config_text(node, shape, addresses, address))
+
+    def refuse_joining(self, node: int) -> None:
+        """HomeError if it cannot be a new node of this home's cluster, as far as the home knows."""
+        if not self.exists() or not self.node_config(1).exists():
+            raise HomeError(f"{self.path} holds no cluster that a node could join: run `make up` first.")
+        founders = self._founders()
+        if node in founders:
+            raise HomeError(f"n{node} is a node of this cluster from its founding; a new one has a number of its own.")
+        if not len(founders) < node <= NODE_MAX:
+            raise HomeError(f"A new node has a number from {len(founders) + 1} to {NODE_MAX}, not {node}.")
+        if self.was_removed(node):
+            raise HomeError(f"n{node} was removed from this cluster, and a number is given once: take another one.")
 
     def create_joining(self, node: int, address: str) -> None:
         """What a node needs that asks this home's cluster to be let in; HomeError if it cannot be one."""
-        if not self.exists() or not self.node_config(1).exists():
-            raise HomeError(f"{self.path} holds no cluster that a node could join: run up first.")
-        founders = dict(enumerate(self.node_addresses(), start=1))
-        if node in founders:
-            raise HomeError(f"n{node} is a node of this cluster from its founding; a new one has a number of its own.")
+        self.refuse_joining(node)
         (self.node_folder(node) / "data").mkdir(parents=True, exist_ok=True)
-        write_whole(self.node_config(node), self._node_config_text(node, self.shape(), founders, address))
+        write_whole(self.node_config(node), self._node_config_text(node, self.shape(), self._founders(), address))
 
     def joining_nodes(self) -> list[int]:
-        """Numbers of the nodes of this home that were no founders."""
+        """Numbers of this home's nodes that were no founders, without those that ended because they were removed."""
         found = (self.path / "nodes").glob("n*/config.toml")
         numbers = sorted(int(file.parent.name[1:]) for file in found if file.parent.name[1:].isdecimal())
-        return [number for number in numbers if number > self.shape().nodes]
+        return [number for number in numbers if number > self.shape().nodes and not self.was_removed(number)]
+
+    def joined_addresses(self) -> dict[int, str]:
+        """`host:port` of each of these."""
+        configs = {node: tomllib.loads(self.node_config(node).read_text()) for node in self.joining_nodes()}
+        return {node: str(config["listen"]) for node, config in configs.items()}
+
+    def was_removed(self, node: int) -> bool:
+        """Did the node end, for it was removed from its cluster?"""
+        return (self.node_folder(node) / "data" / "removed").exists()
+
+    def _founders(self) -> dict[int, str]:
+        nodes: dict[str, str] = tomllib.loads(self.node_config(1).read_text())["nodes"]
+        return {int(number): nodes[number] for number in sorted(nodes, key=int)}
 
     def _node_config_text(self, node: int, shape: Shape, addresses: dict[int, str], listen: str = "") -> str:
-        founders = "".join(f'{number} = "{address}"\n' for number, address in addresses.items())
+        others = {other: at for other, at in self.joined_addresses().items() if other != node} if listen else {}
+        joined = f"\n[joined]\n{_table(others)}" if others else ""
         return (
             f"node = {node}\n"
             f'listen = "{listen or addresses[node]}"\n'
@@ -170,7 +195,7 @@ class Home:
             f"shards = {shape.shards}\n"
             f"replicas = {shape.replicas}\n"
             f'engine = "{shape.engine}"\n\n'
-            f"[nodes]\n{founders}"
+            f"[nodes]\n{_table(addresses)}{joined}"
             f"{self._constants_text()}"
         )
 
@@ -188,6 +213,10 @@ def write_whole(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.rename(path)
+
+
+def _table(addresses: dict[int, str]) -> str:
+    return "".join(f'{number} = "{address}"\n' for number, address in addresses.items())
 
 
 def _quoted(path: Path) -> str:

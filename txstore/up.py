@@ -25,6 +25,7 @@ from txstore.supervisor import Program
 
 ENGINES = ("sqlite",)
 NODES_MAX, SHARDS_MAX, PORT_MAX = 5, 999, 65_535
+FIRST_NODE_PORT = 7101
 # Ports of a home whose `up` was killed a moment ago are free at once, but not in the same instant.
 PORT_GRACE_S = 1.0
 BACK_OFF_S_MAX = 30.0
@@ -62,7 +63,7 @@ def wish_from(environment: Mapping[str, str], home: Home) -> Wish:
     return Wish(
         shape=shape,
         web_port=_whole(environment, "TXSTORE_WEB_PORT", 8000, 1, PORT_MAX),
-        node_port=_whole(environment, "TXSTORE_NODE_PORT", 7101, 1, PORT_MAX - nodes + 1),
+        node_port=_whole(environment, "TXSTORE_NODE_PORT", FIRST_NODE_PORT, 1, PORT_MAX - nodes + 1),
         restart_s=_restart_s(environment.get("TXSTORE_RESTART_S") or "1"),
     )
 

@@ -6,11 +6,17 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from txstore import group_page
+from txstore import group_page, nodes_page
 from txstore.api import catalog_views, document_views, errors, group_views, health, node_views, token_views, views
 
 admin.autodiscover()
 
+NODE_PAGES = [
+    path("", nodes_page.nodes, name="nodes"),
+    path("live/", nodes_page.nodes_live, name="nodes-live"),
+    path("<int:node>/add/", nodes_page.add, name="node-add"),
+    path("<int:node>/leave/", nodes_page.leave, name="node-leave"),
+]
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("api/v1/transactions", views.Transactions.as_view()),
@@ -35,6 +41,7 @@ urlpatterns = [
     path("healthz", views.healthz),
     path("readyz", views.readyz),
     path("admin/cluster/groups/", include([path("<str:name>/", group_page.group, name="group")])),
+    path("admin/cluster/nodes/", include(NODE_PAGES)),
     path("admin/", include("monitoring.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -86,7 +86,8 @@ Record = Founding | Incarnation | Opened | Boot
 class Founder:
     """One node's part. `send(node, message)`; `save(record, then)` calls `then` when the record is durable; `opened`
     is called once when elections may begin; `refused(words)` when this node must not take part. `roster()` tells who
-    has joined or gone since the founding; `waiting` are those who ask to be let in."""
+    has joined or gone since the founding; `waiting` are those who ask to be let in; `contacts` are no founders, but may
+    let this node in as well."""
 
     def __init__(
         self,
@@ -102,9 +103,11 @@ class Founder:
         refused: Callable[[str], None],
         roster: Callable[[], Roster] = Roster,
         address: tuple[str, int] = ("", 0),
+        contacts: tuple[int, ...] = (),
     ) -> None:
         self.me = me
         self.nodes = nodes
+        self.known = nodes + contacts
         self.waiting: dict[int, NodeFacts] = {}
         self.founding = founding
         self.is_open = is_open
@@ -129,14 +132,14 @@ class Founder:
         if self.me == min(self.nodes):
             self._lead()
         durable = self.founding if self._is_durable else None  # what it names, it acknowledges
-        for node in self.nodes:
+        for node in self.known:
             if node != self.me:
                 self._send(node, Here(self._incarnation, durable, *self._address))
 
     def receive(self, sender: int, message: Any) -> None:
         if isinstance(message, Here):
             (self._on_here if sender in self.nodes else self._on_newcomer)(sender, message)
-        elif sender not in self.nodes:
+        elif sender not in self.known:
             return
         elif isinstance(message, Found):
             self._on_found(sender, message)

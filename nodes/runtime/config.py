@@ -10,6 +10,8 @@ replicas = 3
 engine = "sqlite"
 [nodes]                                the founders, number -> address; a node that is none of them asks to join
 1 = "127.0.0.1:7101"
+[joined]                               may be left out: members that joined since, whom a new node asks as well
+4 = "127.0.0.1:7104"
 [constants]                            what may be left out, as nodes/constants.py has it
 outcomes_kept_ms = 3600000
 advertise = "db4.example:7101"         may be left out: where a node that joins is dialled, if not at `listen`
@@ -66,6 +68,7 @@ class Config:
     engine: str
     nodes: dict[int, tuple[str, int]]
     advertise: tuple[str, int]
+    joined: dict[int, tuple[str, int]] = field(default_factory=dict)
     constants: Constants = field(default_factory=Constants)
 
 
@@ -75,10 +78,14 @@ def load(path: Path) -> Config:
         raw = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
-    constants, advertise = raw.pop("constants", {}), raw.pop("advertise", None)
+    rest = {
+        "constants": raw.pop("constants", {}),
+        "joined": raw.pop("joined", {}),
+        "advertise": raw.pop("advertise", None),
+    }
     if raw.keys() != VARIABLES.keys():
         raise ConfigError(f"{path}: these settings are missing or unknown: {sorted(raw.keys() ^ VARIABLES.keys())}")
-    return _checked(str(path), raw | {"constants": constants, "advertise": advertise})
+    return _checked(str(path), raw | rest)
 
 
 def from_environment(environment: Mapping[str, str]) -> Config:
@@ -95,12 +102,12 @@ def from_environment(environment: Mapping[str, str]) -> Config:
 
 
 def _checked(path: str, raw: dict[str, Any]) -> Config:
-    listed = raw["nodes"]
-    if not isinstance(listed, dict) or not all(number.isdecimal() for number in listed):
-        raise ConfigError(f'{path}: [nodes] must be a table of number = "host:port"')
-    nodes = {int(number): _address(path, address) for number, address in listed.items()}
+    nodes = _addresses(path, "nodes", raw["nodes"])
+    joined = _addresses(path, "joined", raw.get("joined", {}))
     if sorted(nodes) != list(range(1, len(nodes) + 1)) or len(nodes) > MAX_NODES:
         raise ConfigError(f"{path}: [nodes] must be numbered 1 to at most {MAX_NODES}, without gaps")
+    if not all(len(nodes) < number <= MAX_NUMBER for number in joined):
+        raise ConfigError(f"{path}: [joined] has numbers above those of [nodes], up to {MAX_NUMBER}")
     return Config(
         node=_number(path, raw, "node", MAX_NUMBER),
         listen=_address(path, raw["listen"]),
@@ -111,8 +118,15 @@ def _checked(path: str, raw: dict[str, Any]) -> Config:
         replicas=_number(path, raw, "replicas", len(nodes)),
         engine=_engine(path, raw["engine"]),
         nodes=nodes,
+        joined=joined,
         constants=_constants(path, raw.get("constants", {})),
     )
+
+
+def _addresses(path: str, table: str, listed: Any) -> dict[int, tuple[str, int]]:
+    if not isinstance(listed, dict) or not all(number.isdecimal() for number in listed):
+        raise ConfigError(f'{path}: [{table}] must be a table of number = "host:port"')
+    return {int(number): _address(path, address) for number, address in listed.items()}
 
 
 def _number(path: str, raw: dict[str, Any], name: str, most: int) -> int:

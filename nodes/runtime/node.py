@@ -91,6 +91,7 @@ class Node:
         self._saving.append((self._durable_start, lambda: started.set_result(None)))
         await started  # incarnation and boot are durable before anybody hears of them
         self._transport = self._make_transport()
+        self._transport.on_removed = self._removed
         await self._transport.start()
         log.info("n%d listens on %s:%d", self.config.node, *self.config.listen)
         if self.number not in self.config.nodes and not self._founder.is_open:
@@ -138,6 +139,7 @@ class Node:
             self._refused,
             lambda: self._known.roster,
             self.config.advertise,
+            tuple(self.config.joined),
         )
 
     def _refuse_other_shape(self, founding: Founding) -> None:
@@ -152,7 +154,7 @@ class Node:
     def _make_transport(self) -> Transport:
         return Transport(
             node=self.config.node,
-            addresses=self.config.nodes,
+            addresses=self.config.nodes | self.config.joined,
             listen=self.config.listen,
             secret=self.config.secret,
             cluster_id=lambda: self._founder.founding.cluster_id if self._founder.founding else b"",
@@ -210,9 +212,12 @@ class Node:
         """Nodes have joined, or are gone; this one perhaps."""
         self._known.follow(roster, self._transport)
         if self.number in roster.gone:
-            _removed_file(self.config).touch()
-            log.critical("n%d %s", self.number, REMOVED)
-            self._loop.call_later(TICK_MS / 1000, self._end, MUST_NOT_RUN)
+            self._removed()
+
+    def _removed(self) -> None:
+        _removed_file(self.config).touch()
+        log.critical("n%d %s", self.number, REMOVED)
+        self._loop.call_later(TICK_MS / 1000, self._end, MUST_NOT_RUN)
 
     def members(self) -> dict[str, Members]:
         """Of every group, as far as this node knows."""
@@ -307,13 +312,7 @@ class Node:
             "leaving": [list(pair) for pair in self._known.roster.leaving.items()],
             "gone": list(self._known.roster.gone),
             "clock_ms": self._world.clock_ms(),
-            "journal": {
-                "fdatasync": self._journal.syncs,
-                "durable": self._journal.durable,
-                "free_bytes": self._journal.free_bytes(),
-                "segment": self._journal.segment,
-                "released": self.driver.compaction.released if self.driver else 0,
-            },
+            "journal": status.of_journal(self._journal, self.driver.compaction.released if self.driver else 0),
         }
 
     # -- the end

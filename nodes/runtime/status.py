@@ -38,6 +38,7 @@ from nodes.ids import node_name
 from nodes.runtime.activity import merged_changes, merged_series
 from nodes.runtime.driver import Driver
 from nodes.runtime.group import Group
+from nodes.storage.journal import Journal
 
 REQUESTS = ("live", "committed", "aborted", "read")
 
@@ -65,6 +66,16 @@ def of_node(driver: Driver, wide: bool) -> Status:
         "requests": dict(zip(REQUESTS, (live, *driver.counts.totals), strict=True)),
     }
     return own | {"per_second": driver.counts.series(), "changes": driver.changes.listed()} if wide else own
+
+
+def of_journal(journal: Journal, released: int) -> Status:
+    return {
+        "fdatasync": journal.syncs,
+        "durable": journal.durable,
+        "free_bytes": journal.free_bytes(),
+        "segment": journal.segment,
+        "released": released,
+    }
 
 
 def _of_group(group: Group) -> Status:

@@ -27,23 +27,24 @@ from typing import Any
 from nodes.ids import node_name
 from nodes.runtime.connection import Connection, Limits, Owner, refuse_all
 from nodes.wire.frames import FORMAT, MAX_CLIENT_BYTES, MAX_NODE_BYTES
-from nodes.wire.handshake import NODE, NONCE_BYTES, Handshake, Hello
+from nodes.wire.handshake import NODE, NONCE_BYTES, Handshake, Hello, Removed, decode_removed, encode_removed
 
 __all__ = ["Connection", "Limits", "Transport"]
 
 Address = tuple[str, int]
 BACKLOG = 1024
+REMOVED_BYTES = 16
 
 
 class Transport(Owner):
     """All calls and all handlers are on the loop that ran `start`; handlers are called from within the reading.
 
     `addresses`: of all nodes known from the start, by number, this one may be among them. Any node with the secret may
-    come in, but those that are `gone`: it may want to join. `decode` turns a peer's frame into the list that
-    `on_peer_message` gets; `decode_client` (default: the same) a client's into what `on_client_message` gets; whatever
-    they raise closes the connection; what a handler raises is the node's own and goes to the loop's exception handler.
-    `on_peer_up`: sending reaches the peer from now on. `on_client_lost` is called once for each client connection,
-    whoever closed it.
+    come in, for it may want to join; one that is `gone` is told so and nothing else, which it hears by `on_removed`
+    (set before `start`). `decode` turns a peer's frame into the list that `on_peer_message` gets; `decode_client`
+    (default: the same) a client's into what `on_client_message` gets; whatever they raise closes the connection; what a
+    handler raises is the node's own and goes to the loop's exception handler. `on_peer_up`: sending reaches the peer
+    from now on. `on_client_lost` is called once for each client connection, whoever closed it.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Transport(Owner):
         self.log = log
         self.incarnations: dict[int, bytes] = {}  # of each peer, as its newest connection says
         self.gone: set[int] = set()
+        self.on_removed: Callable[[], None] = lambda: None
         self._node = node
         self._addresses = {peer: address for peer, address in sorted(addresses.items()) if peer != node}
         self._listen = listen
@@ -84,8 +86,7 @@ class Transport(Owner):
         self._on_peer_lost = on_peer_lost
         self._on_client_message = on_client_message
         self._on_client_lost = on_client_lost
-        self._rng = rng or random.Random()
-        self._entropy = entropy
+        self._rng, self._entropy = rng or random.Random(), entropy
         self._connections: dict[Connection, None] = {}  # all there are, in the order of their beginning
         self._outgoing: dict[int, Connection] = {}
         self._incoming: dict[int, Connection] = {}
@@ -153,13 +154,14 @@ class Transport(Owner):
             self._diallers[peer] = asyncio.get_running_loop().create_task(self._keep_dialling(peer))
 
     def forget(self, peer: int) -> None:
-        """The node is gone: it is neither dialled nor let in any more."""
+        """The node is gone: it is neither dialled nor listened to any more."""
         self.gone.add(peer)
         if self._addresses.pop(peer, None) is not None and peer in self._diallers:
             self._diallers.pop(peer).cancel()
-        for connection in (self._outgoing.get(peer), self._incoming.get(peer)):
-            if connection is not None:
-                connection.refuse(f"{node_name(peer)} was removed from this cluster")
+        if (outgoing := self._outgoing.get(peer)) is not None:
+            outgoing.refuse(f"{node_name(peer)} was removed from this cluster")
+        if (incoming := self._incoming.get(peer)) is not None:
+            self._dismiss(incoming)
 
     def is_connected(self, peer: int) -> bool:
         """Would `send` reach for it?"""
@@ -186,8 +188,6 @@ class Transport(Owner):
         name = node_name(peer.node)
         if connection.expected and peer.node != connection.expected:
             return f"{name} answers where {node_name(connection.expected)} was dialled"
-        if peer.node in self.gone:
-            return f"{name} was removed from this cluster"
         if peer.node == self._node:
             return f"{name} is this node"
         self.incarnations[peer.node] = peer.incarnation
@@ -225,13 +225,26 @@ class Transport(Owner):
 
     # -- peers
     def _on_dialled(self, connection: Connection, peer: int) -> None:
-        connection.deliver_to(refuse_all, lambda _: None, 0)
+        connection.deliver_to(decode_removed, self._on_dismissed, REMOVED_BYTES)
         self._outgoing[peer] = connection
         self._is_lost[peer] = False
         self.log.info("connected to %s", connection.name)
         self._on_peer_up(peer)
 
+    def _dismiss(self, connection: Connection) -> None:
+        """The last that a removed node hears."""
+        connection.deliver_to(refuse_all, lambda _: None, 0)
+        connection.send(encode_removed())
+        connection.flush()
+        connection.close()
+
+    def _on_dismissed(self, message: Removed) -> None:
+        self.on_removed()
+
     def _on_accepted(self, connection: Connection, peer: int) -> None:
+        if peer in self.gone:
+            self._dismiss(connection)
+            return
         connection.deliver_to(self._decode, partial(self._on_peer_message, peer), MAX_NODE_BYTES)
         older = self._incoming.get(peer)
         self._incoming[peer] = connection

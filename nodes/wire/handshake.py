@@ -63,6 +63,11 @@ class _Opening(msgspec.Struct, array_like=True, frozen=True, tag=1):
     format: int
 
 
+class Removed(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    """After the handshake, from who accepted: the dialler has no part in the cluster any more."""
+
+
+_removed: Codec[Removed] = Codec(Removed)
 _codec: Codec[Hello | Proof | Refused] = Codec(Hello | Proof | Refused)
 _opening: Codec[_Opening] = Codec(_Opening)
 
@@ -70,6 +75,14 @@ _opening: Codec[_Opening] = Codec(_Opening)
 def encode_refusal(reason: str) -> bytes:
     """The body that tells the other end why the connection is closed."""
     return _codec.encode(Refused(reason))
+
+
+def encode_removed() -> bytes:
+    """The body behind a handshake that tells the dialler so."""
+    return _removed.encode(Removed())
+
+
+decode_removed = _removed.decode
 
 
 class Handshake:

@@ -47,6 +47,9 @@ def status(**changes: Any) -> dict[str, Any]:
     return {
         "node": 1,
         "clock_ms": NOW_MS,
+        "waiting": [],
+        "leaving": [],
+        "gone": [],
         "nodes": [node(1), node(2), node(3)],
         "groups": [group("c1", 1, 3 << 8 | 1), group("s1", 2, 7)],
         "in_doubt": {"count": 0, "oldest_ms": 0},
@@ -72,8 +75,8 @@ def group(name: str, leader: int | None, epoch: int, **replicas: dict[str, Any])
             whole = {"node": number, "role": "follower", "applied_slot": 10, "lag": 0, "stopped": "", **changes}
             found.append(whole)
     kind = "coordinator" if name[0] == "c" else "shard"
-    members = [1, 2, 3]
-    return {"group": name, "kind": kind, "leader": leader, "epoch": epoch, "members": members, "replicas": found}
+    members: dict[str, Any] = {"members": [1, 2, 3], "learners": []}
+    return {"group": name, "kind": kind, "leader": leader, "epoch": epoch, **members, "replicas": found}
 
 
 @pytest.fixture

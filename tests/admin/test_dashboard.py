@@ -52,6 +52,23 @@ def test_a_node_without_a_replica_of_a_group_is_not_missed_there() -> None:
     assert cells(picture(groups=[one])) == [("n1", "leader"), ("n2", "in step"), ("n3", "no replica")]
 
 
+def test_a_replica_that_only_learns_is_told_so_and_missed_while_it_is_not_reached() -> None:
+    one = group("s1", 1, 7, n3={"lag": 900})
+    one |= {"members": [1, 2], "learners": [3]}
+    shown = picture(groups=[one])
+    assert cells(shown) == [("n1", "leader"), ("n2", "in step"), ("n3", "learns")]
+    assert not shown["groups"][0]["is_bad"]
+    one["replicas"] = one["replicas"][:2]
+    assert cells(picture(groups=[one]))[2] == ("n3", "not reached")
+
+
+def test_who_leaves_and_who_waits_is_told_and_who_is_gone_is_not_missed() -> None:
+    shown = picture(leaving=[[2, 0]], waiting=[[4, "127.0.0.1:7104", "aa"]], gone=[5])
+    assert [node["is_leaving"] for node in shown["nodes"]] == [False, True, False]
+    assert shown["waiting"] == ["n4 (127.0.0.1:7104)"]
+    assert shown["silent"] == []
+
+
 def test_a_group_without_a_leader_is_told() -> None:
     shown = picture(groups=[group("s1", None, 7)])
     assert (shown["leaderless"], shown["groups"][0]["leader"], shown["groups"][0]["is_bad"]) == (["s1"], "", True)

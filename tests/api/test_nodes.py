@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -123,3 +124,121 @@ def test_what_the_cluster_refuses_is_told_and_logged(
     check_problem(ask(client, "delete", "/2"), status, code)
     row = Operation.objects.get()
     assert (row.outcome, row.words) == (error.info.outcome, str(error))
+
+
+# -- the admin's pages
+
+PAGE = "/admin/cluster/nodes/"
+
+
+def text_of(answer: Any) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.content.decode()))
+
+
+def test_the_page_shows_who_is_there_who_waits_and_how_far_who_leaves_is(client: Any, cluster: FakeCluster) -> None:
+    cluster.answers["status"] = changing()
+    client.force_login(user("operators", is_staff=True))
+    page = client.get(PAGE)
+    shown = text_of(page)
+    for words in (
+        "n2 is leaving 1 of 2 groups are done",
+        "It still has a replica of s0.",
+        "leaving, n4 takes its place",
+        "n5 asks to be let in 127.0.0.1:7105",
+        "Let n5 in",
+        "Have n1 leave",
+        "Removed for good: n3.",
+    ):
+        assert words in shown, words
+    assert "Have n2 leave" not in shown  # it is leaving already
+    assert f'hx-get="{PAGE}live/"' in page.content.decode()
+    part = text_of(client.get(f"{PAGE}live/"))
+    assert "1 of 2 groups are done" in part
+    assert "Let n5 in" not in part
+
+
+def test_a_page_on_which_nothing_changes_does_not_refresh_itself(client: Any, cluster: FakeCluster) -> None:
+    client.force_login(user("operators", is_staff=True))
+    assert f"{PAGE}live/" not in client.get(PAGE).content.decode()
+
+
+def test_who_may_not_operate_sees_the_nodes_and_gives_no_orders(client: Any, cluster: FakeCluster) -> None:
+    cluster.answers["status"] = changing()
+    client.force_login(user("readers", is_staff=True))
+    shown = text_of(client.get(PAGE))
+    assert "n5 asks to be let in" in shown
+    assert "Let n5 in" not in shown
+    assert "Have n1 leave" not in shown
+    cluster.asked.clear()
+    assert client.post(f"{PAGE}5/add/").status_code == 403
+    for method in (client.get, client.post):
+        assert method(f"{PAGE}2/leave/").status_code == 403
+    assert cluster.asked == []
+    assert not Operation.objects.exists()
+
+
+def test_a_visitor_sees_nothing(client: Any, cluster: FakeCluster) -> None:
+    assert client.get(PAGE).url.startswith("/admin/login/")
+    assert client.get(f"{PAGE}live/").headers["HX-Redirect"] == "/admin/login/"
+    assert client.post(f"{PAGE}5/add/").url.startswith("/admin/login/")
+    assert cluster.asked == []
+
+
+def test_the_second_page_says_what_will_happen(client: Any, cluster: FakeCluster) -> None:
+    cluster.answers["status"] = changing()
+    client.force_login(user("operators", is_staff=True))
+    shown = text_of(client.get(f"{PAGE}1/leave/?successor="))
+    for words in ("n1 leaves the cluster for good", "Whoever has room takes its place in 2 groups", "Remove n1"):
+        assert words in shown
+    shown = text_of(client.get(f"{PAGE}1/leave/?successor=2"))
+    for words in ("n2 takes its place", "n2 is not reached now", "Replace n1 by n2"):
+        assert words in shown
+    assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "asked", "logged", "words"),
+    [
+        ("5/add/", {}, ("add_node", 5), "add-node n5", "n5 is let in."),
+        ("2/leave/", {}, ("remove_node", (2, False)), "remove-node n2", "n2 leaves, whoever has room takes its place."),
+        ("2/leave/", {"fewer": "on"}, ("remove_node", (2, True)), "remove-node n2 --fewer-replicas",
+         "n2 leaves, whoever has room takes its place."),
+        ("2/leave/", {"successor": "4"}, ("replace_node", (2, 4)), "replace-node n2 n4",
+         "n2 leaves, n4 takes its place."),
+    ],
+)  # fmt: skip
+def test_an_order_on_the_page_is_given_told_and_logged(
+    client: Any, cluster: FakeCluster, path: str, body: Any, asked: Any, logged: str, words: str
+) -> None:
+    client.force_login(user("operators", is_staff=True))
+    answer = client.post(PAGE + path, body, follow=True)
+    assert answer.redirect_chain == [(PAGE, 302)]
+    assert words in text_of(answer)
+    assert cluster.asked[0] == asked
+    row = Operation.objects.get()
+    assert (row.by, row.via, row.what, row.outcome) == ("olga", "admin", logged, "happened")
+
+
+def test_a_refusal_and_a_silent_cluster_are_shown(client: Any, cluster: FakeCluster) -> None:
+    client.force_login(user("operators", is_staff=True))
+    cluster.answers["remove_node"] = BadRequest("without n2 there are 2 nodes for 3 replicas")
+    assert "there are 2 nodes for 3 replicas" in text_of(client.post(f"{PAGE}2/leave/", follow=True))
+    cluster.answers["status"] = Unavailable("no node answers")
+    for path, status in ((PAGE, 503), (f"{PAGE}2/leave/", 503), (f"{PAGE}live/", 200)):
+        answer = client.get(path)
+        assert answer.status_code == status
+        assert "no node answers" in text_of(answer)
+
+
+@pytest.mark.parametrize("path", ["9/leave/", "5/leave/", "3/leave/", "1/leave/?successor=9", "1/leave/?successor=n2"])
+def test_who_is_not_there_cannot_leave(client: Any, cluster: FakeCluster, path: str) -> None:
+    cluster.answers["status"] = changing()
+    client.force_login(user("operators", is_staff=True))
+    assert client.get(PAGE + path).status_code == 404
+
+
+def test_the_page_of_a_group_shows_who_learns(client: Any, cluster: FakeCluster) -> None:
+    cluster.answers["status"] = changing()
+    client.force_login(user("operators", is_staff=True))
+    assert "n4 learns what the group holds" in text_of(client.get("/admin/cluster/groups/s0/"))
+    assert "learn" not in text_of(client.get("/admin/cluster/groups/c1/"))

@@ -19,6 +19,7 @@ from nodes.core.founding import (
     Opened,
     Stranger,
 )
+from nodes.core.membership import NodeFacts, Roster
 
 NODES = (1, 2, 3)
 
@@ -264,3 +265,48 @@ def test_the_words_of_a_stranger_reach_the_node() -> None:
     cluster = Cluster()
     cluster.founders[2].receive(1, Stranger("was n2; replace it"))
     assert cluster.refused == [(2, "was n2; replace it")]
+
+
+N4 = NodeFacts(4, b"i4", "n4", 7104)
+FOUNDING = Founding(b"cluster", {1: b"i1", 2: b"i2", 3: b"i3"}, 3, 3)
+
+
+def open_node(me: int, roster: list[Roster], sent: list[Any]) -> Founder:
+    return Founder(
+        me, NODES, b"i%d" % me, FOUNDING, True, draw, lambda node, message: sent.append((node, message)),
+        lambda record, then: then(), lambda founding: None, lambda words: None, lambda: roster[0],
+    )  # fmt: skip
+
+
+def test_a_newcomer_waits_until_it_is_let_in_and_a_stranger_under_its_number_is_refused() -> None:
+    sent: list[Any] = []
+    roster = [Roster()]
+    founder = open_node(1, roster, sent)
+    founder.receive(4, Here(b"i4", None, "n4", 7104))
+    assert (founder.waiting, sent) == ({4: N4}, [])
+    roster[0] = Roster((N4,))
+    founder.receive(4, Here(b"i4", None, "n4", 7104))
+    assert (founder.waiting, sent.pop()) == ({}, (4, Open(FOUNDING, roster[0])))
+    founder.receive(4, Here(b"wiped", None, "n4", 7104))
+    assert "was n4; replace it" in sent.pop()[1].words
+    roster[0] = Roster((), {}, (4,))
+    founder.receive(4, Here(b"i4", FOUNDING, "n4", 7104))
+    assert "n4 was removed from this cluster" in sent.pop()[1].words
+
+
+def test_a_newcomer_is_let_in_by_a_member_that_is_no_founder() -> None:
+    sent: list[int] = []
+    opened: list[Founding] = []
+    newcomer = Founder(
+        5, NODES, b"i5", None, False, draw, lambda node, _: sent.append(node), lambda record, then: then(),
+        opened.append, lambda words: None, Roster, ("n5", 7105), (4,),
+    )  # fmt: skip
+    newcomer.ask()
+    assert sent == [1, 2, 3, 4]
+    roster = Roster((N4, NodeFacts(5, b"i5", "n5", 7105)), {}, NODES)
+    newcomer.receive(6, Open(FOUNDING, roster))  # nobody it was told of
+    assert opened == []
+    newcomer.receive(4, Open(FOUNDING, Roster((N4,))))  # not let in yet
+    assert opened == []
+    newcomer.receive(4, Open(FOUNDING, roster))
+    assert opened == [FOUNDING]

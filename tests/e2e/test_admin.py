@@ -88,6 +88,8 @@ def test_every_page_fits_its_window_says_something_and_loads_nothing_from_elsewh
         "aborted": "/admin/transactions/?filter=aborted",
         "in-doubt": "/admin/transactions/?filter=in_doubt",
         "transaction": f"/admin/transactions/{committed}/",
+        "nodes": "/admin/cluster/nodes/",
+        "leave": "/admin/cluster/nodes/2/leave/",
         "users": "/admin/auth/user/",
     }
     for name, path in pages.items():

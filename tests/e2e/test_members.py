@@ -14,6 +14,7 @@ import pytest
 
 from nodes.client import Cluster
 from nodes.errors import HAPPENED, UNKNOWN, BadRequest, NotFound, StoreError
+from nodes.runtime.known_nodes import GONE_S
 from nodes.runtime.node import MUST_NOT_RUN
 from tests.e2e import bank
 from tests.e2e.cluster import LocalCluster
@@ -131,6 +132,7 @@ def test_a_node_that_is_dead_for_good_is_replaced_under_load_and_nothing_is_lost
         judge(client, movers)
         assert set(map(frozenset, voters(client).values())) == {frozenset({1, 3, 4})}
         assert all(not group["learners"] for group in client.status()["groups"])
+        time.sleep(GONE_S + 1)  # until the others do not listen to it any more
         for old in ("its data", "the mark that it was removed"):
             cluster.start(2)
             assert cluster.wait_ended(2) == MUST_NOT_RUN, old

@@ -79,6 +79,22 @@ def test_what_a_node_alone_can_tell_is_unknown_while_it_does_not_answer(name):
     assert states(name, seen) == {"n1": OK, "n2": UNKNOWN, "n3": OK}
 
 
+def test_a_replica_that_only_learns_is_not_behind_and_who_votes_nowhere_is_well():
+    joined = [node(1), node(2), node(3), node(4)]
+    groups = [group("s0", nodes=(1, 2, 3, 4), lags={4: 50_000, 2: 1_000}, learners=(4,))]
+    assert states("replica_lag", status(nodes=joined, groups=groups)) == {"n1": OK, "n2": WARN, "n3": OK, "n4": OK}
+
+
+def test_what_was_wrong_with_a_node_ends_when_it_was_removed_and_then_it_is_no_subject():
+    seen = Sight(status(nodes=[node(1), node(3)], gone=[2]))
+    for name in ("node_answers", "replica_lag", "disk_space", "clock_difference"):
+        for state in (FAIL, UNKNOWN, WARN):
+            found = judged(name, seen, {"n1": standing(OK), "n2": standing(state, 3.0)})
+            assert (found["n2"].state, found["n2"].words) == (OK, "n2 was removed from the cluster")
+        assert set(judged(name, seen, {"n1": standing(OK), "n2": standing(OK, 3.0)})) == {"n1", "n3"}
+        assert set(judged(name, seen)) == {"n1", "n3"}
+
+
 @pytest.mark.parametrize(("oldest_ms", "state"), [(0, OK), (9_999, OK), (10_000, WARN), (60_000, FAIL)])
 def test_the_oldest_in_doubt_is_judged_by_its_age(oldest_ms, state):
     found = judged("in_doubt_age", Sight(status(in_doubt={"count": 3, "oldest_ms": oldest_ms})))["cluster"]

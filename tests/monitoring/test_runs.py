@@ -37,6 +37,17 @@ def test_a_node_that_dies_and_returns_flips_and_flips_back(told, caplog):
     assert [(each.before, each.after) for each in runs(3)] == [("fail", "ok")]
 
 
+def test_a_dead_node_that_is_replaced_flips_back_and_is_no_subject_any_more(told):
+    told["status"] = status(nodes=[node(1), node(2, up=False), node(3)])
+    runs(3)
+    told["status"] = status(nodes=[node(1), node(3), node(4)], gone=[2])
+    (flip,) = runs(2)
+    assert (flip.subject, flip.before, flip.after) == ("n2", "fail", "ok")
+    assert flip.cause == "n2 was removed from the cluster"
+    assert runs(1) == []
+    assert states("node_answers") == {"n1": "ok", "n3": "ok", "n4": "ok"}
+
+
 def test_a_node_that_was_away_between_two_runs_flips_and_flips_back(told):
     runs(1)
     told["status"] = status(nodes=[node(1), node(2, boot=2), node(3)])

@@ -108,3 +108,14 @@ def test_a_file_that_does_not_fit_is_refused(file: Path, line: str, instead: str
     file.write_text(file.read_text().replace(line, instead))
     with pytest.raises(ConfigError, match=words):
         load(file)
+
+
+def test_who_joins_may_be_told_of_members_that_joined_before_it(file: Path) -> None:
+    assert load(file).joined == {}
+    plain = file.read_text()
+    file.write_text(plain + '[joined]\n5 = "n5:7101"\n')
+    assert load(file).joined == {5: ("n5", 7101)}
+    for wrong in ('2 = "n2:7101"', '256 = "n256:7101"', 'n5 = "n5:7101"'):
+        file.write_text(f"{plain}[joined]\n{wrong}\n")
+        with pytest.raises(ConfigError, match="joined"):
+            load(file)

@@ -196,3 +196,28 @@ def test_an_error_of_a_handler_is_not_taken_for_the_senders() -> None:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             runner.run(scene())
     assert [type(error) for error in seen] == [ZeroDivisionError] * 2
+
+
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_a_node_that_was_removed_is_told_so_whenever_it_dials(play: Scene, is_connected: bool) -> None:
+    async def scene() -> None:
+        told: list[str] = []
+        async with running(3) as (n1, n2, n3):
+            n2.transport.on_removed = lambda: n2._note(told, "removed")
+            if not is_connected:
+                n2.transport.know(1, ("127.0.0.1", 1))
+                n1.transport.forget(2)
+                await n2.until(lambda: bool(told))
+                told.clear()
+                n2.transport.know(1, ("127.0.0.1", n1.transport.port))
+            else:
+                n1.transport.forget(2)
+            await n2.until(lambda: bool(told))
+            n1.received.clear()
+            n2.transport.send(1, messages.encode([7]))
+            n3.transport.send(1, messages.encode([8]))
+            await n1.until(lambda: bool(n1.received))
+            assert n1.received == [(3, [8])]
+            assert not n1.transport.is_connected(2)
+
+    play(scene)
