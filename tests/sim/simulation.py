@@ -33,6 +33,7 @@ from tests.sim.watch import Watch
 
 PROGRESS_WITHIN = 30  # virtual seconds after the faults
 MAX_ACTIVE = participant.MAX_ACTIVE
+READERS = 3
 CPU_SECONDS = 40  # a run takes about one
 
 
@@ -196,6 +197,10 @@ class Simulation:
         if operation.named and rng.random() < 0.5:
             delay = int(rng.choice((rng.uniform(0, 0.02), rng.uniform(0, 2))) * SECOND)
             self.schedule.at(delay, "fate of that request", lambda: self.meddle(operation))
+        word, arguments = steps[0]
+        for _ in range(READERS if word == "widen" else 0):  # of a table that grows meanwhile
+            see: Steps = [("see", arguments[:1])]
+            self.schedule.at(rng.randint(0, 20 * MS), "reader", partial(self._one_request, see))
 
     def submit_any(self, steps: Steps) -> Operation:
         rng = self.rng
