@@ -69,6 +69,10 @@ class Configuration(NamedTuple):
     members: Members
 
 
+def facts_of(roster: Roster, node: int) -> NodeFacts | None:
+    return next((facts for facts in roster.joined if facts.number == node), None)
+
+
 def founded(*voters: int) -> Configuration:
     """The members of a group that begins."""
     return Configuration(0, Members(voters))
@@ -201,5 +205,5 @@ def without(members: Members, going: int) -> Members:
 def _gone(members: Members, node: int) -> Members:
     roster = members.roster
     joined = tuple(facts for facts in roster.joined if facts.number != node)
-    leaving = {each: successor for each, successor in roster.leaving.items() if each != node}
+    leaving = {each: successor * (successor != node) for each, successor in roster.leaving.items() if each != node}
     return Members(members.voters, members.learners, members.former, Roster(joined, leaving, (*roster.gone, node)))

@@ -12,7 +12,7 @@ import msgspec
 
 from nodes.core.membership import Members, NodeFacts, Roster, with_learner
 from nodes.errors import BadRequest, NotFound
-from nodes.ids import node_name
+from nodes.ids import MAX_NODE, node_name
 
 ADD, REMOVE, REPLACE = "add", "remove", "replace"
 ACTIONS = (ADD, REMOVE, REPLACE)
@@ -41,6 +41,8 @@ def carried_out(members: Members, order: Order, nodes: Iterable[int], replicas: 
 
 def _added(members: Members, order: Order, known: set[int]) -> Members | None:
     facts, roster, name = order.facts, members.roster, node_name(order.node)
+    if not 1 <= order.node <= MAX_NODE:
+        raise BadRequest(f"a node has a number from 1 to {MAX_NODE}, not {order.node}")
     if order.node in roster.gone:
         raise BadRequest(f"{name} was removed; a number is given once: start the node under another one")
     joined = next((each for each in roster.joined if each.number == order.node), None)
@@ -55,7 +57,8 @@ def _added(members: Members, order: Order, known: set[int]) -> Members | None:
 
 
 def _leaving(members: Members, order: Order, known: set[int], replicas: int) -> Members | None:
-    node, successor, roster = order.node, order.successor, members.roster
+    node, roster = order.node, members.roster
+    successor = order.successor if order.action == REPLACE else 0
     if node in roster.gone or roster.leaving.get(node) == successor:
         return None
     if node not in known:

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from nodes.core.membership import Left
 from nodes.runtime.messages import NODE_CODE, Anew, Boundaries, Boundary, decode_record, encode_record
 
 if TYPE_CHECKING:
@@ -168,7 +167,7 @@ class Compaction:
             return []
         self._is_written = True
         found = [*self._own_records, _record_of(self._after(self._writing))]
-        found += [encode_record((code, Left(slot))) for code, slot in self.driver.placement.left.items()]
+        found += self.driver.placement.records()
         for code, group in self.driver.groups.items():
             is_anew = self._needs(group, self._writing)
             records: list[Any] = group.log.state_records(entries=is_anew)

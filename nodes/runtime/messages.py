@@ -107,10 +107,12 @@ class LedBy(msgspec.Struct, array_like=True, tag=75):
 
 
 class MembersAre(msgspec.Struct, array_like=True, tag=76):
-    """The leader of a group to every node: since the entry at `slot`, chosen for good, these are its members."""
+    """The leader of a group to every node: since the entry at `slot`, chosen for good, these are its members. It knows
+    the roster as of `roster_slot` of `s0`."""
 
     slot: int
     members: Members
+    roster_slot: int = 0
 
 
 class CarryOut(msgspec.Struct, array_like=True, tag=77):

@@ -24,7 +24,7 @@ import uvloop
 
 from nodes.core.engine import Store
 from nodes.core.founding import Boot, Founder, Founding, Incarnation, Open, Opened
-from nodes.core.membership import Members, Roster
+from nodes.core.membership import Members, Roster, facts_of
 from nodes.core.replicated_log import TICK_MS
 from nodes.errors import Corrupt, Unavailable
 from nodes.runtime import status
@@ -235,11 +235,12 @@ class Node:
         if items and items[0][0] == NODE_CODE:
             for _, message in items:
                 self._on_node_message(peer, message)
-        elif self.driver is not None and self._known.is_known(peer, self._transport.incarnations.get(peer)):
-            self.driver.receive(peer, items)
+        elif self.driver is not None:
+            self.driver.receive(peer, self._known.heeded(peer, self._transport.incarnations.get(peer), items))
 
     def _on_node_message(self, peer: int, message: Any) -> None:
-        if isinstance(message, Open) and self.number in {facts.number for facts in message.roster.joined}:
+        is_informed = self.driver is not None and self.driver.placement.roster_slot > 0
+        if isinstance(message, Open) and not is_informed and facts_of(message.roster, self.number) is not None:
             self.on_roster(message.roster)  # by who let it in; the members of s0 will tell more
         if not self._survey.receive(peer, message):
             self._founder.receive(peer, message)

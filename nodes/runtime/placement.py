@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 SYSTEM = "s0"
 TELL_TICKS = 100
+HAND_OVER_TICKS = 40
 STEP_TICKS = 10
 LEFT = "this node holds the group no more"
 
@@ -53,8 +54,11 @@ class Placement:
         self.founded = founded
         self._founders = tuple(founders)
         self._known = {name: Configuration(0, Members(nodes)) for name, nodes in founded.items()}
-        self._told: dict[str, int] = {}  # group -> the slot that was told last
-        self._joining: set[int] = set()
+        self._told: dict[str, tuple[int, int]] = {}  # group -> what was told last: its slot, and that of the roster
+        self._settled: dict[str, MembersAre] = {}  # what leaders told in this life of the node, itself among them
+        self._joining: dict[int, Joined] = {}
+        self._tried: dict[int, int] = {}  # group code -> when it was handed over last
+        self._hand_overs = 0
 
     def held(self, records: Mapping[int, Iterable[Any]]) -> Iterator[str]:
         """The groups of which there is a replica here, as the journal says."""
@@ -64,6 +68,7 @@ class Placement:
             last = changes[-1] if changes else None
             if isinstance(last, Left):
                 self.left[code] = last.slot
+                self.driver.stores.drop(name, None)  # if there was no time for it
             elif last is not None or self.driver.node in nodes:
                 yield name
 
@@ -73,6 +78,16 @@ class Placement:
     def roster(self) -> Roster:
         """As far as this node knows; it is told by the members of `s0`."""
         return self._known[SYSTEM].members.roster
+
+    @property
+    def roster_slot(self) -> int:
+        """As of which slot of `s0` the roster is known here."""
+        return self._known[SYSTEM].slot
+
+    def records(self) -> list[bytes]:
+        """What the journal must go on saying of groups that this node holds no replica of, or none yet."""
+        gone = [encode_record((code, Left(slot))) for code, slot in self.left.items()]
+        return gone + [encode_record((code, joined)) for code, joined in self._joining.items()]
 
     def nodes(self) -> tuple[int, ...]:
         """All that are in the cluster."""
@@ -111,18 +126,17 @@ class Placement:
         for group in list(self.driver.groups.values()):
             if not group.served_epoch or group.stopped:
                 continue
-            is_news = self._told.get(group.group) != group.configuration.slot
-            if group.log.is_settled and (is_news or (now + group.code) % TELL_TICKS == 0):
+            is_news = self._told.get(group.group) != (group.configuration.slot, self.roster_slot)
+            is_settled = group.log.is_settled and group.log.configuration == group.configuration
+            if is_settled and (is_news or (now + group.code) % TELL_TICKS == 0):
                 self._tell(group)
             if (now + group.code) % STEP_TICKS == 0:
                 self._step(group)
 
     def _tell(self, group: Group) -> None:
         """Everybody, the nodes that are gone too: they have to let go."""
-        if group.log.configuration != group.configuration:
-            return
-        self._told[group.group] = group.configuration.slot
-        told = MembersAre(*group.configuration)
+        self._told[group.group] = (group.configuration.slot, self.roster_slot)
+        self._settled[group.group] = told = MembersAre(*group.configuration, self.roster_slot)
         for node in {*self.nodes(), *group.configuration.members.former}:
             if node != self.driver.node:
                 self.driver.send(node, group.group, told)
@@ -132,6 +146,8 @@ class Placement:
         if name not in self._known:
             return
         self.know(name, Configuration(told.slot, told.members))
+        if name not in self._settled or self._settled[name].slot <= told.slot:
+            self._settled[name] = told
         is_member = self.driver.node in told.members.all
         group = self.driver.groups.get(code)
         if group is None and is_member and told.slot > self.left.get(code, 0):
@@ -142,11 +158,10 @@ class Placement:
     def _begin(self, code: int, told: MembersAre) -> None:
         if code in self._joining:
             return
-        self._joining.add(code)
-        joined = Joined(told.slot, told.members)
+        joined = self._joining[code] = Joined(told.slot, told.members)
 
         def durable() -> None:
-            self._joining.discard(code)
+            del self._joining[code]
             if code not in self.driver.groups:
                 self.driver.begin(code, joined)
 
@@ -156,6 +171,7 @@ class Placement:
         driver, store = self.driver, group.store
         driver.log.info("%s: the replica here is given up, members are others", group.group)
         group.stop(LEFT)
+        group.transfer.close()
         del driver.groups[group.code]
         driver.router.remove_local(group.group)
         self.left[group.code] = slot
@@ -168,10 +184,10 @@ class Placement:
     # -- what leaders change
 
     def _step(self, group: Group) -> None:
-        leaving = self.roster.leaving
+        leaving = self.roster.leaving | dict.fromkeys(self.roster.gone, 0)
         if self.driver.node in leaving:
             self._hand_over(group, leaving)
-        members, roster_slot = group.configuration.members, self._known[SYSTEM].slot
+        members, roster_slot = group.configuration.members, self.roster_slot
         if members.roster_slot > roster_slot:
             return  # whoever led before knew more of what is wanted
         if group.group == SYSTEM:
@@ -179,8 +195,13 @@ class Placement:
         else:
             most = len(self.founded[group.group])
             step = next_step(members, leaving, most, lambda: self._choose(members), group.log.is_near)
-        if step is not None and self.driver.node in step.voters:
+        if step is not None and self.driver.node in step.voters and self._can_go_on(group, step):
             self._change_if_settled(group, replace(step, roster_slot=roster_slot))
+
+    def _can_go_on(self, group: Group, members: Members) -> bool:
+        """Is a majority of them there? What is begun without one cannot be finished, nor taken back."""
+        heard = [node for node in members.voters if node == self.driver.node or group.log.is_heard(node)]
+        return len(heard) >= members.quorum
 
     def on_order(self, group: Group, message: CarryOut) -> None:
         """An operator's, at the leader of `s0`; it is told when that is written down and chosen."""
@@ -209,14 +230,23 @@ class Placement:
 
     def _hand_over(self, group: Group, leaving: dict[int, int]) -> None:
         """Who shall leave leads nothing that another one could."""
+        if self.driver.now - self._tried.get(group.code, -HAND_OVER_TICKS) < HAND_OVER_TICKS:
+            return
         voters = group.configuration.members.voters
-        heir = next((node for node in voters if node not in leaving and group.log.is_near(node)), None)
-        if heir is not None:
-            group.hand_over(heir)
+        heirs = [node for node in voters if node not in leaving and group.log.is_near(node)]
+        if heirs:
+            self._tried[group.code] = self.driver.now
+            self._hand_overs += 1
+            group.hand_over(heirs[self._hand_overs % len(heirs)])  # another one, if one does not take over
 
     def _is_free(self, node: int) -> bool:
-        """Is it a member of no group but `s0`, as far as is known?"""
-        return not any(node in known.members.all for name, known in self._known.items() if name != SYSTEM)
+        """Is it a member of no group but `s0`? What counts is what leaders told in this life of this node that knew as
+        much of the roster as is known here: who knew less might yet make it a member."""
+        for name in self._known.keys() - {SYSTEM}:
+            told = self._settled.get(name)
+            if told is None or told.roster_slot < self.roster_slot or node in told.members.all:
+                return False
+        return True
 
     def _choose(self, members: Members) -> int:
         """The node with the fewest replicas among those that could take one, such as are reached first: one that is not

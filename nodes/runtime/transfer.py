@@ -88,7 +88,7 @@ class Transfer:
             if copy is None:
                 group.driver.log.error("the store of %s could not be copied for n%d: %s", group.group, peer, error)
                 self._rest_until[peer] = group.now + REST_TICKS
-            elif not self._is_led_in(epoch):
+            elif not self._is_led_in(epoch) or peer not in group.log.laggards():
                 copy.close()
             else:
                 self._number += 1
@@ -115,6 +115,14 @@ class Transfer:
             self._rest_until[peer] = self.group.now + REST_TICKS
         else:
             self._send_due(peer, out)
+
+    def close(self) -> None:
+        """The replica is given up."""
+        for out in self._outgoing.values():
+            out.copy.close()
+        self._outgoing.clear()
+        if self._incoming is not None and not self._is_sealing:
+            self._incoming.discard()
 
     # -- the laggard's side
 

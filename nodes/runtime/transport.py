@@ -278,6 +278,6 @@ class Transport(Owner):
         try:
             async with asyncio.timeout(self.limits.connect_s):
                 _, connection = await loop.create_connection(partial(Connection, self, peer), *self._addresses[peer])
-        except OSError:  # Also a time-out. Nobody is there: not worth a line at every try.
+        except (OSError, ValueError, OverflowError):  # A time-out, or no address. Not worth a line at every try.
             return False
         return await asyncio.shield(connection.ended)

@@ -22,7 +22,7 @@ class Driver:
         self.now = 0
         self.constants = Constants()
         self.journal = SimpleNamespace(segment=6, release=self._release)
-        self.placement = SimpleNamespace(left={})
+        self.placement = SimpleNamespace(records=list)
         self.groups = {code: _group(code, first[code], last[code], bytes_each) for code in (BUSY, IDLE)}
         self.released: list[int] = []
         self.kept: list[bytes] = []

@@ -53,6 +53,7 @@ class Life:
         self.is_over = False
         self.is_paused = False
         self.driver: Driver | None = None
+        self.network: SimNetwork | None = None
         self._backlog: list[Callable[[], None]] = []
 
     def do(self, then: Callable[[], None]) -> None:
@@ -147,7 +148,7 @@ class SimNode:
         self.life, self.journal = life, journal
         known = [record for record in records.pop(NODE_CODE, []) if isinstance(record, Boundaries)]
         world = SimWorld(life, random.Random(self.rng.getrandbits(64)))
-        network = SimNetwork(life, self.rng)
+        network = life.network = SimNetwork(life, self.rng)
         life.driver = Driver(
             self.number,
             self.cluster.founding,
@@ -288,7 +289,9 @@ class Cluster:
             self.recorder.arrives(sender, peer, data, sent, mark)
         driver = life.driver
         assert driver is not None, "a running node has a driver"
-        life.do(lambda: driver.receive(sender, peers.decode(data)))
+        assert life.network is not None, "a running node has a network"
+        heeded = life.network.known.heeded
+        life.do(lambda: driver.receive(sender, heeded(sender, b"i%d" % sender, peers.decode(data))))
 
     # -- life and death
 

@@ -7,10 +7,13 @@ copies are pulled out of their frames and lost, repeated or held back far more o
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nodes.core.membership import Roster
+from nodes.runtime.known_nodes import KnownNodes
 from nodes.runtime.messages import LOG_MESSAGES, peers
 from tests.sim.timeline import MS, SECOND
 
@@ -54,9 +57,22 @@ class SimNetwork:
         self._life = life
         self._cluster: Cluster = life.node.cluster
         self._rng = rng
+        self._forgotten: set[int] = set()
+        later = partial(_later, life)
+        founding = self._cluster.founding
+        self.known = KnownNodes({node: ("", node) for node in founding.incarnations}, later, lambda: founding)
+
+    def know(self, peer: int, address: tuple[str, int]) -> None:
+        """Nobody is dialled here; who is not among the addresses is not sent to."""
+
+    def forget(self, peer: int) -> None:
+        self._forgotten.add(peer)
 
     def send(self, peer: int, items: list[tuple[int, Any]]) -> None:
         weather = self._cluster.weather
+        if peer not in self.known.addresses and (peer not in self.known.roster.gone or peer in self._forgotten):
+            self._cluster.lose(self._life.node.number, peer, items, "lost: not known")
+            return
         if weather.cut_logs:
             cut = [item for item in items if self._is_cut(peer, item, weather)]
             self._cluster.lose(self._life.node.number, peer, cut, "lost: cut off")
@@ -82,6 +98,7 @@ class SimNetwork:
         return (self._life.node.number, peer) not in self._cluster.weather.cut
 
     def on_roster(self, roster: Roster) -> None:
+        self.known.follow(roster, self)
         self._cluster.on_roster(self._life, roster)
 
     def _is_cut(self, peer: int, item: tuple[int, Any], weather: Weather) -> bool:
@@ -119,3 +136,7 @@ class SimNetwork:
             elif slow and rng.random() < slow:
                 delay = rng.randint(5 * MS, 1500 * MS)
             self._cluster.post(delay, sender, peer, data, "again" if copy else "")
+
+
+def _later(life: Life, seconds: float, then: Callable[[], None]) -> None:
+    life.later(int(seconds * SECOND), then)

@@ -51,9 +51,8 @@ class Campaign(Role, ABC):
     def _count(self, voter: int, granted: bool) -> bool:
         """Take one answer; is there a majority now?"""
         members = self.replica.members
-        if voter in members.voters:
-            self._answers[voter] = granted
-        return sum(self._answers.values()) >= members.quorum
+        self._answers[voter] = granted
+        return sum(self._answers.get(each, False) for each in members.voters) >= members.quorum
 
 
 class PreCandidate(Campaign):

@@ -158,6 +158,11 @@ class RaftLog:
         """The members in use."""
         return self._configurations[-1]
 
+    @property
+    def chosen_configuration(self) -> Configuration:
+        """The members as the store has them, whatever entries say that may never be chosen."""
+        return self._configurations[0]
+
     def know(self, configuration: Configuration) -> None:
         """These were the members at some chosen slot, whatever the entries up to it said."""
         self._configurations = [

@@ -105,7 +105,7 @@ class RaftReplica(ReplicatedLog):
                 self._set_hard_state(applied.epoch, NOBODY)
 
     def _begin_behind(self, applied: Point) -> None:
-        self.log = RaftLog(applied, self.log.highest_slot, self.log.configuration)
+        self.log = RaftLog(applied, self.log.highest_slot, self.log.chosen_configuration)
         self.outbox.compacted = Compacted(*applied, emptied=True)
 
     # -- what happened
@@ -193,6 +193,8 @@ class RaftReplica(ReplicatedLog):
         assert applied.slot > self.delivered_slot, "an older store than the own one is of no use"
         if epoch > self.term:
             self.follow(epoch, None)  # leaders of older terms may lack what is in the store
+        elif not isinstance(self.role, Follower):
+            self.follow(self.term, None)  # others may be members now: who was asked before counts no more
         if self.log.has(*applied):
             self.log.compact(applied.slot)  # what stands behind it may have been acknowledged
             # Where nothing does, the cut of what did may not be recorded yet, and never will be otherwise.

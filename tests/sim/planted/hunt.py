@@ -23,6 +23,8 @@ PLAYED = {
     "store-installed-over-a-longer-log": f"{_SCRIPT}[r25_store_over_a_longer_log]",
     "members-change-before-an-own-entry": f"{_MEMBERS}::test_nothing_changes_before_an_own_entry_is_chosen[raft]",
     "members-change-twice-at-once": f"{_MEMBERS}::test_one_change_after_the_other[paxos]",
+    "members-never-chosen-outlive-a-store": f"{_MEMBERS}::test_a_store_takes_lost_members_away_with_the_log[raft]",
+    "candidate-outlives-a-store": f"{_MEMBERS}::test_who_stands_and_is_removed_by_a_store_stands_no_more[raft]",
     "removed-member-comes-back": f"{_MEMBERS}::test_who_was_removed_does_not_come_back[raft]",
     "leader-removes-itself": f"{_MEMBERS}::test_what_is_no_safe_step_is_refused[raft-without the leader]",
     "cut-change-of-members-still-counts": f"{_MEMBERS}::test_a_change_that_is_lost_was_none[raft]",
