@@ -21,6 +21,7 @@ from nodes.storage.sqlite import SqliteEngine
 from nodes.storage.sqlite_decisions import SqliteDecisions
 from nodes.storage.sqlite_store import SqliteStore
 from tests.sim.coverage import count
+from tests.sim.truth import demand
 
 LOST = "the store is lost"  # what a replica hears that has it open
 
@@ -154,6 +155,11 @@ class _Simulated(SqliteStore):
         super()._apply(sql, params)
         if not self._main.db.in_transaction:  # a statement has ended one, or was one
             self._stores.committed(self._group, self)
+
+    def commit(self) -> None:
+        super().commit()
+        ((slot,),) = self._main.execute("SELECT applied FROM engine_state")
+        demand(slot == self.applied, "10 applied slot", f"{self._group} took slot {self.applied} into a file at {slot}")
 
     def sync(self) -> int:
         return self.applied if self._stores.keep(self._group, self) else 0
