@@ -240,7 +240,10 @@ class Cluster:
 
     def add(self, number: int) -> None:
         """A node that was no founder starts, and waits to be let in."""
-        self.nodes[number] = SimNode(self, number)
+        slowest_ms = min(node.clock.read_ms() for node in self.nodes.values())
+        self.nodes[number] = node = SimNode(self, number)
+        # With it other clocks are a majority's: the time that groups go by may leap as far.
+        self.clock_steps_ms += max(0, node.clock.read_ms() - slowest_ms)
         self.say("is new", number, "^")
         self.nodes[number].start()
 
