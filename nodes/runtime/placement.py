@@ -137,7 +137,7 @@ class Placement:
         """Everybody, the nodes that are gone too: they have to let go."""
         self._told[group.group] = (group.configuration.slot, self.roster_slot)
         self._settled[group.group] = told = MembersAre(*group.configuration, self.roster_slot)
-        for node in {*self.nodes(), *group.configuration.members.former}:
+        for node in dict.fromkeys((*self.nodes(), *group.configuration.members.former)):
             if node != self.driver.node:
                 self.driver.send(node, group.group, told)
 
