@@ -30,7 +30,6 @@ from txstore.home import write_whole
 PR_SET_PDEATHSIG = 1
 LOG_BYTES_MAX = 10 * 1024 * 1024
 STOP_S = 5.0
-MUST_NOT_RUN = 3  # the exit status of a program that would only end again: a node that was removed
 YOUNG_S = 10.0
 TURN_S = 1.0
 
@@ -39,7 +38,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Program:
-    """What is to be kept running. Its output, both streams, is appended to `log`. Times are seconds."""
+    """What is to be kept running. Its output, both streams, is appended to `log`. Times are seconds. `final_code`: the
+    exit status with which it would only end again."""
 
     name: str
     command: Sequence[str]
@@ -47,6 +47,7 @@ class Program:
     pid_file: Path | None = None
     restart_s: float | None = 1.0
     restart_s_max: float = 1.0
+    final_code: int | None = None
 
 
 class Supervisor:
@@ -169,7 +170,7 @@ class _Child:
     def _on_end(self, now: float) -> None:
         code = self.bury()
         how = f"ended with {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
-        if self.program.restart_s is None or code == MUST_NOT_RUN:
+        if self.program.restart_s is None or code == self.program.final_code:
             self._due_at = None
             self._tell(f"{self.program.name} {how} and stays down; its log is {self.program.log}")
             return

@@ -29,6 +29,7 @@ FIRST_NODE_PORT = 7101
 # Ports of a home whose `up` was killed a moment ago are free at once, but not in the same instant.
 PORT_GRACE_S = 1.0
 BACK_OFF_S_MAX = 30.0
+MUST_NOT_RUN = 3  # the exit status of a node that was removed from its cluster, or is a stranger in it
 # They tell a program that is started alone where its cluster is; `up` makes a cluster of its own.
 FOR_LONE_PROGRAMS = ("TXSTORE_NODES_AT", "TXSTORE_SECRETS")
 
@@ -164,7 +165,7 @@ def programs(home: Home, wish: Wish) -> list[Program]:
 def _node(home: Home, number: int, restart_s: float | None) -> Program:
     folder = home.node_folder(number)
     command = [sys.executable, "-m", "nodes", "serve", "--config", str(home.node_config(number))]
-    return Program(f"n{number}", command, folder / "log", folder / "pid", restart_s, restart_s or 0.0)
+    return Program(f"n{number}", command, folder / "log", folder / "pid", restart_s, restart_s or 0.0, MUST_NOT_RUN)
 
 
 def _front(home: Home) -> list[Program]:

@@ -130,6 +130,11 @@ def test_a_program_that_keeps_ending_waits_longer_each_time(supervise, tmp_path)
     assert waits == [f"a ended with 3, starts again in {wait} s" for wait in ("0.1", "0.2", "0.2", "0.2")]
 
 
+def test_a_program_that_would_only_end_again_stays_down(supervise, tmp_path):
+    up = supervise(program(tmp_path, "a", "raise SystemExit(3)", restart_s=0.05, final_code=3))
+    assert "a ended with 3 and stays down" in up.stdout.readline()
+
+
 def test_a_fixed_wait_stays_fixed(supervise, tmp_path):
     up = supervise(program(tmp_path, "a", "raise SystemExit(3)", restart_s=0.05, restart_s_max=0.05))
     waits = [up.stdout.readline().split(";")[0] for _ in range(3)]
