@@ -25,6 +25,7 @@ PLAYED = {
     "members-change-twice-at-once": f"{_MEMBERS}::test_one_change_after_the_other[paxos]",
     "members-never-chosen-outlive-a-store": f"{_MEMBERS}::test_a_store_takes_lost_members_away_with_the_log[raft]",
     "candidate-outlives-a-store": f"{_MEMBERS}::test_who_stands_and_is_removed_by_a_store_stands_no_more[raft]",
+    "learner-counts-as-a-voter": f"{_MEMBERS}::test_a_learner_catches_up_and_is_no_part_of_a_majority[raft]",
     "removed-member-comes-back": f"{_MEMBERS}::test_who_was_removed_does_not_come_back[raft]",
     "leader-removes-itself": f"{_MEMBERS}::test_what_is_no_safe_step_is_refused[raft-without the leader]",
     "cut-change-of-members-still-counts": f"{_MEMBERS}::test_a_change_that_is_lost_was_none[raft]",
