@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from nodes.core.founding import Founding
-from nodes.core.membership import NodeFacts, Roster
+from nodes.core.membership import NodeFacts, Roster, facts_of
 from nodes.ids import group_code
 from nodes.runtime.messages import MembersAre
 from nodes.runtime.placement import SYSTEM
@@ -75,5 +75,7 @@ class KnownNodes:
         founding = self._founding()
         if founding is None or node in self.roster.gone:
             return False
-        joined = {facts.number: facts.incarnation for facts in self.roster.joined}
-        return (joined | founding.incarnations).get(node) == incarnation
+        if (founder := founding.incarnations.get(node)) is not None:
+            return founder == incarnation
+        facts = facts_of(self.roster, node)
+        return facts is not None and facts.incarnation == incarnation

@@ -293,8 +293,10 @@ class RaftReplica(ReplicatedLog):
 
     @property
     def majority_clock_ms(self) -> int:
-        clocks = self._clocks | {self.me: self.clock_ms}
-        return self.majority_of([clocks.get(voter, 0) for voter in self.members.voters])
+        clocks, me = self._clocks, self.me
+        return self.majority_of(
+            [self.clock_ms if voter == me else clocks.get(voter, 0) for voter in self.members.voters]
+        )
 
     def progress(self) -> dict[int, int]:
         if not isinstance(self.role, Leader):
