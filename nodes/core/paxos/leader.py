@@ -102,6 +102,7 @@ class Leader:
         "_first_own_slot",
         "_is_voter",
         "_me",
+        "_quorum",
         "_timing",
         "_voting",
         "_waiting",
@@ -159,12 +160,12 @@ class Leader:
         self.peers = {node: known.get(node) or Peer(chosen) for node in nodes}
         voters = self.configuration.members.voters
         self._voting = [self.peers[node] for node in voters if node != self._me]
-        self._is_voter = self._me in voters
+        self._is_voter, self._quorum = self._me in voters, self.configuration.members.quorum
 
     def _majority_of(self, own: int, others: list[int]) -> int:
         """The largest value that a majority of the voters has reached."""
         values = sorted([own, *others] if self._is_voter else others, reverse=True)
-        return values[self.configuration.members.quorum - 1]
+        return values[self._quorum - 1]
 
     def is_near(self, node: int, last_slot: int) -> bool:
         """Is it heard, and known to lack but a few entries?"""
@@ -246,4 +247,4 @@ class Leader:
                 if peer.quiet_ticks >= self._timing.retransmit:
                     peer.send_again()
         near = sum(peer.heard_ticks <= self._timing.election_min for peer in self._voting)
-        return near + self._is_voter >= self.configuration.members.quorum
+        return near + self._is_voter >= self._quorum

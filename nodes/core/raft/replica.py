@@ -85,7 +85,7 @@ class RaftReplica(ReplicatedLog):
         self._clocks: dict[int, int] = {}
         self._recover(records, applied, known)
         self.members = self.log.configuration.members
-        self.is_voter = me in self.members.voters
+        self.is_voter, self._quorum = me in self.members.voters, self.members.quorum
         self.role: Role = Follower(self)
         self.arm_election()
         if eager:
@@ -315,13 +315,13 @@ class RaftReplica(ReplicatedLog):
         members = self.log.configuration.members
         if members is not self.members:
             self.members = members
-            self.is_voter = self.me in members.voters
+            self.is_voter, self._quorum = self.me in members.voters, members.quorum
             if isinstance(self.role, Leader):
                 self.role.on_members()
 
     def majority_of(self, values: list[int]) -> int:
         """The largest value that a majority of the voters has reached; each that may have has its own in `values`."""
-        return sorted(values, reverse=True)[self.members.quorum - 1]
+        return sorted(values, reverse=True)[self._quorum - 1]
 
     def note_clock(self, peer: int, clock_ms: int) -> None:
         """`peer` reported its wall clock; a report that was overtaken, or a clock set back, takes nothing away."""
