@@ -157,7 +157,10 @@ class _Simulated(SqliteStore):
             self._stores.committed(self._group, self)
 
     def commit(self) -> None:
+        moves = self._slot != self._applied  # who only forgets does not look where the file stands
         super().commit()
+        if not moves:
+            return
         ((slot,),) = self._main.execute("SELECT applied FROM engine_state")
         demand(slot == self.applied, "10 applied slot", f"{self._group} took slot {self.applied} into a file at {slot}")
 
