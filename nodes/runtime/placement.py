@@ -59,6 +59,7 @@ class Placement:
         self._joining: dict[int, Joined] = {}
         self._tried: dict[int, int] = {}  # group code -> when it was handed over last
         self._hand_overs = 0
+        self._heard_slot = 0  # of `s0`: up to there nodes are heard that joined, chosen or not
 
     def held(self, records: Mapping[int, Iterable[Any]]) -> Iterator[str]:
         """The groups of which there is a replica here, as the journal says."""
@@ -121,7 +122,16 @@ class Placement:
 
     # -- what leaders tell
 
+    def _hear_of_joining(self) -> None:
+        """Who the log of `s0` names may be needed for a majority before that is chosen: it is dialled and heard."""
+        group = self.driver.groups.get(ids.group_code(SYSTEM))
+        if group is not None and group.log.configuration.slot > max(self._heard_slot, self.roster_slot):
+            self._heard_slot = group.log.configuration.slot
+            joined = group.log.configuration.members.roster.joined
+            self.driver.network.on_roster(replace(self.roster, joined=joined))
+
     def tick(self) -> None:
+        self._hear_of_joining()
         now = self.driver.now
         for group in list(self.driver.groups.values()):
             if not group.served_epoch or group.stopped:
