@@ -118,6 +118,7 @@ class Placement:
         self.driver.router.on_members(group, configuration.members.voters)
         if group == SYSTEM:
             self.driver.network.on_roster(self.roster)
+            self._heard_slot = configuration.slot  # who is named behind it is heard anew
         self.driver.log.info("%s: members are %s", group, words_of(configuration.members))
 
     # -- what leaders tell
@@ -125,10 +126,10 @@ class Placement:
     def _hear_of_joining(self) -> None:
         """Who the log of `s0` names may be needed for a majority before that is chosen: it is dialled and heard."""
         group = self.driver.groups.get(ids.group_code(SYSTEM))
-        if group is not None and group.log.configuration.slot > max(self._heard_slot, self.roster_slot):
-            self._heard_slot = group.log.configuration.slot
-            joined = group.log.configuration.members.roster.joined
-            self.driver.network.on_roster(replace(self.roster, joined=joined))
+        named = group.log.configuration if group is not None else None
+        if named is not None and named.slot > self._heard_slot:
+            self._heard_slot = named.slot
+            self.driver.network.on_roster(replace(self.roster, joined=named.members.roster.joined))
 
     def tick(self) -> None:
         self._hear_of_joining()
