@@ -7,7 +7,9 @@ the pause whose number it wrote, so a late worker of an earlier pause is never t
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from multiprocessing.context import SpawnContext
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 END = -1
@@ -46,6 +48,14 @@ class Board:
 
     def end(self) -> None:
         self.turn.value = END
+
+    def end_with(self, processes: Sequence[BaseProcess]) -> None:
+        """Send the workers home, and wait for their processes."""
+        self.end()
+        for process in processes:
+            process.join(15)
+            if process.is_alive():
+                process.kill()
 
     # -- the workers' side
     def may_work(self, worker: int) -> bool:

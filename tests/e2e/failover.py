@@ -87,14 +87,7 @@ class Failover:
         self.told.start()
         for process in self.processes:
             process.start()
-        self.stack.callback(self._end_clients)
-
-    def _end_clients(self) -> None:
-        self.board.end()
-        for process in self.processes:
-            process.join(15)
-            if process.is_alive():
-                process.kill()
+        self.stack.callback(self.board.end_with, self.processes)
 
     # -- one round
 

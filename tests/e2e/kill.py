@@ -122,14 +122,7 @@ class Conductor:
         self.observer.start()
         for process in self.processes:
             process.start()
-        self.stack.callback(self._end_clients)
-
-    def _end_clients(self) -> None:
-        self.board.end()
-        for process in self.processes:
-            process.join(15)
-            if process.is_alive():
-                process.kill()
+        self.stack.callback(self.board.end_with, self.processes)
 
     def __exit__(self, *_: object) -> None:
         self.board.end()
