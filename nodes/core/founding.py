@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from nodes.core.membership import NodeFacts, Roster
+from nodes.core.membership import NodeFacts, Roster, facts_of
 from nodes.ids import node_name
 
 REPEAT_TICKS = 4
@@ -152,9 +152,8 @@ class Founder:
 
     def _on_here(self, sender: int, message: Here) -> None:
         if self.founding is not None and self.founding.incarnations.get(sender) != message.incarnation:
-            name = node_name(sender)
             self._acknowledged.discard(sender)
-            self._send(sender, Stranger(f"this cluster knows {name} with other data: was {name}; replace it"))
+            self._send(sender, _stranger(sender))
         elif self.is_open and self.founding is not None:
             self._send(sender, Open(self.founding, self._roster()))
         else:
@@ -167,13 +166,12 @@ class Founder:
         if self.founding is None or not self.is_open:
             return
         roster, facts = self._roster(), NodeFacts(sender, message.incarnation, message.host, message.port)
-        known = next((each for each in roster.joined if each.number == sender), None)
+        known = facts_of(roster, sender)
         if known is not None and known.incarnation == message.incarnation:
             self.waiting.pop(sender, None)
             self._send(sender, Open(self.founding, roster))
         elif known is not None:
-            name = node_name(sender)
-            self._send(sender, Stranger(f"this cluster knows {name} with other data: was {name}; replace it"))
+            self._send(sender, _stranger(sender))
         elif sender in roster.gone:
             self._send(sender, Stranger(f"{node_name(sender)} was removed from this cluster"))
         else:
@@ -216,11 +214,14 @@ class Founder:
     def _on_open(self, message: Open) -> None:
         if self.founding == message.founding and self._is_durable:
             self._open()
-        elif self.founding is None and self._incarnation in (
-            message.founding.incarnations.get(self.me),
-            *(facts.incarnation for facts in message.roster.joined if facts.number == self.me),
-        ):
+        elif self.founding is None and self._is_named(message):
             self._hold(message.founding, self._open)
+
+    def _is_named(self, message: Open) -> bool:
+        """Is this node a founder, or has it been let in since?"""
+        joined = facts_of(message.roster, self.me)
+        incarnation = joined.incarnation if joined is not None else message.founding.incarnations.get(self.me)
+        return incarnation == self._incarnation
 
     def _open(self) -> None:
         if not self.is_open:
@@ -235,3 +236,8 @@ class Founder:
                 self._opened(founding)
 
             self._save(Opened(), durable)
+
+
+def _stranger(node: int) -> Stranger:
+    name = node_name(node)
+    return Stranger(f"this cluster knows {name} with other data: was {name}; replace it")

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 MARK = b"\xc1"  # an entry that begins so changes the members: no MessagePack begins with this byte
 
@@ -83,6 +84,10 @@ class Joined(msgspec.Struct, array_like=True, frozen=True, tag=196):
 
     slot: int
     members: Members
+
+    @property
+    def configuration(self) -> Configuration:
+        return Configuration(self.slot, self.members)
 
 
 class Left(msgspec.Struct, array_like=True, frozen=True, tag=197):
@@ -189,21 +194,21 @@ def promoted(members: Members, successor: int, going: int) -> Members:
     place = members.voters.index(going)
     voters = (*members.voters[:place], successor, *members.voters[place:])
     learners = tuple(node for node in members.learners if node != successor)
-    return Members(voters, learners, members.former, members.roster)
+    return replace(members, voters=voters, learners=learners)
 
 
 def with_learner(members: Members, node: int) -> Members:
-    return Members(members.voters, (*members.learners, node), members.former, members.roster)
+    return replace(members, learners=(*members.learners, node))
 
 
 def without(members: Members, going: int) -> Members:
     voters = tuple(node for node in members.voters if node != going)
     learners = tuple(node for node in members.learners if node != going)
-    return Members(voters, learners, (*members.former, going), members.roster)
+    return replace(members, voters=voters, learners=learners, former=(*members.former, going))
 
 
 def _gone(members: Members, node: int) -> Members:
     roster = members.roster
     joined = tuple(facts for facts in roster.joined if facts.number != node)
     leaving = {each: successor * (successor != node) for each, successor in roster.leaving.items() if each != node}
-    return Members(members.voters, members.learners, members.former, Roster(joined, leaving, (*roster.gone, node)))
+    return replace(members, roster=Roster(joined, leaving, (*roster.gone, node)))

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
+from msgspec.structs import replace
 
-from nodes.core.membership import Members, NodeFacts, Roster, with_learner
+from nodes.core.membership import Members, NodeFacts, facts_of, with_learner
 from nodes.errors import BadRequest, NotFound
 from nodes.ids import MAX_NODE, node_name
 
@@ -45,7 +46,7 @@ def _added(members: Members, order: Order, known: set[int]) -> Members | None:
         raise BadRequest(f"a node has a number from 1 to {MAX_NODE}, not {order.node}")
     if order.node in roster.gone:
         raise BadRequest(f"{name} was removed; a number is given once: start the node under another one")
-    joined = next((each for each in roster.joined if each.number == order.node), None)
+    joined = facts_of(roster, order.node)
     if joined is not None and facts in (None, joined):
         return None
     if order.node in known:
@@ -53,7 +54,7 @@ def _added(members: Members, order: Order, known: set[int]) -> Members | None:
     if facts is None:
         words = f"{name} does not ask to be let in: start it, with this cluster's founders as [nodes] in its"
         raise NotFound(f"{words} configuration, and wait until it reaches one of them")
-    return _with_roster(with_learner(members, order.node), Roster((*roster.joined, facts), roster.leaving, roster.gone))
+    return replace(with_learner(members, order.node), roster=replace(roster, joined=(*roster.joined, facts)))
 
 
 def _leaving(members: Members, order: Order, known: set[int], replicas: int) -> Members | None:
@@ -70,8 +71,4 @@ def _leaving(members: Members, order: Order, known: set[int], replicas: int) -> 
     if has_replicas and (not staying or (len(staying) < replicas and not order.fewer)):
         words = f"without {node_name(node)} there are {len(staying)} nodes for {replicas} replicas of each group"
         raise BadRequest(f"{words}: add a node and replace {node_name(node)} by it, or ask for fewer replicas")
-    return _with_roster(members, Roster(roster.joined, roster.leaving | {node: successor}, roster.gone))
-
-
-def _with_roster(members: Members, roster: Roster) -> Members:
-    return Members(members.voters, members.learners, members.former, roster)
+    return replace(members, roster=replace(roster, leaving=roster.leaving | {node: successor}))

@@ -33,9 +33,9 @@ from typing import Any
 import msgspec
 
 from nodes.constants import Constants
+from nodes.ids import MAX_NODE
 
 MAX_NODES = 5  # founders
-MAX_NUMBER = 255
 MAX_SHARDS = 999
 NUMBERS = ("node", "shards", "replicas")
 VARIABLES = {
@@ -106,10 +106,10 @@ def _checked(path: str, raw: dict[str, Any]) -> Config:
     joined = _addresses(path, "joined", raw.get("joined", {}))
     if sorted(nodes) != list(range(1, len(nodes) + 1)) or len(nodes) > MAX_NODES:
         raise ConfigError(f"{path}: [nodes] must be numbered 1 to at most {MAX_NODES}, without gaps")
-    if not all(len(nodes) < number <= MAX_NUMBER for number in joined):
-        raise ConfigError(f"{path}: [joined] has numbers above those of [nodes], up to {MAX_NUMBER}")
+    if not all(len(nodes) < number <= MAX_NODE for number in joined):
+        raise ConfigError(f"{path}: [joined] has numbers above those of [nodes], up to {MAX_NODE}")
     return Config(
-        node=_number(path, raw, "node", MAX_NUMBER),
+        node=_number(path, raw, "node", MAX_NODE),
         listen=_address(path, raw["listen"]),
         advertise=_address(path, raw["advertise"] or raw["listen"]),
         data=Path(_text(path, raw, "data")),

@@ -25,6 +25,7 @@ from nodes.core.membership import (
     Left,
     Members,
     Roster,
+    founded,
     newer,
     next_roster_step,
     next_step,
@@ -48,12 +49,12 @@ LEFT = "this node holds the group no more"
 class Placement:
     """One node's. `founded`: group -> nodes, as the cluster was founded."""
 
-    def __init__(self, driver: Driver, founded: dict[str, tuple[int, ...]], founders: Iterable[int]) -> None:
+    def __init__(self, driver: Driver, founding: dict[str, tuple[int, ...]], founders: Iterable[int]) -> None:
         self.driver = driver
         self.left: dict[int, int] = {}  # group code -> as of which slot its replica here was given up
-        self.founded = founded
+        self.founded = founding
         self._founders = tuple(founders)
-        self._known = {name: Configuration(0, Members(nodes)) for name, nodes in founded.items()}
+        self._known = {name: founded(*nodes) for name, nodes in founding.items()}
         self._told: dict[str, tuple[int, int]] = {}  # group -> what was told last: its slot, and that of the roster
         self._settled: dict[str, MembersAre] = {}  # what leaders told in this life of the node, itself among them
         self._joining: dict[int, Joined] = {}
@@ -97,10 +98,10 @@ class Placement:
 
     def configuration_of(self, group: str, store: Store, records: Iterable[Any]) -> Configuration:
         """The newest members that this node's store and journal know of."""
-        known = store.configuration or Configuration(0, Members(self.founded[group]))
+        known = store.configuration or founded(*self.founded[group])
         for record in records:
             if isinstance(record, Joined):
-                known = newer(known, Configuration(record.slot, record.members))
+                known = newer(known, record.configuration)
         return known
 
     def members(self, group: str) -> Members:
@@ -138,11 +139,13 @@ class Placement:
             if not group.served_epoch or group.stopped:
                 continue
             is_news = self._told.get(group.group) != (group.configuration.slot, self.roster_slot)
-            is_settled = group.log.is_settled and group.log.configuration == group.configuration
-            if is_settled and (is_news or (now + group.code) % TELL_TICKS == 0):
+            if (is_news or (now + group.code) % TELL_TICKS == 0) and self._is_settled(group):
                 self._tell(group)
             if (now + group.code) % STEP_TICKS == 0:
                 self._step(group)
+
+    def _is_settled(self, group: Group) -> bool:
+        return group.log.is_settled and group.log.configuration == group.configuration
 
     def _tell(self, group: Group) -> None:
         """Everybody, the nodes that are gone too: they have to let go."""

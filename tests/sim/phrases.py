@@ -50,7 +50,7 @@ def timestamp(ts: int) -> str:
 
 def epoch(group: str, number: int) -> str:
     """A Raft term, or a ballot."""
-    if group[0] != "c" or number <= ballots.MAX_NODE:
+    if group[0] != "c" or number <= ids.MAX_NODE:
         return str(number)
     return "chosen" if number == ballots.CHOSEN else f"{number >> 8}.{ballots.node_of(number)}"
 

@@ -6,7 +6,6 @@ promise and its promise of the new one is durable before it is used (P09). Paxos
 
 from __future__ import annotations
 
-MAX_NODE = 255
 CHOSEN = 1 << 62  # stands for the ballot of a value known to be chosen: nothing outranks it
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from nodes.core.membership import Configuration, Members, newer
 from nodes.core.paxos.acceptor import Acceptor
-from nodes.core.paxos.ballots import MAX_NODE, next_ballot, node_of
+from nodes.core.paxos.ballots import next_ballot, node_of
 from nodes.core.paxos.candidate import Asking, Preparing
 from nodes.core.paxos.leader import Leader
 from nodes.core.paxos.learner import Learner
@@ -39,6 +39,7 @@ from nodes.core.paxos.messages import (
     TakeOver,
 )
 from nodes.core.replicated_log import START, Entry, Point, Timing
+from nodes.ids import MAX_NODE
 
 SOON_TICKS = 4  # the longest wait for an election that has a reason, such as the leader's broken connection
 NEVER = 1 << 30  # ticks
@@ -65,7 +66,7 @@ class Member:
         self._acceptor = Acceptor(records, timing.max_batch_bytes, applied)
         self._outbox = self._acceptor.outbox
         if (joined := self._acceptor.joined) is not None:
-            known = newer(known, Configuration(joined.slot, joined.members))
+            known = newer(known, joined.configuration)
         self._learner = Learner(self._acceptor, timing.retransmit, applied, known)
         self._role: Asking | Preparing | Leader | None = None
         self._leader: int | None = None

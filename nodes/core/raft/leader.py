@@ -54,6 +54,10 @@ class Leader(Role):
         }
         self._voting = [self.peers[peer] for peer in members.voters if peer != replica.me]
 
+    def receive(self, sender: int, message: Any) -> None:
+        if sender in self.peers:  # else it was a member once
+            super().receive(sender, message)
+
     def start(self) -> None:
         replica = self.replica
         replica.leader = replica.me
@@ -151,9 +155,7 @@ class Leader(Role):
             self._keep_within_log(progress)
 
     def on_appended(self, sender: int, message: Appended) -> None:
-        progress = self.peers.get(sender)
-        if progress is None:
-            return  # it was a member once
+        progress = self.peers[sender]
         progress.heard_at = self.replica.now
         if message.slot > self.replica.log.last_slot:
             return  # its store came from a later leader
@@ -165,9 +167,7 @@ class Leader(Role):
                 self._hand_over()
 
     def on_append_refused(self, sender: int, message: AppendRefused) -> None:
-        progress = self.peers.get(sender)
-        if progress is None:
-            return
+        progress = self.peers[sender]
         progress.heard_at = self.replica.now
         if progress.is_stale_refusal(message.prev_slot):
             return
@@ -178,9 +178,7 @@ class Leader(Role):
             progress.wait_for_store()  # the logs part below what is held here
 
     def on_heartbeat_reply(self, sender: int, message: HeartbeatReply) -> None:
-        progress = self.peers.get(sender)
-        if progress is None:
-            return
+        progress = self.peers[sender]
         progress.heard_at = self.replica.now
         progress.round = max(progress.round, message.round)
         self.replica.note_clock(sender, message.clock_ms)

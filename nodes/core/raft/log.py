@@ -18,12 +18,12 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
 
-from nodes.core.membership import MARK, Configuration, Members, decode_members, newer
+from nodes.core.membership import MARK, Configuration, decode_members, founded, newer
 from nodes.core.raft.messages import LogSuffix
 from nodes.core.replicated_log import START, Entry, Point
 from nodes.errors import Corrupt
 
-FOUNDING = Configuration(0, Members(()))
+NOBODY_YET = founded()
 
 
 def _epoch_of(entry: Entry) -> int:
@@ -38,7 +38,7 @@ class RaftLog:
         "last_slot", "unrecorded_slot",
     )  # fmt: skip
 
-    def __init__(self, base: Point = START, highest_slot: int = 0, known: Configuration = FOUNDING) -> None:
+    def __init__(self, base: Point = START, highest_slot: int = 0, known: Configuration = NOBODY_YET) -> None:
         """`highest_slot`: as far as the records reach that an earlier log of this replica left behind. `known`: the
         members as they are known without the entries."""
         self._configurations = [known]  # and those of the entries behind, in order of their slots

@@ -40,7 +40,7 @@ def read(records: list[Any], known: Configuration) -> Saved:
                 saved.log.truncate(saved.log.first_slot)
         elif isinstance(record, Joined):
             saved.joined = record
-            saved.log.know(Configuration(record.slot, record.members))
+            saved.log.know(record.configuration)
         else:
             raise Corrupt(f"a {type(record).__name__} is no record of a Raft replica")
     saved.log.check()
