@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -137,6 +138,7 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     options = parse()
     facts.refuse_memory(options.directory)
+    os.umask(0o022)  # whatever it was: the user that PostgreSQL runs as gets through our directories
     directory = Path(tempfile.mkdtemp(prefix="txstore-bench-", dir=options.directory))
     directory.chmod(0o755)
     run = Run(directory, options)

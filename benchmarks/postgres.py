@@ -79,7 +79,9 @@ class Server:
             shutil.chown(self.directory, "postgres", "postgres")
         options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"]
         command = [str(BINARIES / "initdb"), "-D", str(self.directory / "data"), *options]
-        subprocess.run(as_postgres(command), check=True, capture_output=True, cwd=self.directory)
+        ended = subprocess.run(as_postgres(command), capture_output=True, text=True, cwd=self.directory)
+        if ended.returncode != 0:
+            raise RuntimeError(f"initdb ended with {ended.returncode}: {ended.stderr[-2000:]}")
         lines = "".join(f"{name} = {value}\n" for name, value in {**SETTINGS, "port": str(self.port)}.items())
         with (self.directory / "data" / "postgresql.conf").open("a") as file:
             file.write(lines)

@@ -45,9 +45,16 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def node(*arguments: str) -> str:
-    said = io.StringIO()
+    said, before = io.StringIO(), _umask()
     call_command("node", *arguments, stdout=said)
+    assert _umask() == before, "the mask of a process that goes on is given back"
     return said.getvalue()
+
+
+def _umask() -> int:
+    now = os.umask(0o077)
+    os.umask(now)
+    return now
 
 
 def config(home: Home, number: int) -> dict[str, Any]:

@@ -11,10 +11,11 @@ touched; a secret is written once, mode 0600, and never replaced; every file app
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -202,6 +203,16 @@ class Home:
     def _constants_text(self) -> str:
         """What somebody wrote down to be other than its default, for the nodes to check."""
         return f"\n[constants]\n{self.constants_file.read_text()}" if self.constants_file.exists() else ""
+
+
+@contextlib.contextmanager
+def for_the_owner_alone() -> Iterator[None]:
+    """What this process and its children write meanwhile is for the owner alone, like the home."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def write_whole(path: Path, text: str) -> None:

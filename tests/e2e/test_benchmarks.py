@@ -87,10 +87,9 @@ def test_a_file_system_in_memory_is_refused() -> None:
 
 def test_the_peer_moves_money_durably_and_loses_none() -> None:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
-        Path(directory).chmod(0o755)
-        servers = postgres.Servers(Path(directory) / "peer")
+        Path(directory).chmod(0o755)  # for the user that PostgreSQL runs as
+        servers = postgres.Servers(Path(directory))
         try:
-            Path(directory, "peer").mkdir()
             servers.start()
             servers.load(100, 1000)
             point = clients.measure(servers.arguments(), 2, 100, 0.5)

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from nodes.errors import StoreError
 from txstore import members, store
-from txstore.home import PROJECT, Home, HomeError
+from txstore.home import PROJECT, Home, HomeError, for_the_owner_alone
 from txstore.members import GONE, WAITING
 from txstore.operations import node_number
 from txstore.up import FIRST_NODE_PORT, FOR_LONE_PROGRAMS, PORT_MAX, is_free
@@ -32,7 +32,10 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=_port, help="to listen on; else the one it had, or the next that is free")
 
     def handle(self, *, node: int, port: int | None, **_: Any) -> None:
-        os.umask(0o077)  # what a node writes is for the owner alone, like the home
+        with for_the_owner_alone():
+            self._serve(node, port)
+
+    def _serve(self, node: int, port: int | None) -> None:
         home = Home.from_env()
         try:
             _refuse_lone(home)

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from txstore import database, up
-from txstore.home import Home, HomeError
+from txstore.home import Home, HomeError, for_the_owner_alone
 from txstore.supervisor import Supervisor, die_with_parent
 
 
@@ -25,9 +25,10 @@ class Command(BaseCommand):
     def handle(self, *, with_parent: bool, **_: Any) -> None:
         if with_parent:
             die_with_parent(os.getppid(), SIGTERM)
-        # What the programs write is for the owner alone, like the home.
-        os.umask(0o077)
-        home = Home.from_env()
+        with for_the_owner_alone():
+            self._up(Home.from_env())
+
+    def _up(self, home: Home) -> None:
         try:
             home.refuse_foreign()
             up.refuse_running(home)
