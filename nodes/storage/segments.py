@@ -108,9 +108,10 @@ class Segment:
         header = self._data[: _HEADER.size]
         if self._has_header():
             return
+        is_torn = self._is_last and not _is_anything_in(self._data, _HEADER_BYTES)
         if header.startswith(_MAGIC) and len(header) == _HEADER.size:
-            self._check_fields(header)
-        if not self._is_last or _is_anything_in(self._data, _HEADER_BYTES):
+            self._check_fields(header, is_torn)
+        if not is_torn:
             raise self._corrupt("it does not begin with the header of a journal segment")
         self.is_blank, self.end = True, 0
 
@@ -121,12 +122,13 @@ class Segment:
             self.next_sequence = int(_HEADER.unpack_from(self._data)[3])
         return self._data[:_HEADER_BYTES] == encode_header(self.number, self.next_sequence, oldest)
 
-    def _check_fields(self, header: bytes) -> None:
-        """Name what is wrong with a header that can be read. Zero is what a torn header may leave."""
+    def _check_fields(self, header: bytes, is_torn: bool) -> None:
+        """Name what is wrong with a header that can be read. One that a crash tore may say anything."""
         _, format_number, number, first_sequence, _ = _HEADER.unpack(header)
-        if format_number not in (0, FORMAT):
+        is_whole = _CRC.pack(google_crc32c.value(header)) == self._data[_HEADER.size : _HEADER_BYTES]
+        if format_number not in (0, FORMAT) and (is_whole or not is_torn):
             raise self._corrupt(f"it has format number {format_number}, this program reads {FORMAT}")
-        if _CRC.pack(google_crc32c.value(header)) == self._data[_HEADER.size : _HEADER_BYTES]:
+        if is_whole:
             raise self._corrupt(
                 f"its header says segment {number} from batch {first_sequence}, "
                 f"expected is segment {self.number} from batch {self.next_sequence}"

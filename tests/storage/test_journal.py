@@ -218,6 +218,11 @@ def test_a_segment_whose_header_was_torn_is_begun_again(tmp_path: Path) -> None:
         for tail in (b"", bytes(512 - size)):
             segment(tmp_path, 3).write_bytes(header[:size] + tail)
             assert read_all(tmp_path) == [b"a" * 600, b"b" * 600]
+    for position in range(len(header)):
+        wrong = bytearray(header + bytes(512))
+        wrong[position] ^= 0x41
+        segment(tmp_path, 3).write_bytes(wrong)
+        assert read_all(tmp_path) == [b"a" * 600, b"b" * 600]
     write_batches(tmp_path, [b"c"])
     assert read_all(tmp_path) == [b"a" * 600, b"b" * 600, b"c"]
 
