@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+MAX_CHUNK_BYTES = 8 << 20  # four of them are under way at once, each in a frame of its own
+
 
 class Constants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Times in milliseconds of oracle time, sizes in entries and bytes."""
@@ -22,11 +24,14 @@ class Constants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     light_bytes: int = 50_000  # a log that holds less is written anew to let journal segments go
     segment_bytes: int = 4 << 20  # of the journal
     journal_segments: int = 8  # so many complete ones may lie there before every log is compacted to let them go
+    chunk_bytes: int = 256 << 10  # of a store on its way to a replica that the log cannot help any more
     rebalance_after_ms: int = 5_000  # the preferred leader of a group gets it back when it is near again for so long
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.chunk_bytes > MAX_CHUNK_BYTES:
+            raise ValueError(f"chunk_bytes must not be above {MAX_CHUNK_BYTES}, not {self.chunk_bytes}")
         if self.txn_age_max_ms > self.outcomes_kept_ms:
             raise ValueError("outcomes_kept_ms must not be below txn_age_max_ms")

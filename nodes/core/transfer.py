@@ -6,7 +6,9 @@
       │                                     the last one is answered when the store is installed
 
 Messages may be lost, repeated, reordered and late: `number` names the transfer, offsets the place in it. A laggard that
-has meanwhile come further than the copy, or leads, says that it has taken all of it.
+has meanwhile come further than the copy, or leads, says that it has taken all of it; one that has not begun it, for it
+died since or another transfer took its place, says so, and if nothing better is heard of it the copy goes anew. A
+transfer older than the one under way is not heard.
 
 *Invariants*: nothing is written out of order; a chunk of another transfer never joins this one.
 *Left out*: files, threads, and who is behind (nodes/runtime/transfer.py). The Raft paper, section 7.
@@ -18,8 +20,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-CHUNK_BYTES = 256 << 10
-WINDOW_BYTES = 4 * CHUNK_BYTES
+NOT_BEGUN = -1  # as an offset
+WINDOW = 4  # chunks under way
 REPEAT_TICKS = 10
 
 
@@ -35,7 +37,8 @@ class Chunk(msgspec.Struct, array_like=True, tag=90):
 
 
 class ChunkTaken(msgspec.Struct, array_like=True, tag=91):
-    """Everything before `offset` has come; with the size of the copy: it is installed, or not needed."""
+    """Everything before `offset` has come; with the size of the copy: it is installed, or not needed. NOT_BEGUN: this
+    replica has nothing of that transfer, and was sent what is not its beginning."""
 
     number: int
     offset: int
@@ -47,10 +50,12 @@ Message = Chunk | ChunkTaken
 class Sending:
     """The leader's side: which offsets leave when."""
 
-    def __init__(self, number: int, size: int) -> None:
+    def __init__(self, number: int, size: int, chunk_bytes: int) -> None:
         self.number = number
         self.size = size
+        self.chunk_bytes = chunk_bytes
         self.taken = 0
+        self._is_unknown = False
         self._sent = 0
         self._quiet_ticks = 0
 
@@ -60,21 +65,29 @@ class Sending:
 
     def due(self) -> Iterator[int]:
         """The offsets of the chunks to be sent now."""
-        while self._sent < min(self.size, self.taken + WINDOW_BYTES):
+        while self._sent < min(self.size, self.taken + WINDOW * self.chunk_bytes):
             yield self._sent
-            self._sent += CHUNK_BYTES
+            self._sent += self.chunk_bytes
 
     def on_taken(self, message: ChunkTaken) -> None:
-        if message.number == self.number and message.offset > self.taken:
+        if message.number != self.number:
+            return
+        if message.offset == NOT_BEGUN:
+            self._is_unknown = True
+        elif message.offset > self.taken:
             self.taken = message.offset
+            self._is_unknown = False
             self._sent = max(self._sent, self.taken)
             self._quiet_ticks = 0
 
     def tick(self) -> None:
-        """What was sent and is not taken after a while is sent again."""
+        """What was sent and is not taken after a while is sent again; all of it, if the laggard knows nothing of it."""
         self._quiet_ticks += 1
         if self._quiet_ticks >= REPEAT_TICKS:
             self._quiet_ticks = 0
+            if self._is_unknown:
+                self.taken = 0
+                self._is_unknown = False
             self._sent = self.taken
 
 
@@ -91,6 +104,10 @@ class Receiving:
 
     def is_of(self, sender: int, message: Chunk) -> bool:
         return (self.sender, self.number) == (sender, message.number)
+
+    def is_newer_than(self, message: Chunk) -> bool:
+        """Is that chunk of a transfer before this one? An epoch has one leader, whose numbers rise."""
+        return (message.epoch, message.number) < (self.epoch, self.number)
 
     def takes(self, message: Chunk) -> bool:
         """Is it the next piece? Then it is to be written at its offset."""

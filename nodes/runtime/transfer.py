@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nodes.core.engine import Copy, Incoming, Store, Stores
-from nodes.core.transfer import CHUNK_BYTES, Chunk, ChunkTaken, Receiving, Sending
+from nodes.core.transfer import NOT_BEGUN, Chunk, ChunkTaken, Receiving, Sending
 
 if TYPE_CHECKING:
     from nodes.runtime.group import Group
@@ -92,7 +92,8 @@ class Transfer:
                 copy.close()
             else:
                 self._number += 1
-                out = self._outgoing[peer] = _Outgoing(Sending(self._number, copy.size), copy, epoch, slot)
+                sending = Sending(self._number, copy.size, group.driver.constants.chunk_bytes)
+                out = self._outgoing[peer] = _Outgoing(sending, copy, epoch, slot)
                 group.driver.log.info("%s: sending n%d a store of %d bytes", group.group, peer, copy.size)
                 self._send_due(peer, out)
 
@@ -101,7 +102,7 @@ class Transfer:
     def _send_due(self, peer: int, out: _Outgoing) -> None:
         sending = out.sending
         for offset in sending.due():
-            data = out.copy.read(offset, CHUNK_BYTES)
+            data = out.copy.read(offset, sending.chunk_bytes)
             chunk = Chunk(sending.number, out.epoch, out.slot, sending.size, offset, data)
             self.group.send(peer, self.group.group, chunk)
 
@@ -137,8 +138,11 @@ class Transfer:
     def _on_chunk(self, sender: int, message: Chunk) -> None:
         receiving = self._receiving
         if receiving is None or not receiving.is_of(sender, message):
-            if message.offset or self._is_sealing:
-                return  # of one that is not begun here; its beginning comes again
+            if self._is_sealing or (receiving is not None and receiving.is_newer_than(message)):
+                return
+            if message.offset:
+                self._answer(sender, message.number, NOT_BEGUN)
+                return
             receiving = self._start(sender, message)
         assert self._incoming is not None, "what is received is written somewhere"
         if receiving.takes(message):

@@ -20,6 +20,7 @@ WAIT_S = 30.0
 CONSTANTS = {
     "compact_entries": 60,
     "kept_entries": 10,
+    "chunk_bytes": 4_000,
     "segment_bytes": 100_000,
     "journal_segments": 2,
     "watermark_every_ms": 500,

@@ -15,6 +15,8 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from nodes.constants import Constants
 from nodes.core.founding import Boot, Founding
 from nodes.core.membership import Roster
@@ -210,13 +212,22 @@ def draw_timing(rng: random.Random, often_small: bool) -> Timing:
 class Cluster:
     """`on_start(life)` is called for each new life, before anything happens in it."""
 
-    def __init__(self, seed: int, shards: int, on_start: Callable[[Life], None], profile: str = "") -> None:
+    def __init__(
+        self,
+        seed: int,
+        shards: int,
+        on_start: Callable[[Life], None],
+        profile: str = "",
+        constants: Constants | None = None,
+    ) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
         self.timeline = Timeline()
         self.weather = Weather()
         self.on_start = on_start
-        self.constants = draw_constants(self.rng, profile)
+        chunk_bytes = random.Random(f"{seed} chunks").choice((3_000, 30_000, 256 << 10))
+        drawn = msgspec.structs.replace(draw_constants(self.rng, profile), chunk_bytes=chunk_bytes)
+        self.constants = constants or drawn
         self.timing = draw_timing(self.rng, often_small=profile == "turnover")
         self.clock_steps_ms = 0  # forward, of all nodes together
         self.founding = Founding(CLUSTER_ID, {n: b"i%d" % n for n in NODES}, shards, len(NODES))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from nodes.core.engine import Incoming
 from nodes.core.paxos import leader as paxos_leader
 from nodes.core.paxos.acceptor import Acceptor
 from nodes.core.paxos.candidate import Preparing
@@ -21,6 +22,7 @@ from nodes.core.paxos.member import Member
 from nodes.core.raft import leader as raft_leader
 from nodes.core.raft.log import RaftLog
 from nodes.core.raft.replica import RaftReplica
+from nodes.core.transfer import REPEAT_TICKS, Chunk, Receiving, Sending
 from nodes.core.txn.attempt import DECIDING, EXECUTING, Attempt
 from nodes.core.txn.client_keys import ClientKeys
 from nodes.core.txn.coordinator import Coordinator
@@ -61,6 +63,10 @@ LOGS = (
     "log compacted",
     "log written anew",
     "store taken over",
+    "store of many chunks came",
+    "chunk out of turn",
+    "chunk sent again",
+    "store half sent given up for another",
     "entries replayed into an engine",
 )
 TRANSACTIONS = (
@@ -142,6 +148,8 @@ def count(category: str) -> None:
     assert category in CATEGORIES, "what is counted is named"
     counted[category] += 1
 
+
+MANY_CHUNKS = 5
 
 Probe = Callable[..., Iterator[str]]
 _wrapped: dict[tuple[type, str], Any] = {}
@@ -234,6 +242,19 @@ def _asks(self: Preparing, members: Any) -> Iterator[str]:
 
 _before(Group, "compact")(lambda self, slot: iter(["log compacted"]))
 _before(Transfer, "_exchange")(lambda self, store, epoch: iter(["store taken over"]))
+_before(Receiving, "takes")(lambda self, chunk: _if(chunk.offset > self.have, "chunk out of turn"))
+_before(Sending, "tick")(lambda self: _if(self._quiet_ticks + 1 >= REPEAT_TICKS, "chunk sent again"))
+
+
+@_before(Transfer, "_start")
+def _store_begins(self: Transfer, sender: int, chunk: Chunk) -> Iterator[str]:
+    before = self._receiving
+    yield from _if(before is not None and 0 < before.have < before.size, "store half sent given up for another")
+
+
+@_before(Transfer, "_seal")
+def _store_is_complete(self: Transfer, receiving: Receiving, incoming: Incoming) -> Iterator[str]:
+    yield from _if(receiving.size > MANY_CHUNKS * self.group.driver.constants.chunk_bytes, "store of many chunks came")
 
 
 @_before(raft_leader.Leader, "tick")

@@ -255,6 +255,8 @@ class Faults(DiskFaults):
             self._later(seconds, seconds, lambda: self.cluster.weather.cut_logs.difference_update(cut))
         for _ in range(self.rng.randint(10, 40)):
             self._ask_later(0, seconds, lambda: (self.rng.choice(others), []))
+        if self.rng.random() < 0.4:  # what is sent it then comes in pieces
+            self.cluster.weather.victims = ("Chunk", "ChunkTaken")
 
     def echoes(self) -> None:
         """Copies of what is said now come again much later."""

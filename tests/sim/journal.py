@@ -31,6 +31,7 @@ HOME = Path("journal")
 AHEAD_BYTES = (256, 2_048)
 LARGE_BYTES = 400  # of a batch
 CALLS = 8  # to the disk, for a batch that begins a segment
+NONE = -1  # of its calls
 
 
 class Ledger:
@@ -70,6 +71,12 @@ class SimJournal(Journal):
             files=disk,
         )
 
+    def on_batch(self, calls: int) -> None:
+        """A batch is about to be written, with so many calls to the disk at most."""
+
+    def most_calls(self) -> int:
+        return CALLS + self._may_go() if self._begins_segment() else 2
+
     def read(self) -> list[bytes]:
         """All records that a start finds."""
         found = list(self.replay())
@@ -89,6 +96,7 @@ class SimJournal(Journal):
     def _begin(self) -> None:
         if self._waiting is None and not self._submitted.empty():
             self._waiting = super()._take()
+            self.on_batch(self.most_calls())
             duration = self._sync_takes()
             self._life.later(duration, self._carry_out)
             if self._is_aimed_at():
@@ -176,16 +184,19 @@ class SimJournal(Journal):
     def crash(self) -> None:
         """The batch that is being written may have come as far as any of its calls."""
         self._is_dying = True
-        if self._waiting is None or self._rng.random() < 0.2:
+        last = self.last_call() if self._waiting is not None else NONE
+        if last == NONE:
             return
-        self._disk.dies_in = self._last_call()
+        self._disk.dies_in = last
         self._write_taken()
         self._disk.dies_in = -1
         if self._error is not None and not isinstance(self._error, Died | OSError):
             raise self._error
 
-    def _last_call(self) -> int:
+    def last_call(self) -> int:
         """Which call is the one that the process dies in, if there are so many: old segments go from the fourth on."""
+        if self._rng.random() < 0.2:
+            return NONE
         if not self._begins_segment():
             return self._rng.randint(0, 2)
         if self._may_go() and self._rng.random() < 0.6:

@@ -11,6 +11,7 @@ from functools import partial
 from uuid import UUID
 
 from nodes import ids
+from nodes.constants import Constants
 from nodes.core.txn import participant
 from nodes.errors import OutcomeUnknown, StoreError
 from nodes.requests import ABORTED, COMMITTED, EXPIRED, Fate, Reply
@@ -65,7 +66,9 @@ class Report:
 class Simulation:
     """Built from a seed; `run` raises Violation."""
 
-    def __init__(self, seed: int, profile: str = "", without: Iterable[Number] = ()) -> None:
+    def __init__(
+        self, seed: int, profile: str = "", without: Iterable[Number] = (), constants: Constants | None = None
+    ) -> None:
         self.rng = random.Random(f"{seed} {profile}")
         self.profile = profile or REGULAR.get(seed % 10) or self.rng.choice(DRAWN)
         assert self.profile in PROFILES, f"profiles: {', '.join(PROFILES)}"
@@ -76,7 +79,7 @@ class Simulation:
         self.largest_told = 0
         self.fates: list[tuple[bytes, Fate]] = []
         self.replays = Replays(self.truth, self.rng)
-        self.cluster = Cluster(self.rng.getrandbits(64), self.shards, self._on_start, self.profile)
+        self.cluster = Cluster(self.rng.getrandbits(64), self.shards, self._on_start, self.profile, constants)
         self.schedule = Schedule(self.cluster.timeline, self.rng, f"{seed} {profile}", without)
         self.truth.constants = self.cluster.constants
         self.mix = Mix(self.rng, self.shards)

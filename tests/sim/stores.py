@@ -97,15 +97,15 @@ class SimStores:
 
     def crash(self) -> None:
         """The process has ended, or the machine: then the last commits of some stores are lost, of each alone."""
-        for group in sorted(self.live):
-            if self._rng.random() < 0.5:
-                self.live.pop(group).close()
-                self._throw_back(group)
         for group, store in self.lost.items():
             if group not in self.live and not isinstance(store._main.execute, _Broken):
                 self._found[group] = store._main.db.serialize("main")  # the file, whatever was written to it since
             store.close()
         self.lost.clear()
+        for group in sorted(self.live):
+            if self._rng.random() < 0.5:
+                self.live.pop(group).close()
+                self._throw_back(group)
 
     def _throw_back(self, group: str) -> bytes | None:
         if group in self._between and self._rng.random() < 0.7:

@@ -1,103 +1,240 @@
-"""One transfer over two shards, and a node that dies at each of its steps in turn: after each sync and at each frame
-that leaves (cases C01-C04, C13, C18; R26 for the applies between them).
+"""What has many steps, and a failure at each of them in turn: a transfer over two shards, a store on its way to a
+laggard, logs and journals that are compacted (cases C01-C04, C13, C18, P27, R25; R26 for the applies between them).
 
-The dying node's later frames of the same turn do not leave; what its disk had not synced is gone, and perhaps the
-newest commits of its engines. After it has come back everything must be settled and the history sound.
+A node that dies takes no further step in the same turn; what its disk had not synced is gone, and perhaps the newest
+commits of its engines. After it has come back everything must be settled and the history sound.
 """
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from nodes.constants import Constants
+from nodes.core.transfer import Chunk, ChunkTaken
 from nodes.requests import Reply
-from tests.sim.cluster import NODES
+from tests.sim import coverage
+from tests.sim.cluster import NODES, Cluster
 from tests.sim.network import SimNetwork
 from tests.sim.operations import ACCOUNTS, shard_of
 from tests.sim.simulation import Simulation
 from tests.sim.timeline import MS, SECOND
 
 SEED = 11
-WITHIN = 120 * MS  # of virtual time: by then the transfer is over on all nodes, if nobody dies
 DOWN_FOR = SECOND // 2
-FEWEST_STEPS = 40
+CUT_FOR = SECOND // 2  # longer than chunks wait for their answer
+LAGGARD = NODES[2]
+SMALL = Constants(
+    compact_entries=10,
+    kept_entries=1,
+    journal_segments=1,
+    segment_bytes=2_000,
+    light_bytes=1,
+    chunk_bytes=12_000,
+    watermark_every_ms=300,
+    rebalance_after_ms=200,
+)
+
+Failure = Callable[["Steps", int, int], None]  # (steps, who takes the step, whom it is sent to)
 
 
-class CrashAt:
-    """Counts the steps of all nodes from now on; at the `wanted`th (from 1) whoever takes it dies."""
+class Steps:
+    """Counts from now on, for `within`; at the `wanted`th (from 1) the failure comes: who dies is silent at once."""
 
-    def __init__(self, simulation: Simulation, wanted: int) -> None:
-        self.cluster = simulation.cluster
-        self.wanted, self.steps = wanted, 0
-        self.dying = 0
-        self._end = self.cluster.timeline.now + WITHIN
-        self._note = self.cluster.note
-        self.cluster.note = self.note  # type: ignore[method-assign]
+    def __init__(self, cluster: Cluster, wanted: int, within: int, fail: Failure) -> None:
+        self.cluster = cluster
+        self.wanted, self.taken = wanted, 0
+        self.silent = 0
+        self._fail = fail
+        self._end = cluster.timeline.now + within
+
+    def take(self, node: int, peer: int = 0) -> bool:
+        """Is it the one?"""
+        if self.cluster.timeline.now > self._end:
+            return False
+        self.taken += 1
+        if self.taken == self.wanted:
+            self._fail(self, node, peer)
+        return self.taken == self.wanted
+
+    def watch_syncs(self) -> None:
+        note = self.cluster.note
+
+        def noted(what: bytes, node: int, data: bytes) -> None:
+            note(what, node, data)
+            if what == b"sync":
+                self.take(node)
+
+        self.cluster.note = noted  # type: ignore[method-assign]
+
+    def watch_frames(self, *kinds: type) -> None:
+        """Those with a message of such a kind, if any is named."""
         for number in NODES:
             life = self.cluster.nodes[number].life
             assert life is not None, "all nodes run"
-            assert life.driver is not None, "a running node has a driver"
-            network = life.driver.network
-            assert isinstance(network, SimNetwork)
-            self._silence_when_dying(number, network)
+            assert isinstance(life.network, SimNetwork)
+            self._watch_frames_of(number, life.network, kinds)
 
-    def _silence_when_dying(self, number: int, network: SimNetwork) -> None:
+    def _watch_frames_of(self, number: int, network: SimNetwork, kinds: tuple[type, ...]) -> None:
         send = network.send
 
-        def guarded(peer: int, items: list[tuple[int, object]]) -> None:
-            if self.dying != number:
+        def guarded(peer: int, items: list[tuple[int, Any]]) -> None:
+            if not kinds or any(isinstance(message, kinds) for _, message in items):
+                self.take(number, peer)
+            if self.silent != number:
                 send(peer, items)
 
         network.send = guarded  # type: ignore[method-assign]
 
-    def note(self, what: bytes, node: int, data: bytes) -> None:
-        self._note(what, node, data)
-        if what not in (b"send", b"sync") or self.cluster.timeline.now > self._end:
-            return
-        self.steps += 1
-        if self.steps == self.wanted:
-            self.dying = node
-            self.cluster.timeline.at(0, self._die)
+    def watch_batches_of(self, number: int) -> None:
+        """Each call to the disk, for those that begin a segment of the journal."""
+        journal = self.cluster.nodes[number].journal
+        assert journal is not None, "a running node has a journal"
 
-    def _die(self) -> None:
-        number, self.dying = self.dying, 0
+        def begun(calls: int) -> None:
+            for call in range(calls + 1) if calls > 2 else ():
+                if self.take(number):
+                    journal.last_call = lambda call=call: call  # type: ignore[method-assign,misc]
+
+        journal.on_batch = begun  # type: ignore[method-assign]
+
+    def watch_store_syncs_of(self, number: int) -> None:
+        stores = self.cluster.nodes[number].stores
+        keep = stores.keep
+
+        def kept(group: str, store: Any) -> bool:
+            is_ours = keep(group, store)
+            self.take(number)
+            return is_ours
+
+        stores.keep = kept  # type: ignore[method-assign]
+
+    def kill(self, number: int) -> None:
+        self.silent = number
+        self.cluster.timeline.at(0, lambda: self._die(number))
+
+    def _die(self, number: int) -> None:
+        self.silent = 0
         self.cluster.crash(number)
         self.cluster.timeline.at(DOWN_FOR, lambda: self.cluster.start(number))
 
 
-def play(wanted: int) -> int:
-    """The whole run; how many steps there were. Raises Violation."""
+def who_takes_it_dies(steps: Steps, node: int, peer: int) -> None:
+    steps.kill(node)
+
+
+def the_other_one_dies(steps: Steps, node: int, peer: int) -> None:
+    steps.kill(peer or node)
+
+
+def they_are_cut_off(steps: Steps, node: int, peer: int) -> None:
+    """From each other; the step's own frame is lost."""
+    cut, weather = {(node, peer), (peer, node)}, steps.cluster.weather
+    weather.cut.update(cut)
+    steps.cluster.timeline.at(CUT_FOR, lambda: weather.cut.difference_update(cut))
+
+
+# -- what is done; each gives how many steps there were
+
+
+def transfer(wanted: int, fail: Failure) -> int:
     simulation = Simulation(SEED, "calm")
     try:
         simulation.set_up()
         shards = simulation.shards
         source = 0
         target = next(a for a in range(ACCOUNTS) if shard_of(a, shards) != shard_of(source, shards))
-        crash = CrashAt(simulation, wanted)
-        transfer = simulation.submit([("add", [source, -1]), ("add", [target, 1])], NODES[0], timeout_ms=3_000)
-        simulation.cluster.run(2 * SECOND)
-        simulation.demand_progress()
-        simulation.check_history()
-        assert wanted or isinstance(transfer.told, Reply), "it commits when nobody dies"
-        return crash.steps
+        steps = Steps(simulation.cluster, wanted, 120 * MS, fail)  # by then it is over on all nodes, if nobody dies
+        steps.watch_syncs()
+        steps.watch_frames()
+        asked = simulation.submit([("add", [source, -1]), ("add", [target, 1])], NODES[0], timeout_ms=3_000)
+        settle(simulation)
+        assert wanted or isinstance(asked.told, Reply), "it commits when nobody dies"
+        return steps.taken
     finally:
         simulation.cluster.close()
 
 
-def failure(wanted: int) -> str:
+def store_for_a_laggard(wanted: int, fail: Failure) -> int:
+    """A node comes back when the logs of the others have let go of what it lacks."""
+    simulation = Simulation(SEED, "calm", constants=SMALL)
     try:
-        play(wanted)
+        simulation.set_up()
+        simulation.cluster.crash(LAGGARD, power=False)
+        for number in range(30):
+            simulation._until_committed([("add", [number % ACCOUNTS, 1])], NODES[0])
+        simulation.cluster.run(5 * SECOND)  # the watermarks move, the logs let go
+        simulation.cluster.start(LAGGARD)
+        steps = Steps(simulation.cluster, wanted, 2 * SECOND, fail)
+        steps.watch_frames(Chunk, ChunkTaken)
+        settle(simulation)
+        assert coverage.counted["store of many chunks came"] >= 3, "each shard and more"
+        return steps.taken
+    finally:
+        simulation.cluster.close()
+
+
+def compaction(wanted: int, fail: Failure) -> int:
+    """Logs are cut, stores made durable, segments begun and released, while transactions run."""
+    simulation = Simulation(SEED, "calm", constants=SMALL)
+    try:
+        simulation.set_up()
+        simulation.cluster.run(2 * SECOND)
+        released = sum(driver.compaction.released for driver in simulation.cluster.drivers())
+        steps = Steps(simulation.cluster, wanted, 2 * SECOND, fail)
+        steps.watch_batches_of(NODES[0])
+        steps.watch_store_syncs_of(NODES[0])
+        for number in range(20):
+            steps_of_one = [("add", [number % ACCOUNTS, -1]), ("add", [(number + 1) % ACCOUNTS, 1])]
+            simulation.submit(steps_of_one, NODES[number % 3], timeout_ms=3_000)
+            simulation.cluster.run(100 * MS)
+        after = sum(driver.compaction.released for driver in simulation.cluster.drivers())
+        assert wanted or after > released, "segments went"
+        settle(simulation)
+        return steps.taken
+    finally:
+        simulation.cluster.close()
+
+
+def settle(simulation: Simulation) -> None:
+    simulation.cluster.run(2 * SECOND)
+    simulation.demand_progress()
+    simulation.check_history()
+
+
+Scenario = Callable[[int, Failure], int]
+
+
+def played(scenario: Scenario, wanted: int, fail: Failure) -> str:
+    """What went wrong."""
+    try:
+        with coverage.counting():
+            scenario(wanted, fail)
     except Exception as error:  # whatever the code under test raises
-        return f"death at step {wanted}: {error!r}"
+        return f"{fail.__name__} at step {wanted}: {error!r}"
     return ""
 
 
 @pytest.mark.timeout(900)
-def test_a_node_may_die_at_every_step_of_a_transfer() -> None:
-    steps = play(0)
-    assert steps >= FEWEST_STEPS, "a transfer has more steps than that"
+@pytest.mark.parametrize(
+    ("scenario", "failures", "fewest"),
+    [
+        (transfer, [who_takes_it_dies], 40),
+        (store_for_a_laggard, [who_takes_it_dies, the_other_one_dies, they_are_cut_off], 20),
+        (compaction, [who_takes_it_dies], 40),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_each_step_may_fail(scenario: Scenario, failures: list[Failure], fewest: int) -> None:
+    with coverage.counting():
+        steps = scenario(0, who_takes_it_dies)
+    print(f"{steps} steps, {len(failures)} kinds of failure at each")
+    assert steps >= fewest, "there are more steps than that"
+    plays = [(scenario, wanted, fail) for wanted, fail in itertools.product(range(1, steps + 1), failures)]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        failures = [each for each in pool.map(failure, range(1, steps + 1), chunksize=4) if each]
-    print(f"{steps} steps, a death at each")
-    assert failures == []
+        failed = [each for each in pool.starmap(played, plays, chunksize=4) if each]
+    assert failed == []

@@ -5,7 +5,8 @@ arrival that overlap what is read, and may commit at or below `ts`, have ended h
 
 *Invariants*: every transaction with commit_ts <= ts was in flight on all its shards before ts was drawn; so it is met
 in flight, or finished. `floor` of one in flight lies below its commit_ts: with floor >= ts it need not be waited for.
-*Left out*: follower reads, and horizons (nothing is pruned yet).
+A read below the horizon is refused by the engine (`SnapshotTooOld`), never answered with rows missing.
+*Left out*: follower reads.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from nodes.core.replicated_log import Entry
 from nodes.core.txn.coordinator import Coordinator
 from nodes.core.txn.messages import COMMIT, PREPARE, Execute, decode_coordinator_entry, decode_shard_entry
 from nodes.core.txn.shard import Shard
+from nodes.errors import StoreError
 from nodes.sql import keys
 from nodes.sql.schema import Fragment, Lock
 from nodes.storage.sqlite import SqliteEngine
@@ -54,7 +55,15 @@ class FakeHost:
         self.to_leaders.append((group, message))
 
     def read(self, job: Callable[[], Any], then: Callable[[Any, BaseException | None], None]) -> None:
-        self.jobs.append(lambda: then(job(), None))
+        def run() -> None:
+            try:
+                found = job()
+            except StoreError as error:
+                then(None, error)
+            else:
+                then(found, None)
+
+        self.jobs.append(run)
 
     def note(self, step: str, txn: bytes, detail: Any = None) -> None:
         self.noted.append((step, txn, detail))

@@ -1,4 +1,4 @@
-"""Snapshot reads at a shard leader: whom they wait for, and whom not (cases O08, O09, O10)."""
+"""Snapshot reads at a shard leader: whom they wait for, and whom not (cases O08, O09, O10, O13)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from nodes.core.txn.messages import (
     TIMED_OUT,
     AskCatalog,
     CatalogIs,
+    MoveMarks,
     Outcome,
     SnapshotRead,
     SnapshotRefused,
     SnapshotRows,
+    encode,
 )
 from nodes.sql.schema import AddColumns, ColumnDef, Fragment, Lock
 from tests.core.txn.scene import GATEWAY_NODE, ShardReplica, execute, new_id, one_shard, select, update
@@ -212,3 +214,17 @@ def test_a_read_planned_before_a_definition_gets_its_rows_below_it_and_is_refuse
     (refusal,) = shard.host.said(SnapshotRefused)
     assert refusal.error is not None
     assert refusal.error.code == "snapshot_too_old"
+
+
+def test_o13_a_snapshot_of_what_is_pruned_is_refused_by_a_new_leader_too() -> None:
+    """O13: the horizon moves between two pages; rows of before are gone, so none are told."""
+    shard = prepared()
+    end(shard, True, 110)
+    assert read(shard, 100) == [[[1, 100]]]
+    shard.append(encode(MoveMarks(0, 0, 120)))
+    for leader in (shard, shard.restarted()):
+        assert read(leader, 100) == []
+        (refusal,) = leader.host.said(SnapshotRefused)
+        assert refusal.error is not None
+        assert refusal.error.code == "snapshot_too_old"
+        assert read(leader, 120) == [[[1, 90]]]
