@@ -197,6 +197,9 @@ class Driver:
     def members_of(self, group: str) -> tuple[int, ...]:
         return self.router.members.get(group, ())
 
+    def silence_of(self, group: str) -> str:
+        return self.router.silence_of(group, self.node, self.network.is_connected)
+
     def on_hint(self, group: str, refused_by: int, leader: int) -> None:
         self.router.on_hint(group, refused_by, leader)
 

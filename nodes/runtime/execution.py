@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from nodes.runtime.gateway import Gateway
 
 KEYED_SHARE = 0.8  # of the time that is left: then its key's home can still be asked
-UNSENT = "the shards concerned could not all be reached by the deadline"
 HOME = "c1"  # the home of everything that is not one shard's own: its leader stamps commit_ts without another step
 
 
@@ -171,7 +170,7 @@ class Execution:
         elif isinstance(end, Unknown):
             self._fail(OutcomeUnknown(f"{end.why}: ask for the fate of the transaction, or fence it"))
         else:
-            self._fail(Unavailable(UNSENT))
+            self._fail(self._unsent(end))
 
     def _keep(self, end: Any) -> None:
         """For the trace and the counts: how this attempt ended."""
@@ -190,8 +189,12 @@ class Execution:
     def _ended_by(self, end: Aborted | Taken | Unsent) -> ErrorInfo:
         if isinstance(end, Taken):
             return ErrorInfo("aborted", "an earlier request under the same key has its outcome: that was told")
-        error = self._error_of(end.refusal) if isinstance(end, Aborted) else Unavailable(UNSENT)
+        error = self._error_of(end.refusal) if isinstance(end, Aborted) else self._unsent(end)
         return error.info
+
+    def _unsent(self, end: Unsent) -> Unavailable:
+        why = "; ".join(map(self.gateway.surroundings.silence_of, end.silent))
+        return Unavailable(f"not all shards had answered by the deadline: {why}; it did not happen")
 
     def _on_aborted(self, refusal: Refused) -> None:
         fenced = refusal.cause == ENDED and refusal.error is not None and refusal.error.message == "fenced"

@@ -61,7 +61,7 @@ class Gateway:
         self._draws_at = 0  # and that of the newest question
         self._counter = 0
         self._numbers = 0
-        self._unplanned: dict[int, Execution] = {}
+        self._unplanned: dict[int, tuple[Execution, str]] = {}  # and of which group something is awaited
         self._stale: list[Execution] = []
         self._handlers: dict[type, Callable[[int, Any], None]] = {
             Voted: lambda sender, message: self._to_attempt(message, "on_voted"),
@@ -122,7 +122,7 @@ class Gateway:
             self._plan(execution)
             return
         number = self._number()
-        self._unplanned[number] = execution
+        self._unplanned[number] = execution, "c1"
 
         def then() -> None:
             if self._unplanned.pop(number, None) is not None:
@@ -181,7 +181,7 @@ class Gateway:
     def _plan_at(self, execution: Execution, version: int) -> None:
         """Plan afresh as soon as this node's catalog has that version."""
         number = self._number()
-        self._unplanned[number] = execution
+        self._unplanned[number] = execution, "s0"
 
         def then() -> None:
             if self._unplanned.pop(number, None) is not None:
@@ -249,10 +249,11 @@ class Gateway:
         stale, self._stale = self._stale, []
         for execution in stale:
             self._confirm_catalog(execution)
-        late = [(number, e) for number, e in self._unplanned.items() if e.deadline <= self.surroundings.now]
-        for number, execution in late:
-            del self._unplanned[number]
-            execution.fail(Unavailable("no oracle value, or no fresh catalog, by the deadline; nothing happened"))
+        now = self.surroundings.now
+        for number in [number for number, (execution, _) in self._unplanned.items() if execution.deadline <= now]:
+            execution, group = self._unplanned.pop(number)
+            what = f"no {'timestamp' if group == 'c1' else 'fresh catalog'} by the deadline"
+            execution.fail(Unavailable(f"{what}: {self.surroundings.silence_of(group)}; nothing happened"))
 
     def _to_attempt(self, message: Any, handler: str) -> None:
         attempt = self.attempts.get(message.txn)

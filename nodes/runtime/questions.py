@@ -82,7 +82,7 @@ class Question(ABC):
         self._sent_to = 0
 
     def no_answer(self) -> StoreError:
-        return Unavailable(f"{self.group} has no leader that answered by the deadline; ask again")
+        return Unavailable(f"no answer by the deadline: {self._surroundings.silence_of(self.group)}; ask again")
 
 
 class CatalogQuestion(Question):

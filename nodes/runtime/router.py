@@ -6,7 +6,9 @@ preferred leader. A wrong guess costs a refusal, never correctness.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+
+from nodes.ids import node_name
 
 
 class Router:
@@ -35,6 +37,15 @@ class Router:
         local = self._local.get(group)
         return local() if local is not None else self._guess.get(group, 0)
 
+    def silence_of(self, group: str, node: int, is_connected: Callable[[int], bool]) -> str:
+        """Why `node` had no answer from the group's leader, in words."""
+        if leader := self.leader_of(group):
+            return f"{group} did not answer, which {node_name(leader)} seems to lead"
+        voters = self.members.get(group, ())
+        away = [voter for voter in voters if voter != node and not is_connected(voter)]
+        missing = f", of which {node_name(node)} does not reach {_names(away)}" if away else ""
+        return f"{group} has no leader that {node_name(node)} knows of; it is on {_names(voters)}{missing}"
+
     def on_hint(self, group: str, refused_by: int, leader: int) -> None:
         """`refused_by` does not lead the group; it believes that `leader` does (0: it knows none)."""
         nodes = self.members.get(group)
@@ -46,6 +57,10 @@ class Router:
     def on_peer_lost(self, peer: int) -> None:
         for group in self._guess:
             self.on_hint(group, peer, 0)
+
+
+def _names(nodes: Iterable[int]) -> str:
+    return ", ".join(map(node_name, nodes))
 
 
 def place(nodes: int, shards: int, replicas: int) -> dict[str, tuple[int, ...]]:

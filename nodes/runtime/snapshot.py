@@ -70,9 +70,10 @@ class SnapshotRun:
     def tick(self) -> None:
         now = self._surroundings.now
         if now >= self._deadline:
-            silent = ", ".join(shard for shard, part in self._parts.items() if part.rows is None)
-            what = f"no answer from {silent}" if self._ts else "no timestamp from the oracle (c1)"
-            self._end(Unavailable(f"{what} by the deadline; it was a read, nothing was changed"))
+            silent = [shard for shard, part in self._parts.items() if part.rows is None] if self._ts else ["c1"]
+            what = f"no {'rows' if self._ts else 'timestamp'} by the deadline"
+            why = "; ".join(map(self._surroundings.silence_of, silent))
+            self._end(Unavailable(f"{what}: {why}; it was a read, nothing was changed"))
         elif self._ts:
             for shard, part in self._parts.items():
                 leader = self._surroundings.leader_of(shard)

@@ -36,6 +36,9 @@ class Surroundings(Protocol):
     def members_of(self, group: str) -> tuple[int, ...]:
         """() for a group that is none."""
 
+    def silence_of(self, group: str) -> str:
+        """Why there may be no answer from it, in words."""
+
     def on_hint(self, group: str, refused_by: int, leader: int) -> None: ...
 
     def clock_ms(self) -> int:

@@ -50,6 +50,9 @@ class Around:
     def members_of(self, group: str) -> tuple[int, ...]:
         return (3, 1, 2)
 
+    def silence_of(self, group: str) -> str:
+        return f"{group} is silent"
+
     def to_leader(self, group: str, message: Any) -> int:
         return 3
 

@@ -103,7 +103,10 @@ class Unknown:
 
 
 class Unsent:
-    """The deadline came and not all shards (or not even one) could be reached: it did not happen."""
+    """The deadline came before all shards had answered, `silent` did not, and none may commit: it did not happen."""
+
+    def __init__(self, silent: list[str]) -> None:
+        self.silent = silent
 
 
 class _Part:
@@ -244,11 +247,10 @@ class Attempt:
     def _out_of_time(self) -> None:
         if self.state == DECIDING or (self._finish == COMMIT and any(p.was_sent for p in self._parts.values())):
             self._end(Unknown("no answer by the deadline"))
-        elif self._finish == PREPARE:
+            return
+        if self._finish == PREPARE:
             self._tell(False, 0)
-            self._end(Unsent())
-        else:
-            self._end(Unsent())
+        self._end(Unsent([shard for shard, part in self._parts.items() if part.rows is None]))
 
     # -- sending and ending
 

@@ -269,6 +269,7 @@ def test_out_of_time_before_commit_was_proposed_is_certain() -> None:
     gateway.vote("s1")
     gateway.pass_ticks(DEADLINE)
     assert isinstance(gateway.end, Unsent)
+    assert gateway.end.silent == ["s2"]
     assert aborts(gateway) == ["s1", "s2"]
     gateway.vote("s2")
     assert gateway.said(Decide) == []
