@@ -276,3 +276,19 @@ def test_who_knows_only_members_of_long_ago_cannot_win(cluster: LogCluster) -> N
     leader = cluster.elect()
     assert leader in (4, 5)
     assert b"chosen" in cluster.members[leader].data
+
+
+def test_who_finds_newer_members_when_it_stands_needs_a_majority_of_them(cluster: LogCluster) -> None:
+    """n3 knows the founders, and of n2 it hears that n4 votes too; what n1 and n4 chose in n2's stead is not lost."""
+    cluster.partition((1, 2, 4), (3,))
+    join(cluster, 4)
+    replace(cluster, 2, 4)
+    assert sorted(members(cluster, 2).voters) == [1, 2, 3, 4]
+    cluster.partition((1, 4), (2, 3))
+    cluster.propose(1, b"chosen")
+    cluster.run_until(lambda: cluster.members[4].data[-1:] == [b"chosen"])
+    for _ in range(30):
+        if cluster[3].epoch <= cluster[1].epoch:  # else it stands, and n2 has answered
+            cluster.run(1)
+    cluster.heal()
+    cluster.run_until(lambda: cluster.members[3].data[-1:] == [b"chosen"])

@@ -28,6 +28,9 @@ PLAYED = {
     "learner-counts-as-a-voter": f"{_MEMBERS}::test_a_learner_catches_up_and_is_no_part_of_a_majority[raft]",
     "removed-member-comes-back": f"{_MEMBERS}::test_who_was_removed_does_not_come_back[raft]",
     "leader-removes-itself": f"{_MEMBERS}::test_what_is_no_safe_step_is_refused[raft-without the leader]",
+    "members-found-in-phase-1-not-asked": (
+        f"{_MEMBERS}::test_who_finds_newer_members_when_it_stands_needs_a_majority_of_them[paxos]"
+    ),
     "cut-change-of-members-still-counts": f"{_MEMBERS}::test_a_change_that_is_lost_was_none[raft]",
     "removed-are-told-before-it-is-settled": f"{_MEMBERS}::test_who_was_removed_goes_when_others_can_do_without[paxos]",
 }
