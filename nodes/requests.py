@@ -26,12 +26,14 @@ class Statement(msgspec.Struct, array_like=True):
 
 class Request(msgspec.Struct, array_like=True):
     """A one-shot transaction. `read_only` None: read-only when all statements are SELECTs. `key`: a UUID as text, or
-    "": under one key a request happens at most once."""
+    "": under one key a request happens at most once. `as_of` "": reads see now; else the past that it names: a
+    timestamp, "-5s", or a time in ISO 8601 (nodes/runtime/as_of.py)."""
 
     statements: list[Statement]
     timeout_ms: int = 10_000
     read_only: bool | None = None
     key: str = ""
+    as_of: str = ""
 
 
 class Column(msgspec.Struct, array_like=True, frozen=True):

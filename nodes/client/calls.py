@@ -5,14 +5,14 @@ answers within its time-out or raises a class of `nodes.errors`, whose `info.out
 
 It decides nothing itself: requests go to `submission`, questions to `questions`, connections to `pool`.
 
-*Left out*: interactive transactions and functions of them, reads of the past.
+*Left out*: interactive transactions and functions of them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self, overload
 from uuid import UUID
 
@@ -58,6 +58,7 @@ from nodes.wire.protocol import (
 TABLES_A_QUESTION = 500
 
 Params = Sequence[Value] | dict[str, Value]
+Past = str | int | datetime | timedelta
 
 
 class Calls:
@@ -123,15 +124,18 @@ class Calls:
         expect_rows: int = -1,
         timeout: float | None = None,
         idempotency_key: str | UUID = "",
+        as_of: Past = "",
     ) -> Reply:
         """Several statements, one transaction, one round trip. `expect_rows` holds for each that states none itself.
-        Under an `idempotency_key` they happen at most once; `repeated` tells that an earlier call had done it."""
+        Under an `idempotency_key` they happen at most once; `repeated` tells that an earlier call had done it. `as_of`,
+        of SELECTs alone: as in `query`."""
         listed = [_statement(*_with_expectation(each, expect_rows)) for each in statements]
-        return await self.submit(self._request(listed, timeout, idempotency_key))
+        return await self.submit(self._request(listed, timeout, idempotency_key, as_of))
 
-    async def query(self, sql: str, params: Params = (), timeout: float | None = None) -> Rows:
-        """A SELECT on a snapshot of now; gives its rows."""
-        request = self._request([_statement(sql, params, -1)], timeout)
+    async def query(self, sql: str, params: Params = (), timeout: float | None = None, as_of: Past = "") -> Rows:
+        """A SELECT on a snapshot; gives its rows. Of now, or `as_of` a past: a timestamp that a reply named, an aware
+        time, or how long ago ("-5s", or a timedelta). SnapshotTooOld when that is not kept any more."""
+        request = self._request([_statement(sql, params, -1)], timeout, as_of=as_of)
         request.read_only = True
         return Rows(_only_result(await self.submit(request)))
 
@@ -227,8 +231,10 @@ class Calls:
         """A question that may be asked any number of times; `question` as in `questions`."""
         return await ask(self._pool, question, answer, self._seconds(timeout))
 
-    def _request(self, statements: list[Statement], timeout: float | None, key: str | UUID = "") -> Request:
-        return Request(statements, round(self._seconds(timeout) * 1000), None, str(key))
+    def _request(
+        self, statements: list[Statement], timeout: float | None, key: str | UUID = "", as_of: Past = ""
+    ) -> Request:
+        return Request(statements, round(self._seconds(timeout) * 1000), None, str(key), _past(as_of))
 
     def _seconds(self, timeout: float | None) -> float:
         if timeout is None:
@@ -295,6 +301,17 @@ def _checked_id(id: str) -> str:
     except ValueError as error:
         raise NotFound(f"no such transaction: {error}") from error
     return id
+
+
+def _past(as_of: Past) -> str:
+    """In words, as a request has it."""
+    if isinstance(as_of, timedelta):
+        return f"-{max(0, as_of // timedelta(milliseconds=1))}ms"
+    if isinstance(as_of, datetime):
+        if as_of.tzinfo is None:
+            raise BadRequest("`as_of` must say its time zone; nothing was asked")
+        return as_of.isoformat()
+    return str(as_of)
 
 
 def _timestamp(since: int | datetime) -> int:

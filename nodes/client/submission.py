@@ -80,7 +80,7 @@ class Submission:
 
     def _call(self, number: int) -> Call:
         left_ms = milliseconds(self._begin_by.left())
-        request = Request(self._request.statements, left_ms, self._read_only, self._request.key)
+        request = Request(self._request.statements, left_ms, self._read_only, self._request.key, self._request.as_of)
         return Call(number, request, True, self._age)
 
     def _gives_up(self, named: str) -> bool:

@@ -29,17 +29,20 @@ from nodes.core.txn.messages import (
 )
 from nodes.errors import (
     DID_NOT_HAPPEN,
+    BadRequest,
     Conflict,
     ConflictInfo,
     ErrorInfo,
     ExpectationFailed,
     OutcomeUnknown,
+    SnapshotTooOld,
     StoreError,
     TransactionAborted,
     Unavailable,
 )
 from nodes.requests import ABORTED, COMMITTED, UNDECIDED, Reply, Request, Result
 from nodes.runtime import activity
+from nodes.runtime.as_of import parse
 from nodes.runtime.keyed import keyed
 from nodes.runtime.merge import merge
 from nodes.runtime.trace import Record
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from nodes.runtime.gateway import Gateway
 
 KEYED_SHARE = 0.8  # of the time that is left: then its key's home can still be asked
+UNDEFINED_TABLE = "42P01"
 HOME = "c1"  # the home of everything that is not one shard's own: its leader stamps commit_ts without another step
 
 
@@ -73,6 +77,7 @@ class Execution:
         self.age = age
         self.attempts = 0
         self._keyed = keyed(request)
+        self._as_of = parse(request.as_of)
         self._named = named
         self._on_named = on_named
         self._on_end = on_end
@@ -97,6 +102,9 @@ class Execution:
         reads_only = all(plan.reads_only for plan in plans) and self.request.read_only is not False
         if reads_only and self._keyed is None:
             self._read()
+        elif self._as_of is not None:
+            words = "as_of reads the past: every statement must be a SELECT, without read_only false and without a key"
+            raise BadRequest(words, sqlstate="25006")
         else:
             self._attempt()
 
@@ -119,7 +127,7 @@ class Execution:
                 self.gateway.surroundings.counts.add(activity.READ)
                 self._answer("", 0, ts, rows)
 
-        self.gateway.begin_read(self._parts(), self.deadline, then)
+        self.gateway.begin_read(self._parts(), self.deadline, self._as_of, then)
 
     # -- writing
 
@@ -260,6 +268,9 @@ class Execution:
     def fail(self, error: StoreError) -> None:
         """Ended without a commit, perhaps before an attempt began (planning, the catalog). The home of a key is asked
         first, unless the outcome is not known anyway: an earlier request may have been committed under it."""
+        if self._as_of is not None and error.info.sqlstate == UNDEFINED_TABLE:
+            words = f"{error} now, and what tables there were as of {self.request.as_of} is not kept"
+            error = SnapshotTooOld(words, sqlstate=UNDEFINED_TABLE, statement=error.info.statement)
         if self._keyed is None:
             self._on_end(error)
         elif error.info.outcome != DID_NOT_HAPPEN:

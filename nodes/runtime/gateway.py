@@ -30,6 +30,7 @@ from nodes.core.txn.messages import (
 )
 from nodes.errors import BadRequest, NotSupported, StoreError, TooLarge, Unavailable
 from nodes.requests import Reply, Request
+from nodes.runtime.as_of import AsOf
 from nodes.runtime.catalog import Catalog
 from nodes.runtime.execution import Execution
 from nodes.runtime.inquiries import ANSWERS, Inquiries
@@ -214,6 +215,7 @@ class Gateway:
         self,
         parts: dict[str, list[Fragment]],
         deadline: int,
+        as_of: AsOf | None,
         then: Callable[[int, Rows, StoreError | None, int], None],
     ) -> None:
         number = self._number()
@@ -223,7 +225,7 @@ class Gateway:
             self.hear(ts)
             then(ts, rows, error, stale)
 
-        self.reads[number] = SnapshotRun(self.surroundings, number, parts, deadline, ended)
+        self.reads[number] = SnapshotRun(self.surroundings, number, parts, deadline, as_of, self.heard, ended)
 
     def hear(self, ts: int) -> None:
         self.heard = max(self.heard, ts)

@@ -1,6 +1,7 @@
 """A request that only reads: one timestamp, no locks, every shard read at it (DESIGN.md §5, snapshot reads).
 
-A shard that changes its leader is asked again at the same timestamp.
+The timestamp is drawn, or one of the past, which none is that lies after all that were drawn: what this gateway has
+heard of tells, or a fresh one. A shard that changes its leader is asked again at the same timestamp.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from collections.abc import Callable
 
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn.messages import FAILED, NOT_LEADER, STALE, SnapshotRead, SnapshotRefused, SnapshotRows
-from nodes.errors import StoreError, Unavailable
+from nodes.errors import BadRequest, StoreError, Unavailable
+from nodes.runtime.as_of import AsOf
 from nodes.runtime.surroundings import Surroundings
 from nodes.sql.schema import Fragment, ShardRows
 
@@ -35,6 +37,8 @@ class SnapshotRun:
         number: int,
         parts: dict[str, list[Fragment]],
         deadline: int,
+        as_of: AsOf | None,
+        heard: int,
         then: Callable[[int, dict[str, list[ShardRows]], StoreError | None, int], None],
     ) -> None:
         self.is_over = False
@@ -43,8 +47,13 @@ class SnapshotRun:
         self._parts = {shard: _Part(fragments) for shard, fragments in parts.items()}
         self._deadline = deadline
         self._then = then
-        self._ts = 0
-        surroundings.timestamp(self._on_timestamp)
+        self._as_of = as_of
+        self._ts = self._newest = 0  # to read at; that was drawn
+        self._is_early = False  # the oracle has not come to the time that is asked for
+        if as_of is not None and 0 < as_of.ts <= heard:
+            self._on_timestamp(heard)
+        else:
+            surroundings.timestamp(self._on_timestamp)
 
     def on_rows(self, message: SnapshotRows) -> None:
         part = self._parts.get(message.shard)
@@ -70,10 +79,10 @@ class SnapshotRun:
     def tick(self) -> None:
         now = self._surroundings.now
         if now >= self._deadline:
-            silent = [shard for shard, part in self._parts.items() if part.rows is None] if self._ts else ["c1"]
-            what = f"no {'rows' if self._ts else 'timestamp'} by the deadline"
-            why = "; ".join(map(self._surroundings.silence_of, silent))
-            self._end(Unavailable(f"{what}: {why}; it was a read, nothing was changed"))
+            self._end(Unavailable(f"{self._what_is_missing()}; it was a read, nothing was changed"))
+        elif self._is_early:
+            self._is_early = False
+            self._surroundings.timestamp(self._on_timestamp)
         elif self._ts:
             for shard, part in self._parts.items():
                 leader = self._surroundings.leader_of(shard)
@@ -81,11 +90,27 @@ class SnapshotRun:
                 if part.rows is None and leader and is_due:
                     self._send(shard)
 
-    def _on_timestamp(self, ts: int) -> None:
-        if not self.is_over:
-            self._ts = ts
-            for shard in self._parts:
-                self._send(shard)
+    def _what_is_missing(self) -> str:
+        if self._newest and not self._ts:
+            return f"the oracle had come to {self._newest} by the deadline, and not to what as_of names"
+        silent = [shard for shard, part in self._parts.items() if part.rows is None] if self._ts else ["c1"]
+        why = "; ".join(map(self._surroundings.silence_of, silent))
+        return f"no {'rows' if self._ts else 'timestamp'} by the deadline: {why}"
+
+    def _on_timestamp(self, newest: int) -> None:
+        if self.is_over:
+            return
+        self._newest = newest
+        self._is_early = self._as_of is not None and self._as_of.comes_soon(newest)
+        if self._is_early:
+            return
+        try:
+            self._ts = self._as_of.at(newest) if self._as_of is not None else newest
+        except BadRequest as error:
+            self._end(error)
+            return
+        for shard in self._parts:
+            self._send(shard)
 
     def _send(self, shard: str) -> None:
         part = self._parts[shard]

@@ -237,7 +237,7 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
     "NaN": (b'{"statements": [{"sql": "SELECT $1", "params": [NaN]}]}', 400, "bad_request"),
     "no statements": (b'{"statements": []}', 400, "bad_request"),
     "unknown field": (b'{"statements": [{"sql": "DELETE FROM accounts"}], "dry_run": true}', 400, "bad_request"),
-    "a later field": (b'{"statements": [{"sql": "DELETE FROM accounts"}], "as_of": "-5s"}', 400, "not_supported"),
+    "a later field": (b'{"statements": [{"sql": "DELETE FROM a"}], "max_staleness_ms": 5}', 400, "not_supported"),
     "interactive": (b'{"mode": "interactive"}', 400, "not_supported"),
     "no time": (b'{"statements": [{"sql": "DELETE FROM accounts"}], "timeout_ms": 0}', 400, "bad_request"),
     "too many statements": (

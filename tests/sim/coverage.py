@@ -90,6 +90,8 @@ TRANSACTIONS = (
     "oracle asked again",
     "snapshot waited for those in flight",
     "snapshot too old",
+    "the past read",
+    "read of what is no past refused",
 )
 DISK = (
     "unsynced write lost",

@@ -48,8 +48,8 @@ PROFILES: dict[str, dict[str, float]] = {
 REGULAR = {1: "laggard", 3: "stale", 4: "members", 5: "late", 6: "turnover", 7: "disk", 9: "pairs"}
 DRAWN = ("mixed", "mixed", "mixed", "network", "crash", "pause", "partition", "calm", "clocks", "disk", "disk")
 MESSAGES = (
-    "Execute", "Voted", "Finished", "Refused", "Decide", "Decided", "Outcome", "Acknowledge", "InDoubt", "Deciding",
-    "Wound", "SnapshotRead", "TimestampRequest", "TimestampReply", "FateKnown", "AskFate",
+    "Execute", "Execute", "Execute", "Voted", "Finished", "Refused", "Decide", "Decided", "Outcome", "Acknowledge",
+    "InDoubt", "Deciding", "Wound", "SnapshotRead", "TimestampRequest", "TimestampReply", "FateKnown", "AskFate",
 )  # fmt: skip
 
 LOG_WORDS = ("RequestVote", "Vote", "Append", "Appended", "Prepare", "Promise", "Accept", "Accepted")
@@ -336,7 +336,7 @@ class Faults(DiskFaults):
             cut = {(leader, heir, code), (heir, leader, code)}
             self.cluster.weather.cut_logs.update(cut)
             self._later(0.5, 2, lambda: self.cluster.weather.cut_logs.difference_update(cut))
-        for _ in range(self.rng.randint(2, 12)):
+        for _ in range(self.rng.randint(6, 20)):
             self._ask_later(0, 0.8, lambda: (self._any(), self.rng.choice(([], self._marks()))))
 
         asked = self.cluster.nodes[self._any()].life or life

@@ -112,8 +112,8 @@ def _lives(truth: Truth, operations: list[Operation]) -> dict[str, list[tuple[in
 class SerialRun:
     """Replays everything that happened in order of timestamps, and compares what was told."""
 
-    def __init__(self, truth: Truth, operations: list[Operation]) -> None:
-        self.truth = truth
+    def __init__(self, truth: Truth, operations: list[Operation], set_up_at: int) -> None:
+        self.truth, self.set_up_at = truth, set_up_at
         self.bank = Bank()
         self.operations = operations
 
@@ -135,6 +135,8 @@ class SerialRun:
             happened = [txn for txn in operation.txns if txn in self.truth.committed]
             if happened:
                 steps.append((self.truth.committed[happened[0]], 0, operation))
+            elif operation.as_of and isinstance(operation.told, Reply) and operation.told.ts < self.set_up_at:
+                continue  # of a time before there is anything to read
             elif isinstance(operation.told, Reply) and not operation.told.repeated:
                 # A read under locks draws no timestamp: it stands behind all that was answered before it began.
                 ts = operation.told.ts

@@ -63,17 +63,18 @@ class Operation:
     key: str = ""  # under which it happens at most once, together with all that have the same
     begun_at: int = 0
     told_at: int = 0
+    as_of: str = ""  # the past that it reads
 
     def __post_init__(self) -> None:
         statements = [statement(word, arguments) for word, arguments in self.steps]
         # One object: the watch knows it by identity.
-        self.request = Request(statements, self.timeout_ms, False if self.locked else None, self.key)
+        self.request = Request(statements, self.timeout_ms, False if self.locked else None, self.key, self.as_of)
 
     @property
     def title(self) -> str:
         """What it asks, in words."""
         steps = "; ".join(" ".join([word, *map(str, arguments)]) for word, arguments in self.steps)
-        under = f" under key {self.key}" if self.key else ""
+        under = f" under key {self.key}" if self.key else f" as of {self.as_of}" if self.as_of else ""
         return f"request {self.number} ({self.timeout_ms} ms{under}): {steps}"
 
     @property

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from nodes.core.replicated_log import TICK_MS
 from nodes.errors import SnapshotTooOld, StoreError, Unavailable
+from nodes.runtime.as_of import AsOf
 from nodes.runtime.driver import Driver
 from nodes.runtime.gateway import Rows
 from nodes.runtime.group import Group
@@ -52,20 +53,6 @@ class Read:
     served: dict[str, tuple[int, int, int]]
 
 
-class _At:
-    """A gateway's surroundings whose oracle gives one timestamp."""
-
-    def __init__(self, driver: Driver, ts: int) -> None:
-        self._driver = driver
-        self._ts = ts
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._driver, name)
-
-    def timestamp(self, then: Any) -> None:
-        then(self._ts)
-
-
 class Replays:
     """`on_start` hears of each life; some reads are asked again at a random time, others by `check_at_end`."""
 
@@ -83,13 +70,13 @@ class Replays:
         assert driver is not None, "a life that starts has a driver"
         begin = driver.gateway.begin_read
 
-        def watched(parts: dict[str, list[Fragment]], deadline: int, then: Any) -> None:
+        def watched(parts: dict[str, list[Fragment]], deadline: int, as_of: AsOf | None, then: Any) -> None:
             def ended(ts: int, rows: Rows, error: StoreError | None, stale: int) -> None:
                 if error is None and stale < 0:
                     self._remember(ts, parts, rows)
                 then(ts, rows, error, stale)
 
-            begin(parts, deadline, ended)
+            begin(parts, deadline, as_of, ended)
 
         driver.gateway.begin_read = watched  # type: ignore[method-assign]
 
@@ -128,8 +115,7 @@ class Replays:
                 gateway.reads.pop(number, None)
                 self._on_answer(read, node, rows, error, stale)
 
-            around: Any = _At(driver, read.ts)
-            gateway.reads[number] = SnapshotRun(around, number, read.parts, deadline, ended)
+            gateway.reads[number] = SnapshotRun(driver, number, read.parts, deadline, AsOf(read.ts), read.ts, ended)
             driver.wake()
 
         life.do(begin)

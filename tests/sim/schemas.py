@@ -66,7 +66,7 @@ def draw_table(rng: random.Random, name: str, shards: int) -> Table:
     columns.append(f"k0 {first}")
     if rng.random() < 0.6:
         second = rng.choice(("BIGINT", "INT", "TEXT"))
-        keys["k1"] = [_KEY_TYPES[second].format(number) for number in range(1, KEYS)]
+        keys["k1"] = [_KEY_TYPES[second].format(number) for number in range(1, KEYS + 4)]
         keys["k0"] = keys["k0"][: rng.choice((1, 2))]
         columns.append(f"k1 {second}")
     found = [rng.choice(_NUMBERS).format(i) for i in range(rng.randint(1, 2))]
@@ -93,7 +93,7 @@ class Author:
             every: list[list[str]] = [[]]
             for values in table.keys.values():
                 every = [[*row, value] for row in every for value in values]
-            chosen = sorted(self.rng.sample(every, max(1, len(every) // 2)))
+            chosen = sorted(self.rng.sample(every, max(1, min(KEYS, len(every) // 2))))
             rows = [[*key, *(self.rng.choice("123") for _ in table.numbers)] for key in chosen]
             listed = ", ".join(f"({', '.join(row)})" for row in rows)
             columns = ", ".join([*table.keys, *table.numbers])
@@ -124,7 +124,7 @@ class Author:
     def _write(self, table: Table, where: Condition | None = None) -> Statement:
         """By a condition that is given, mostly a new row, for which nothing has been locked yet."""
         kinds = (self._insert, self._insert, self._update, self._update, self._update, self._delete)
-        if where is not None and self.rng.random() < 0.5:
+        if where is not None and self.rng.random() < 0.7:
             kinds = (self._insert,)
         statement = self.rng.choice(kinds)(table, self._where(table) if where is None else where)
         if self.rng.random() < 0.1:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from nodes import ids
 from nodes.constants import Constants
+from nodes.core.oracle import at_ms
 from nodes.core.txn import participant
 from nodes.errors import OutcomeUnknown, StoreError
 from nodes.requests import ABORTED, COMMITTED, EXPIRED, Fate, Reply
@@ -22,7 +23,7 @@ from tests.sim.cluster import Cluster, Life
 from tests.sim.faults import DRAWN, FAULTS_FOR, OWN_MARKERS, PROFILES, REGULAR, Faults
 from tests.sim.keyed import KeyedTraffic
 from tests.sim.lists import ListTraffic
-from tests.sim.operations import ACCOUNTS, EXTRA_KEYS, EXTRAS, SCHEMA, Mix, Operation, Steps, shard_of
+from tests.sim.operations import ACCOUNTS, EXTRA_KEYS, EXTRAS, READS, SCHEMA, Mix, Operation, Steps, shard_of
 from tests.sim.pairs import Pairs
 from tests.sim.record import Recorder
 from tests.sim.replacing import Replacing
@@ -76,7 +77,7 @@ class Simulation:
         self.truth = Truth()
         self.watch = Watch(self.truth)
         self.operations: list[Operation] = []
-        self.largest_told = 0
+        self.largest_told = self.set_up_at = 0  # timestamps
         self.fates: list[tuple[bytes, Fate]] = []
         self.replays = Replays(self.truth, self.rng)
         self.cluster = Cluster(self.rng.getrandbits(64), self.shards, self._on_start, self.profile, constants)
@@ -86,6 +87,7 @@ class Simulation:
         self.lists = ListTraffic(self)
         self.keyed = KeyedTraffic(self)
         self.replacing = Replacing(self)
+        self.past = random.Random(f"{seed} {profile} past")
         participant.MAX_ACTIVE = self.rng.choice((4_096, 4_096, 2))  # refusals for being busy are rare else
         self.watch.look_often(self.cluster)
 
@@ -166,6 +168,7 @@ class Simulation:
         for name in EXTRAS:
             self._until_committed([("create", [name])])
             self._until_committed([("put", [name, key, key % 3]) for key in range(1, EXTRA_KEYS // 2)])
+        self.set_up_at = self.largest_told
 
     def _clocks_leapt(self) -> bool:
         """Past the time that outcomes are kept: ids that are under way then are as good as forgotten."""
@@ -196,6 +199,9 @@ class Simulation:
             self.schedule.at(self.rng.randint(0, within) if alone else when, "request", request)
 
     def _one_request(self, steps: Steps) -> None:
+        if all(word in READS for word, _ in steps) and self.past.random() < 0.2:
+            self._read_past(steps)
+            return
         rng, operation = self.rng, self.submit_any(steps)
         if operation.named and rng.random() < 0.5:
             delay = int(rng.choice((rng.uniform(0, 0.02), rng.uniform(0, 2))) * SECOND)
@@ -210,6 +216,17 @@ class Simulation:
         timeout_ms = rng.choice((400, 1500, 4000))
         return self.submit(steps, rng.choice(self.cluster.here()), rng.random() < 0.3, timeout_ms)
 
+    def _read_past(self, steps: Steps) -> None:
+        node, timeout_ms = self.past.choice(self.cluster.here()), self.past.choice((400, 1500, 4000))
+        self.submit(steps, node, False, timeout_ms, locked=False, as_of=self._draw_past())
+
+    def _draw_past(self) -> str:
+        """Some time ago, a timestamp that somebody was told, or one that nobody was told yet."""
+        told = [o.told.commit_ts or o.told.ts for o in self.operations if isinstance(o.told, Reply)]
+        ahead = self.largest_told + at_ms(self.past.choice((1, 20, 500, 5_000)))
+        ago = self.past.choice(("-0ms", "-3ms", "-150ms", "-1s"))
+        return self.past.choice((ago, ago, str(self.past.choice(told) or 1), str(ahead)))
+
     def _one_of_a_fault(self, node: int, steps: Steps) -> None:
         """A fault brings its own traffic; without steps, any."""
         self.mix.marker = OWN_MARKERS // 2 + 100 * self.schedule.own_number()
@@ -223,11 +240,12 @@ class Simulation:
         timeout_ms: int = 4_000,
         key: str = "",
         locked: bool | None = None,
+        as_of: str = "",
     ) -> Operation:
         if locked is None:
             locked = self.rng.random() < 0.3
-        operation = Operation(len(self.operations), steps, node, named, locked, timeout_ms, key=key)
-        operation.after, operation.begun_at = self.largest_told, self.cluster.timeline.now
+        operation = Operation(len(self.operations), steps, node, named, locked, timeout_ms, key=key, as_of=as_of)
+        operation.after, operation.begun_at = 0 if as_of else self.largest_told, self.cluster.timeline.now
         self.operations.append(operation)
         request = operation.request
         self.watch.of_request[id(request)] = operation
@@ -239,6 +257,8 @@ class Simulation:
             operation.told, operation.told_at = answer, self.cluster.timeline.now
             operation.newest = max(self.largest_told, self.truth.newest)
             self.cluster.say(f"request {operation.number} is told {phrases.answer(answer)}", node, "<")
+            if operation.as_of:
+                self._count_past(answer)
             if isinstance(answer, Reply):
                 self.largest_told = max(self.largest_told, answer.commit_ts, answer.ts)
 
@@ -251,6 +271,12 @@ class Simulation:
 
         life.do(begin)
         return operation
+
+    def _count_past(self, answer: Reply | StoreError) -> None:
+        if isinstance(answer, Reply):
+            coverage.count("the past read")
+        elif answer.info.sqlstate == "22023":
+            coverage.count("read of what is no past refused")
 
     # -- fates and fences
 
@@ -331,7 +357,7 @@ class Simulation:
         dependencies.check(self.operations)
         self.check_logs()
         history.check_existence(self.truth, self.operations)
-        history.SerialRun(self.truth, self.operations).run()
+        history.SerialRun(self.truth, self.operations, self.set_up_at).run()
         self.check_engines()
 
     def check_logs(self) -> None:

@@ -97,8 +97,14 @@ TRANSACTION = record(
             "type": ["boolean", "null"],
             "description": "true: only SELECT is allowed. A request of SELECTs only is read-only by itself.",
         },
+        "as_of": {
+            "type": "string",
+            "pattern": "^([0-9]{1,19}|-[0-9]{1,12}(ms|s|m|h)|[0-9]{4}-[0-9]{2}-[0-9]{2}T.{5,50})$",
+            "description": "Of SELECTs alone: read the past. A time in ISO 8601 with its offset, how long ago (`-5s`;"
+            " ms, s, m or h), or a timestamp of a reply.",
+        },
     },
-    optional=("timeout_ms", "read_only"),
+    optional=("timeout_ms", "read_only", "as_of"),
 )
 RESULT = record(
     {"columns": listed({"type": "string"}), "rows": listed(listed(ref("Value"))), "row_count": COUNT},

@@ -26,9 +26,9 @@ DEFAULT_TIMEOUT_MS, MAX_TIMEOUT_MS = 10_000, 60_000
 MAX_EXACT = 2**53
 MIN_BIGINT, MAX_BIGINT = -(2**63), 2**63 - 1
 
-_REQUEST_FIELDS = {"statements", "timeout_ms", "read_only"}
+_REQUEST_FIELDS = {"statements", "timeout_ms", "read_only", "as_of"}
 _STATEMENT_FIELDS = {"sql", "params", "expect_rows"}
-_LATER_FIELDS = ("mode", "as_of", "max_staleness_ms")
+_LATER_FIELDS = ("mode", "max_staleness_ms")
 
 
 def read_request(data: Any, key: str = "") -> Request:
@@ -44,9 +44,12 @@ def read_request(data: Any, key: str = "") -> Request:
     read_only = data.get("read_only")
     if read_only is not None and not isinstance(read_only, bool):
         raise BadRequest('"read_only" must be true or false.')
+    as_of = data.get("as_of", "")
+    if not isinstance(as_of, str) or as_of != as_of.strip() or ("as_of" in data and not as_of):
+        raise BadRequest('"as_of" must be a text: a time with its offset, "-5s", or a timestamp of a reply.')
     timeout_ms = _read_timeout_ms(data)
     listed = [_read_statement(each, number) for number, each in enumerate(statements)]
-    return Request(listed, timeout_ms, read_only, key)
+    return Request(listed, timeout_ms, read_only, key, as_of)
 
 
 def read_key(headers: Mapping[str, str]) -> str:
