@@ -12,7 +12,6 @@ from uuid import UUID
 
 from nodes import ids
 from nodes.constants import Constants
-from nodes.core.oracle import at_ms
 from nodes.core.txn import participant
 from nodes.errors import OutcomeUnknown, StoreError
 from nodes.requests import ABORTED, COMMITTED, EXPIRED, Fate, Reply
@@ -23,8 +22,9 @@ from tests.sim.cluster import Cluster, Life
 from tests.sim.faults import DRAWN, FAULTS_FOR, OWN_MARKERS, PROFILES, REGULAR, Faults
 from tests.sim.keyed import KeyedTraffic
 from tests.sim.lists import ListTraffic
-from tests.sim.operations import ACCOUNTS, EXTRA_KEYS, EXTRAS, READS, SCHEMA, Mix, Operation, Steps, shard_of
+from tests.sim.operations import ACCOUNTS, EXTRA_KEYS, EXTRAS, SCHEMA, Mix, Operation, Steps, shard_of
 from tests.sim.pairs import Pairs
+from tests.sim.past import PastReads
 from tests.sim.record import Recorder
 from tests.sim.replacing import Replacing
 from tests.sim.replay import Replays
@@ -87,7 +87,7 @@ class Simulation:
         self.lists = ListTraffic(self)
         self.keyed = KeyedTraffic(self)
         self.replacing = Replacing(self)
-        self.past = random.Random(f"{seed} {profile} past")
+        self.past = PastReads(self, f"{seed} {profile}")
         participant.MAX_ACTIVE = self.rng.choice((4_096, 4_096, 2))  # refusals for being busy are rare else
         self.watch.look_often(self.cluster)
 
@@ -199,8 +199,7 @@ class Simulation:
             self.schedule.at(self.rng.randint(0, within) if alone else when, "request", request)
 
     def _one_request(self, steps: Steps) -> None:
-        if all(word in READS for word, _ in steps) and self.past.random() < 0.2:
-            self._read_past(steps)
+        if self.past.takes(steps):
             return
         rng, operation = self.rng, self.submit_any(steps)
         if operation.named and rng.random() < 0.5:
@@ -215,17 +214,6 @@ class Simulation:
         rng = self.rng
         timeout_ms = rng.choice((400, 1500, 4000))
         return self.submit(steps, rng.choice(self.cluster.here()), rng.random() < 0.3, timeout_ms)
-
-    def _read_past(self, steps: Steps) -> None:
-        node, timeout_ms = self.past.choice(self.cluster.here()), self.past.choice((400, 1500, 4000))
-        self.submit(steps, node, False, timeout_ms, locked=False, as_of=self._draw_past())
-
-    def _draw_past(self) -> str:
-        """Some time ago, a timestamp that somebody was told, or one that nobody was told yet."""
-        told = [o.told.commit_ts or o.told.ts for o in self.operations if isinstance(o.told, Reply)]
-        ahead = self.largest_told + at_ms(self.past.choice((1, 20, 500, 5_000)))
-        ago = self.past.choice(("-0ms", "-3ms", "-150ms", "-1s"))
-        return self.past.choice((ago, ago, str(self.past.choice(told) or 1), str(ahead)))
 
     def _one_of_a_fault(self, node: int, steps: Steps) -> None:
         """A fault brings its own traffic; without steps, any."""
@@ -257,8 +245,7 @@ class Simulation:
             operation.told, operation.told_at = answer, self.cluster.timeline.now
             operation.newest = max(self.largest_told, self.truth.newest)
             self.cluster.say(f"request {operation.number} is told {phrases.answer(answer)}", node, "<")
-            if operation.as_of:
-                self._count_past(answer)
+            self.past.on_told(operation, answer)
             if isinstance(answer, Reply):
                 self.largest_told = max(self.largest_told, answer.commit_ts, answer.ts)
 
@@ -271,12 +258,6 @@ class Simulation:
 
         life.do(begin)
         return operation
-
-    def _count_past(self, answer: Reply | StoreError) -> None:
-        if isinstance(answer, Reply):
-            coverage.count("the past read")
-        elif answer.info.sqlstate == "22023":
-            coverage.count("read of what is no past refused")
 
     # -- fates and fences
 
