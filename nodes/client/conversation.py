@@ -1,9 +1,9 @@
 """What is asked within one interactive transaction, one thing after the other, until it is answered (DESIGN.md §5).
 
 Any node takes it and hands it on to the one that holds the transaction, which is turned to first: its number stands in
-the id. What is numbered is asked again, at another node too, when its answer was lost or nobody could reach the holder:
-a repeat of the last number is answered as it was. After PATIENCE_S of that the holder is given up, for what it held is
-probably gone. A rollback may be repeated anyway, and has no number.
+the id. What is numbered is asked again, at another node too, when its answer was lost or a node does not take it: a
+repeat of the last number is answered as it was. But only for PATIENCE_S: a holder that is not reached by then is given
+up, for what it held is probably gone. A rollback may be repeated anyway, and has no number.
 
 *Invariants*: a number is used for one thing alone; once it is not known whether a thing was done, nothing but a
 rollback is asked.
@@ -12,7 +12,7 @@ rollback is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Generic
 
 from nodes import ids
@@ -20,13 +20,13 @@ from nodes.client.admission import NodeDown
 from nodes.client.exchange import Answer, Lost, NotSent
 from nodes.client.health import Candidates
 from nodes.client.pool import Pool
-from nodes.client.questions import ANSWER_MARGIN_S, milliseconds
+from nodes.client.questions import ANSWER_MARGIN_S, Question, milliseconds
 from nodes.client.surroundings import Deadline, Pauses
 from nodes.errors import BadRequest, StoreError, Unavailable
 from nodes.requests import Statement
-from nodes.wire.protocol import COMMIT, ROLLBACK, Failed, Within
+from nodes.wire.protocol import COMMIT, ROLLBACK, Failed, FromClient, Within
 
-PATIENCE_S = 3.0
+PATIENCE_S = 2.0
 
 
 class Conversation:
@@ -53,9 +53,7 @@ class Conversation:
             raise Unavailable("no time is left; nothing was asked")
         seq = self._seq + 1 if self._is_numbered and verb != ROLLBACK else 0
 
-        def question(number: int) -> Within:
-            left = until.left()
-            ms = milliseconds(left - min(ANSWER_MARGIN_S, left / 5))
+        def question(number: int, ms: int) -> Within:
             return Within(number, self._id, verb, seq, list(statements), name, ms)
 
         self._is_open, self.was_lost = True, False
@@ -67,7 +65,7 @@ class Conversation:
             raise
         finally:
             self.was_lost = asking.was_lost
-        self._is_open, self._seq = False, seq or self._seq
+        self._is_open, self._seq = asking.is_doubtful, seq or self._seq
         if isinstance(found, Failed):
             raise StoreError.of(found.error)
         return found
@@ -80,7 +78,7 @@ class _Asking(Generic[Answer]):
     def __init__(
         self,
         pool: Pool,
-        question: Callable[[int], Within],
+        question: Question,
         answer: type[Answer],
         until: Deadline,
         is_repeatable: bool,
@@ -96,7 +94,7 @@ class _Asking(Generic[Answer]):
         self._reasons: list[str] = []
 
     async def run(self, holder: int) -> Answer | Failed:
-        pauses, patience = Pauses(self._pool.surroundings), None
+        pauses, is_limited = Pauses(self._pool.surroundings), False
         while True:
             candidates = self._pool.candidates(holder)
             self._reasons = []
@@ -104,16 +102,23 @@ class _Asking(Generic[Answer]):
                 found = await self._put(candidates)
                 if found is not None:
                     return found
-                patience = patience or Deadline(self._pool.surroundings, PATIENCE_S)
-            left = min(self._until.left(), patience.left() if patience else 0.0)
-            if not await pauses.pause(left):
+                if not is_limited:
+                    is_limited = True
+                    self._until = Deadline(self._pool.surroundings, min(self._until.left(), PATIENCE_S))
+            if not await pauses.pause(self._until.left()):
                 raise Unavailable(f"the transaction's node is not reached: {'; '.join(self._reasons)}")
 
     async def _put(self, candidates: Candidates) -> Answer | Failed | None:
         """To the next node; None if it may be put to another one."""
+        until = self._until
+
+        def question(number: int) -> FromClient:
+            left = until.left()
+            return self._question(number, milliseconds(left - min(ANSWER_MARGIN_S, left / 5)))
+
         try:
             found, _ = await self._pool.ask(
-                candidates, self._question, self._answer, self._until, self._until, lambda named: self._gives_up
+                candidates, question, self._answer, until, until, lambda named: self._gives_up
             )
         except (NodeDown, NotSent) as error:
             self._reasons.append(str(error))
@@ -125,8 +130,9 @@ class _Asking(Generic[Answer]):
                 words = "it may have been done in the open transaction or not, nothing is committed: roll it back"
                 raise Unavailable(f"the answer was lost: {lost}; {words}", retryable=False) from lost
             return None
-        if self._is_repeatable and isinstance(found, Failed) and found.error.code == Unavailable.code:
-            self.is_doubtful = True
-            self._reasons.append(found.error.message)
-            return None
-        return found
+        if not isinstance(found, Failed) or found.error.code != Unavailable.code or "age" in found.error.detail:
+            self.is_doubtful = False
+            return found
+        self.is_doubtful = True
+        self._reasons.append(found.error.message)
+        return None if self._is_repeatable and found.error.retryable else found

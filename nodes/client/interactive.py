@@ -24,12 +24,12 @@ from nodes.client.questions import ask, committed_at
 from nodes.client.statements import Params, Rows, Steps, listed, statement
 from nodes.client.submission import age_of, reserve_of
 from nodes.client.surroundings import Deadline, Pauses
-from nodes.errors import DID_NOT_HAPPEN, UNKNOWN, BadRequest, Conflict, StoreError, Unavailable
+from nodes.errors import DID_NOT_HAPPEN, UNKNOWN, BadRequest, Conflict, StoreError, TransactionAborted
 from nodes.requests import COMMITTED, Begun, Reply, Result, Statement
 from nodes.wire.protocol import BACK_TO, COMMIT, ROLLBACK, RUN, SAVE, Begin, Done, Opened, Ran
 
-NOT_OPEN = "25P01"  # its node knows nothing of it (any more)
-ROLLBACK_S = 2.0  # at most; else the node's own idle time ends it
+NOT_OPEN, LEFT_IDLE = "25P01", "25P03"  # its node knows nothing of it (any more); nothing was asked for too long
+LEAVE_S = 0.5  # for the rollback at the end of a block; else the idle time ends it
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ class Interactive:
         finally:
             if not self._end:
                 with suppress(StoreError):
-                    await self.rollback()
+                    await self._roll_back(min(self._left(), LEAVE_S))
 
     async def begin(self) -> Begun:
         """Open it at some node; nothing is locked yet."""
@@ -111,7 +111,7 @@ class Interactive:
             self.reply = done.reply
         except StoreError as error:
             if not conversation.was_lost and error.info.outcome != UNKNOWN:
-                if not isinstance(error, BadRequest | Unavailable):
+                if is_over(error) or isinstance(error, TransactionAborted):
                     self._end = "is rolled back"
                 raise
             self._end = "may be committed"
@@ -122,10 +122,16 @@ class Interactive:
 
     async def rollback(self) -> None:
         """Undo all of it. Unavailable if no node could be told in time: then its idle time ends it."""
+        await self._roll_back(self._left())
+
+    async def _roll_back(self, seconds: float) -> None:
         conversation = self._open(is_loss_told=False)
-        deadline = Deadline(self._pool.surroundings, min(self._left(), ROLLBACK_S))
         if self._loss is None:
-            await conversation.ask(ROLLBACK, Ran, deadline)
+            try:
+                await conversation.ask(ROLLBACK, Ran, Deadline(self._pool.surroundings, seconds))
+            except StoreError as error:
+                if not is_over(error):
+                    raise
         self._end = "is rolled back"
 
     async def _ran(self, verb: int, statements: list[Statement] | None = None, name: str = "") -> list[Result]:
@@ -133,7 +139,7 @@ class Interactive:
         try:
             return (await conversation.ask(verb, Ran, self._deadline(), statements or (), name)).results
         except StoreError as error:
-            if is_lost(error):
+            if is_over(error):
                 self._loss = error
             raise
 
@@ -153,9 +159,10 @@ class Interactive:
         return Deadline(self._pool.surroundings, left - reserve_of(left))
 
 
-def is_lost(error: StoreError) -> bool:
-    """Is the transaction over, by what its node says?"""
-    return isinstance(error, Conflict) or error.info.sqlstate == NOT_OPEN
+def is_over(error: StoreError) -> bool:
+    """Is the transaction rolled back, by what its node says? Only such an error names its age."""
+    is_lost = "age" in error.info.detail or (isinstance(error, Conflict) and error.info.retryable)
+    return is_lost or error.info.sqlstate in (NOT_OPEN, LEFT_IDLE)
 
 
 async def retried(pool: Pool, seconds: float, work: Callable[[Interactive], Awaitable[T]]) -> T:
@@ -169,6 +176,7 @@ async def retried(pool: Pool, seconds: float, work: Callable[[Interactive], Awai
                 return await work(txn)
         except StoreError as error:
             age = age or str(error.info.detail.get("age", "")) or age_of(txn.id)
-            may_retry = error.info.outcome == DID_NOT_HAPPEN and (error.info.retryable or is_lost(error))
+            can_help = error.info.retryable or error.info.sqlstate == NOT_OPEN
+            may_retry = can_help and error.info.outcome == DID_NOT_HAPPEN
             if not may_retry or not await pauses.pause(deadline.left()):
                 raise
