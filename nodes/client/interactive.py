@@ -24,11 +24,12 @@ from nodes.client.questions import ask, committed_at
 from nodes.client.statements import Params, Rows, Steps, listed, statement
 from nodes.client.submission import age_of, reserve_of
 from nodes.client.surroundings import Deadline, Pauses
-from nodes.errors import DID_NOT_HAPPEN, UNKNOWN, BadRequest, Conflict, StoreError, TransactionAborted
+from nodes.errors import DID_NOT_HAPPEN, UNKNOWN, BadRequest, Conflict, StoreError, TransactionAborted, Unavailable
 from nodes.requests import COMMITTED, Begun, Reply, Result, Statement
 from nodes.wire.protocol import BACK_TO, COMMIT, ROLLBACK, RUN, SAVE, Begin, Done, Opened, Ran
 
-NOT_OPEN, LEFT_IDLE = "25P01", "25P03"  # its node knows nothing of it (any more); nothing was asked for too long
+NOT_OPEN = "25P01"  # its node knows nothing of it (any more)
+IS_FAILED = "25P02"  # a statement failed: it is to be undone before anything else
 LEAVE_S = 0.5  # for the rollback at the end of a block; else the idle time ends it
 
 T = TypeVar("T")
@@ -110,15 +111,26 @@ class Interactive:
             done = await conversation.ask(COMMIT, Done, deadline.earlier(reserve_of(deadline.left())))
             self.reply = done.reply
         except StoreError as error:
-            if not conversation.was_lost and error.info.outcome != UNKNOWN:
-                if is_over(error) or isinstance(error, TransactionAborted):
+            is_open = conversation.was_lost or error.info.outcome == UNKNOWN or error.info.sqlstate == NOT_OPEN
+            if not is_open:
+                if is_rolled_back(error):
                     self._end = "is rolled back"
                 raise
-            self._end = "may be committed"
-            commit_ts = await committed_at(self._pool, self.id, str(error), deadline.left())
-            self.reply = Reply(self.id, COMMITTED, commit_ts, 1, [], [])
+            self.reply = await self._settled(error, deadline.left())
         self._end = "is committed"
         return self.reply
+
+    async def _settled(self, error: StoreError, seconds: float) -> Reply:
+        """Fence it, after a commit whose answer says not all. That its node knows nothing of it says nothing."""
+        self._end = "may be committed"
+        try:
+            commit_ts = await committed_at(self._pool, self.id, str(error), seconds)
+        except Unavailable:
+            self._end = "is rolled back"
+            if error.info.sqlstate == NOT_OPEN:
+                raise error from None
+            raise
+        return Reply(self.id, COMMITTED, commit_ts, 1, [], [])
 
     async def rollback(self) -> None:
         """Undo all of it. Unavailable if no node could be told in time: then its idle time ends it."""
@@ -130,7 +142,8 @@ class Interactive:
             try:
                 await conversation.ask(ROLLBACK, Ran, Deadline(self._pool.surroundings, seconds))
             except StoreError as error:
-                if not is_over(error):
+                is_own = self.begun is not None and error.info.sqlstate == NOT_OPEN  # and nobody has committed it
+                if not is_own and not is_rolled_back(error):
                     raise
         self._end = "is rolled back"
 
@@ -139,7 +152,7 @@ class Interactive:
         try:
             return (await conversation.ask(verb, Ran, self._deadline(), statements or (), name)).results
         except StoreError as error:
-            if is_over(error):
+            if error.info.sqlstate == NOT_OPEN or (is_rolled_back(error) and error.info.sqlstate != IS_FAILED):
                 self._loss = error
             raise
 
@@ -159,10 +172,11 @@ class Interactive:
         return Deadline(self._pool.surroundings, left - reserve_of(left))
 
 
-def is_over(error: StoreError) -> bool:
-    """Is the transaction rolled back, by what its node says? Only such an error names its age."""
-    is_lost = "age" in error.info.detail or (isinstance(error, Conflict) and error.info.retryable)
-    return is_lost or error.info.sqlstate in (NOT_OPEN, LEFT_IDLE)
+def is_rolled_back(error: StoreError) -> bool:
+    """Is the transaction so, by what its node says? Only such an error names its age."""
+    if isinstance(error, TransactionAborted):
+        return error.info.sqlstate != NOT_OPEN
+    return "age" in error.info.detail or (isinstance(error, Conflict) and error.info.retryable)
 
 
 async def retried(pool: Pool, seconds: float, work: Callable[[Interactive], Awaitable[T]]) -> T:

@@ -35,7 +35,7 @@ def test_a_function_is_run_committed_and_gives_its_result(node: MakeNode, play: 
 def test_what_is_lost_is_run_again_with_the_age_of_the_first(
     node: MakeNode, play: Play, error: StoreError, at: str
 ) -> None:
-    n1 = node(1)
+    n1 = node(1, fate=aborted_fate)
     n1.within = [refused(error)] * 2 + [ran] if at == "statement" else [ran, refused(error), ran, refused(error), ran]
 
     async def work(txn: Any) -> None:

@@ -169,6 +169,36 @@ def test_a_commit_of_which_nothing_can_be_learnt_is_unknown_in_time(node: MakeNo
     play([n1], scene)
 
 
+@pytest.mark.parametrize("loss", [lost, refused(GONE)])
+def test_a_commit_of_what_its_node_does_not_know_and_that_is_aborted_says_so(
+    node: MakeNode, play: Play, loss: Any
+) -> None:
+    n1 = node(1, fate=aborted_fate)
+    n1.within = [loss, refused(GONE)]
+
+    async def scene(cluster: Any) -> None:
+        with pytest.raises(TransactionAborted, match="no such transaction is open"):
+            async with cluster.transaction():
+                pass
+
+    play([n1], scene)
+    assert len(n1.questions) == 1
+
+
+def test_a_failed_transaction_may_go_back_to_a_savepoint(node: MakeNode, play: Play) -> None:
+    n1 = node(1)
+    n1.within = [refused(TransactionAborted("a statement failed", sqlstate="25P02")), ran]
+
+    async def scene(cluster: Any) -> None:
+        async with cluster.transaction() as txn:
+            with pytest.raises(TransactionAborted):
+                await txn.execute("UPDATE")
+            await txn.rollback_to("s")
+
+    play([n1], scene)
+    assert asked(n1) == [("run", 1), ("back to", 2), ("commit", 3)]
+
+
 @pytest.mark.parametrize("error", [TransactionAborted("a statement had failed"), Conflict("wounded")])
 def test_a_commit_that_is_refused_ends_it(node: MakeNode, play: Play, error: StoreError) -> None:
     n1 = node(1)
