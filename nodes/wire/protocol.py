@@ -210,9 +210,10 @@ class NodesAre(msgspec.Struct, array_like=True, tag=37):
 
 
 FromClient = (
-    Call | Begin | Within | AskFate | AskStatus | AskTransactions | AskTrace | AskTables | AskShards | TransferLeader | ChangeNodes
+    Call | Begin | Within | AskFate | AskStatus | AskTransactions | AskTrace | AskTables | AskShards | TransferLeader
+    | ChangeNodes
 )  # fmt: skip
 ToClient = (
-    Named | Done | Opened | Ran | Failed | FateIs | StatusIs | TransactionsAre | TraceIs | TablesAre | ShardsAre | LeadershipIs
-    | NodesAre
+    Named | Done | Opened | Ran | Failed | FateIs | StatusIs | TransactionsAre | TraceIs | TablesAre | ShardsAre
+    | LeadershipIs | NodesAre
 )  # fmt: skip

@@ -90,6 +90,12 @@ TRANSACTIONS = (
     "oracle asked again",
     "snapshot waited for those in flight",
     "snapshot too old",
+    "interactive transaction committed",
+    "interactive transaction lost",
+    "interactive transaction left alone",
+    "savepoint gone back to",
+    "statement failed in an interactive transaction",
+    "asked again in an interactive transaction",
     "the past read",
     "read of what is no past refused",
 )

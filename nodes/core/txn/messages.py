@@ -26,15 +26,18 @@ import msgspec
 from nodes.errors import ErrorInfo
 from nodes.sql.schema import Ddl, Fragment, Image, ShardRows
 
-# How an Execute ends at the shard.
-COMMIT, PREPARE = 1, 2
+# How an Execute ends at the shard. HOLD: it does not yet, locks and images stay in the leader's memory.
+COMMIT, PREPARE, HOLD = 1, 2, 3
 
 # Why a Refused was sent. Only NOT_LEADER leaves open whether another copy of the Execute runs elsewhere.
 NOT_LEADER, WOUNDED, TIMED_OUT, STALE, FAILED, ENDED, BUSY, TOO_LATE = range(1, 9)
 
 
 class Execute(msgspec.Struct, array_like=True, tag=1):
-    """Run `fragments` in order and end as `finish` says. `timeout_ms`: what is left of the deadline."""
+    """Run `fragments` in order and end as `finish` says. `timeout_ms`: what is left of the deadline.
+
+    Of an interactive transaction it is step `number` at this shard, from 1; before that, what came after the step
+    `keep` is undone (0: all). `term` is that of the shard's leader, as `Held` told it (0: it is not known yet)."""
 
     txn: bytes
     age: bytes
@@ -42,6 +45,9 @@ class Execute(msgspec.Struct, array_like=True, tag=1):
     finish: int
     fragments: list[Fragment]
     timeout_ms: int
+    number: int = 0
+    keep: int = 0
+    term: int = 0
 
 
 class Voted(msgspec.Struct, array_like=True, tag=2):
@@ -51,6 +57,19 @@ class Voted(msgspec.Struct, array_like=True, tag=2):
     shard: str
     rows: list[ShardRows]
     wrote: bool
+
+
+class Held(msgspec.Struct, array_like=True, tag=24):
+    """Step `number` of an interactive transaction is done, by the leader of `term`: its rows, or `error`, or `version`
+    >= 0 for a table of another version than it was planned with: it then left nothing."""
+
+    txn: bytes
+    shard: str
+    number: int
+    term: int
+    rows: list[ShardRows]
+    error: ErrorInfo | None = None
+    version: int = -1
 
 
 class Finished(msgspec.Struct, array_like=True, tag=3):
@@ -367,7 +386,7 @@ class FenceKey(msgspec.Struct, array_like=True, tag=49):
 
 CoordinatorEntry = DecideTxn | DoneTxns | Reserve | ForgetDecisions | FenceKey
 Message = (
-    Execute | Voted | Finished | Refused | Decide | Decided | Outcome | Acknowledge | InDoubt | Deciding | Wound
+    Execute | Voted | Held | Finished | Refused | Decide | Decided | Outcome | Acknowledge | InDoubt | Deciding | Wound
     | AskFate | FateKnown | SnapshotRead | SnapshotRows | SnapshotRefused | TimestampRequest | TimestampReply
     | AskCatalog | CatalogIs | NotHome | AskKey | KeyKnown
 )  # fmt: skip
