@@ -135,4 +135,4 @@ class _Asking(Generic[Answer]):
             return found
         self.is_doubtful = True
         self._reasons.append(found.error.message)
-        return None if self._is_repeatable and found.error.retryable else found
+        return None if self._is_repeatable else found
