@@ -7,7 +7,7 @@
 
 Messages may be lost, repeated, reordered and late: `number` names the transfer, offsets the place in it. A laggard that
 has meanwhile come further than the copy, or leads, says that it has taken all of it; one that has not begun it, for it
-died since or another transfer took its place, says so, and if nothing better is heard of it the copy goes anew. A
+died since or another transfer took its place, says so, and the copy goes on from where it says that it is. A
 transfer older than the one under way is not heard.
 
 *Invariants*: nothing is written out of order; a chunk of another transfer never joins this one.
@@ -55,7 +55,7 @@ class Sending:
         self.size = size
         self.chunk_bytes = chunk_bytes
         self.taken = 0
-        self._is_unknown = False
+        self._heard = 0  # what the laggard said last: less than before, if it has begun anew
         self._sent = 0
         self._quiet_ticks = 0
 
@@ -72,23 +72,18 @@ class Sending:
     def on_taken(self, message: ChunkTaken) -> None:
         if message.number != self.number:
             return
-        if message.offset == NOT_BEGUN:
-            self._is_unknown = True
-        elif message.offset > self.taken:
+        self._heard = max(0, message.offset)
+        if message.offset > self.taken:
             self.taken = message.offset
-            self._is_unknown = False
             self._sent = max(self._sent, self.taken)
             self._quiet_ticks = 0
 
     def tick(self) -> None:
-        """What was sent and is not taken after a while is sent again; all of it, if the laggard knows nothing of it."""
+        """What was sent and is not taken after a while is sent again, from where the laggard is by its last word."""
         self._quiet_ticks += 1
         if self._quiet_ticks >= REPEAT_TICKS:
             self._quiet_ticks = 0
-            if self._is_unknown:
-                self.taken = 0
-                self._is_unknown = False
-            self._sent = self.taken
+            self._sent = self.taken = self._heard
 
 
 class Receiving:

@@ -47,6 +47,18 @@ def test_what_the_laggard_knows_nothing_of_goes_from_its_beginning() -> None:
     assert list(sending.due()) == [0, 10, 20, 30]
 
 
+def test_a_laggard_that_began_anew_by_a_late_copy_is_followed() -> None:
+    """It died when it had half of it, and a copy of the first chunk came late."""
+    sending = Sending(NUMBER, 95, CHUNK_BYTES)
+    list(sending.due())
+    sending.on_taken(ChunkTaken(NUMBER, 40))
+    list(sending.due())
+    sending.on_taken(ChunkTaken(NUMBER, 10))
+    for _ in range(REPEAT_TICKS):
+        sending.tick()
+    assert next(sending.due()) == 10
+
+
 def test_a_late_word_of_that_changes_nothing_when_it_goes_on() -> None:
     sending = Sending(NUMBER, 95, CHUNK_BYTES)
     list(sending.due())

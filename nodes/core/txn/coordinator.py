@@ -181,6 +181,10 @@ class Coordinator:
             leading.held = [serve for serve in leading.held if not serve()]
         elif isinstance(entry, FenceKey):
             leading.keys.on_fenced(entry)
+        elif isinstance(entry, DoneTxns):
+            for txn in entry.txns:  # a decision that came behind the first may have it told anew
+                leading.unacknowledged.pop(txn, None)
+                leading.tell_at.pop(txn, None)
         elif isinstance(entry, DecideTxn):
             self._on_decided(leading, entry.txn, self.state.decision(entry.txn))
 

@@ -127,6 +127,19 @@ def test_what_is_done_is_not_told_by_the_next_leader() -> None:
     assert fate(home) == [FateKnown(1, TXN, COMMITTED, 50, "")]
 
 
+def test_a_second_decision_between_the_last_acknowledgement_and_done_has_nothing_told_after_it() -> None:
+    """Else a leader would ask its state for what is done: it ended by that (found by the simulator)."""
+    home = committed()
+    home.receive(Acknowledge([TXN], "s1"), Acknowledge([TXN], "s2"))
+    home.append(encode(ABORT))
+    home.pass_ticks(1)
+    assert home.apply() == [DoneTxns([TXN])]
+    home.host.said(Outcome)
+    home.pass_ticks(2 * TELL_AGAIN_TICKS)
+    assert home.host.said(Outcome) == []
+    assert home.proposals == []
+
+
 @pytest.mark.parametrize("first", [COMMIT, ABORT])
 def test_c05_of_two_decisions_the_first_counts_and_the_second_is_answered_with_it(first: DecideTxn) -> None:
     """C05: two recoverers with different views; every replica of the log comes to the same."""

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodes import ids
+from nodes.core.membership import Configuration, Members, encode_members
 from nodes.core.replicated_log import Entry
 from nodes.core.txn.decisions import FLUSH_TICKS, CoordinatorState
 from nodes.core.txn.messages import (
@@ -148,3 +149,14 @@ def is_legal(step: object, twin: Twin) -> bool:
     if not isinstance(step, ForgetDecisions):
         return True
     return all(ids.time_of(txn) > step.until for txn in twin.undone)
+
+
+def test_members_are_in_the_store_when_it_is_flushed() -> None:
+    """Who takes the store over, or starts on it, must know them: the log may have let go of the entry."""
+    store = SqliteDecisions(None)
+    state = CoordinatorState(store)
+    members = Members((1, 2, 4), former=(3,))
+    state.apply(Entry(1, 1, encode_members(members)))
+    assert store.configuration is None
+    state.flush()
+    assert store.configuration == Configuration(1, members)

@@ -34,6 +34,10 @@ PLAYED = {
     "node-gone-while-others-are-not-heard-of": (
         "tests/runtime/test_placement.py::test_a_node_is_not_taken_for_free_while_a_group_has_told_nothing_or_knew_less"
     ),
+    "members-not-in-the-store": "tests/core/txn/test_decisions.py::test_members_are_in_the_store_when_it_is_flushed",
+    "store-half-sent-is-not-begun-anew": (
+        "tests/core/test_transfer.py::test_what_the_laggard_knows_nothing_of_goes_from_its_beginning"
+    ),
     "cut-change-of-members-still-counts": f"{_MEMBERS}::test_a_change_that_is_lost_was_none[raft]",
     "removed-are-told-before-it-is-settled": f"{_MEMBERS}::test_who_was_removed_goes_when_others_can_do_without[paxos]",
 }
