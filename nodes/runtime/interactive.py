@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 from nodes import ids
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn.messages import Held, InDoubt, Refused
-from nodes.errors import BadRequest, Conflict, NotFound, StoreError, TransactionAborted, Unavailable
-from nodes.requests import Begun
+from nodes.errors import DID_NOT_HAPPEN, BadRequest, Conflict, NotFound, StoreError, TransactionAborted, Unavailable
+from nodes.requests import Begun, Reply
 from nodes.runtime.open_transaction import HOME, End, OpenTransaction
 from nodes.runtime.questions import deadline_after
 from nodes.runtime.relays import Relays
-from nodes.wire.protocol import ROLLBACK, Within
+from nodes.wire.protocol import COMMIT, ROLLBACK, Within
 
 if TYPE_CHECKING:
     from nodes.runtime.gateway import Gateway
@@ -43,7 +43,7 @@ class Interactive:
         self.gateway = gateway
         self.open: dict[bytes, OpenTransaction] = {}
         self.relays = Relays(gateway.surroundings, self.within)
-        self._ends: dict[bytes, End] = {}  # of those that were open, oldest first
+        self._ends: dict[bytes, Reply | StoreError] = {}  # of those that were open, oldest first
 
     # -- what clients ask
 
@@ -77,7 +77,7 @@ class Interactive:
         elif txn in self.open:
             self._within(self.open[txn], message, then)
         else:
-            then(self._end_of(txn))
+            then(self._told_late(txn, message.verb))
 
     def _within(self, open_: OpenTransaction, message: Within, then: Answer) -> None:
         if message.seq and message.seq == open_.seq:
@@ -90,17 +90,20 @@ class Interactive:
         else:
             open_.do(message, then)
 
-    def _end_of(self, txn: bytes) -> End:
-        """Of one that is not open: what its last word was, or that it is gone."""
-        if (end := self._ends.get(txn)) is not None:
-            return end
-        return TransactionAborted(
-            "no such transaction is open: it ended, or its node was started again; ask for its fate",
-            sqlstate="25P01",
-            transaction=ids.to_text(txn),
-        )
+    def _told_late(self, txn: bytes, verb: int) -> End:
+        """Of one that is not open: how it ended, if that is still known. To end it once more changes nothing."""
+        end = self._ends.get(txn)
+        if isinstance(end, Reply):
+            words = "the transaction is committed: it is not open any more"
+            return end if verb == COMMIT else self._not_open(txn, words)
+        if isinstance(end, StoreError):
+            return [] if verb == ROLLBACK and end.info.outcome == DID_NOT_HAPPEN else end
+        return self._not_open(txn, "no such transaction is open: it ended, or its node was started again")
 
-    def _ended(self, txn: bytes, end: End) -> None:
+    def _not_open(self, txn: bytes, words: str) -> StoreError:
+        return TransactionAborted(f"{words}; its fate tells the rest", sqlstate="25P01", transaction=ids.to_text(txn))
+
+    def _ended(self, txn: bytes, end: Reply | StoreError) -> None:
         del self.open[txn]
         self._ends[txn] = end
         if len(self._ends) > ENDS_KEPT:

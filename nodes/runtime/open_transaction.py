@@ -38,7 +38,7 @@ Answer = Callable[[End], None]
 class OpenTransaction:
     """`on_end(end)` once, with what its client is told who asks for more. `seq`: the number of what was asked last."""
 
-    def __init__(self, gateway: Gateway, txn: bytes, age: bytes, on_end: Callable[[End], None]) -> None:
+    def __init__(self, gateway: Gateway, txn: bytes, age: bytes, on_end: Callable[[Reply | StoreError], None]) -> None:
         around = gateway.surroundings
         self.gateway = gateway
         self.txn, self.text, self.age = txn, ids.to_text(txn), age
@@ -229,7 +229,7 @@ class OpenTransaction:
             info.detail = {**info.detail, "age": self.age.hex()}
         return error
 
-    def _over(self, end: End, state: str, commit_ts: int = 0, answer: End | None = None) -> None:
+    def _over(self, end: Reply | StoreError, state: str, commit_ts: int = 0, answer: End | None = None) -> None:
         self.is_over = True
         if isinstance(end, StoreError):
             end.info.transaction = end.info.transaction or self.text

@@ -1,8 +1,8 @@
 """Interactive transactions: one thing asked after the other, at any node, by clients who read and then write what they
 make of it, go back to savepoints, ask again when an answer is lost, and sometimes leave.
 
-What stood when it was committed is one operation of the history: its statements, in order, gave what its client was told
-(history.py).
+What stood when it was committed is one operation of the history: its statements, in order, gave what its client was
+told (history.py).
 """
 
 from __future__ import annotations

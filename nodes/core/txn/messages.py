@@ -23,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from nodes.core.oracle import TimestampReply, TimestampRequest
 from nodes.errors import ErrorInfo
 from nodes.sql.schema import Ddl, Fragment, Image, ShardRows
 
@@ -229,23 +230,6 @@ class SnapshotRefused(msgspec.Struct, array_like=True, tag=16):
     leader: int = 0
     error: ErrorInfo | None = None
     version: int = 0
-
-
-class TimestampRequest(msgspec.Struct, array_like=True, tag=17):
-    """`count` oracle values for `node`; (boot, number) names the message, a repeat carries the same."""
-
-    node: int
-    boot: int
-    number: int
-    count: int
-
-
-class TimestampReply(msgspec.Struct, array_like=True, tag=18):
-    """first, first+1 … are the values."""
-
-    boot: int
-    number: int
-    first: int
 
 
 class AskCatalog(msgspec.Struct, array_like=True, tag=19):
