@@ -79,7 +79,7 @@ class Gateway:
         self._handlers: dict[type, Callable[[int, Any], None]] = {
             Voted: lambda sender, message: self._to_attempt(message, "on_voted"),
             Finished: self._on_finished,
-            Held: lambda sender, message: self.interactive.on_held(message),
+            Held: lambda sender, message: self.interactive.on_held(sender, message),
             Relay: lambda sender, message: self.interactive.relays.on_relay(message),
             Relayed: lambda sender, message: self.interactive.relays.on_relayed(message),
             Refused: self._on_refused,
@@ -137,7 +137,11 @@ class Gateway:
                 self._draw(lambda: None)
             then()
         else:
-            self._draw(self._wait(deadline, fail, "c1", then))
+            self.when_fresh(deadline, fail, then)
+
+    def when_fresh(self, deadline: int, fail: Callable[[StoreError], None], then: Callable[[], None]) -> None:
+        """An id that is minted then is as old as can be told."""
+        self._draw(self._wait(deadline, fail, "c1", then))
 
     def _wait(
         self, deadline: int, fail: Callable[[StoreError], None], group: str, then: Callable[[], None]
@@ -204,6 +208,15 @@ class Gateway:
                 self.plan_at(version, deadline, fail, then)
 
         self.inquiries.ask_catalog(deadline, asked)
+
+    def plan_anew(
+        self, version: int, deadline: int, fail: Callable[[StoreError], None], then: Callable[[], None]
+    ) -> None:
+        """A shard that was asked has that version; if that is none that this node's catalog lacks, `s0` tells."""
+        if version > self.catalog.version:
+            self.plan_at(version, deadline, fail, then)
+        else:
+            self.confirm_catalog(deadline, fail, then)
 
     def plan_at(
         self, version: int, deadline: int, fail: Callable[[StoreError], None], then: Callable[[], None]
@@ -295,7 +308,7 @@ class Gateway:
     def _on_refused(self, sender: int, message: Refused) -> None:
         self.surroundings.on_hint(message.shard, sender, message.leader)
         self.hear(message.seen_ts)
-        self.interactive.on_refused(message)
+        self.interactive.on_refused(sender, message)
         self._to_attempt(message, "on_refused")
 
     def _on_not_home(self, sender: int, message: NotHome) -> None:

@@ -19,7 +19,17 @@ from typing import TYPE_CHECKING
 from nodes import ids
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn.messages import Held, InDoubt, Refused
-from nodes.errors import DID_NOT_HAPPEN, BadRequest, Conflict, NotFound, StoreError, TransactionAborted, Unavailable
+from nodes.errors import (
+    DID_NOT_HAPPEN,
+    HAPPENED,
+    UNKNOWN,
+    BadRequest,
+    Conflict,
+    NotFound,
+    StoreError,
+    TransactionAborted,
+    Unavailable,
+)
 from nodes.requests import Begun, Reply
 from nodes.runtime.open_transaction import HOME, End, OpenTransaction
 from nodes.runtime.questions import deadline_after
@@ -49,19 +59,19 @@ class Interactive:
 
     def begin(self, age: bytes, then: Callable[[Begun | StoreError], None]) -> None:
         gateway = self.gateway
-        if len(self.open) >= MAX_OPEN:
-            words = f"holds {MAX_OPEN} interactive transactions, as many as it may; nothing happened"
-            then(Unavailable(f"{ids.node_name(gateway.surroundings.node)} {words}"))
-            return
 
         def begun() -> None:
+            if len(self.open) >= MAX_OPEN:
+                words = f"holds {MAX_OPEN} interactive transactions, as many as it may; nothing happened"
+                then(Unavailable(f"{ids.node_name(gateway.surroundings.node)} {words}"))
+                return
             txn = gateway.mint(HOME)
             around = gateway.surroundings
             self.open[txn] = OpenTransaction(gateway, txn, age or ids.age_of(txn), lambda end: self._ended(txn, end))
             constants = around.constants
             then(Begun(ids.to_text(txn), constants.interactive_idle_ms, constants.txn_age_max_ms))
 
-        gateway.when_heard(deadline_after(gateway.surroundings.now, BEGIN_MS), then, begun)
+        gateway.when_fresh(deadline_after(gateway.surroundings.now, BEGIN_MS), then, begun)
 
     def within(self, message: Within, then: Answer) -> None:
         around = self.gateway.surroundings
@@ -80,10 +90,10 @@ class Interactive:
             then(self._told_late(txn, message.verb))
 
     def _within(self, open_: OpenTransaction, message: Within, then: Answer) -> None:
-        if message.seq and message.seq == open_.seq:
+        if message.seq and message.seq == open_.seq and message.verb == open_.verb:
             open_.again(then)
-        elif message.seq and message.seq < open_.seq:
-            then(BadRequest(f"that was asked before: {message.seq} comes after {open_.seq}"))
+        elif message.seq and message.seq <= open_.seq:
+            then(BadRequest(f"what is asked is numbered in order: {message.seq} does not come after {open_.seq}"))
         elif open_.is_busy and not (message.verb == ROLLBACK and open_.may_roll_back):
             words = "something else is under way in the transaction: one thing after the other; this was not done"
             then(Conflict(words, sqlstate="55006", retryable=False))
@@ -95,13 +105,14 @@ class Interactive:
         end = self._ends.get(txn)
         if isinstance(end, Reply):
             words = "the transaction is committed: it is not open any more"
-            return end if verb == COMMIT else self._not_open(txn, words)
+            return end if verb == COMMIT else self._not_open(txn, words, HAPPENED)
         if isinstance(end, StoreError):
             return [] if verb == ROLLBACK and end.info.outcome == DID_NOT_HAPPEN else end
-        return self._not_open(txn, "no such transaction is open: it ended, or its node was started again")
+        return self._not_open(txn, "no such transaction is open: it ended, or its node was started again", UNKNOWN)
 
-    def _not_open(self, txn: bytes, words: str) -> StoreError:
-        return TransactionAborted(f"{words}; its fate tells the rest", sqlstate="25P01", transaction=ids.to_text(txn))
+    def _not_open(self, txn: bytes, words: str, outcome: str) -> StoreError:
+        words = f"{words}; its fate tells the rest"
+        return TransactionAborted(words, sqlstate="25P01", outcome=outcome, transaction=ids.to_text(txn))
 
     def _ended(self, txn: bytes, end: Reply | StoreError) -> None:
         del self.open[txn]
@@ -111,13 +122,13 @@ class Interactive:
 
     # -- what shards say
 
-    def on_held(self, message: Held) -> None:
+    def on_held(self, sender: int, message: Held) -> None:
         if (open_ := self.open.get(message.txn)) is not None:
-            open_.session.on_held(message)
+            open_.session.on_held(sender, message)
 
-    def on_refused(self, message: Refused) -> None:
+    def on_refused(self, sender: int, message: Refused) -> None:
         if (open_ := self.open.get(message.txn)) is not None:
-            open_.session.on_refused(message)
+            open_.session.on_refused(sender, message)
 
     def on_in_doubt(self, message: InDoubt) -> bool:
         """False: nothing is known of it here."""
@@ -134,8 +145,8 @@ class Interactive:
         age_ticks = around.constants.txn_age_max_ms // TICK_MS
         for open_ in list(self.open.values()):
             open_.session.tick()
-            if not open_.is_over and around.now - open_.begun_at >= age_ticks:
+            if open_.may_roll_back and around.now - open_.begun_at >= age_ticks:
                 open_.expire(f"it was open for {age_ticks * TICK_MS // 1000} s, as long as one may be")
-            elif not open_.is_over and not open_.is_busy and around.now - open_.used_at >= idle_ticks:
+            elif not open_.is_busy and not open_.is_over and around.now - open_.used_at >= idle_ticks:
                 open_.expire(f"nothing was asked in it for {idle_ticks * TICK_MS // 1000} s")
         self.relays.tick()

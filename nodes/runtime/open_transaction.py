@@ -44,12 +44,13 @@ class OpenTransaction:
         self.txn, self.text, self.age = txn, ids.to_text(txn), age
         self.session = Session(txn, age, HOME, around, self._on_lost)
         self.begun_at = self.used_at = around.now
-        self.seq = 0
+        self.seq, self.verb = 0, RUN  # of what was numbered last
         self.is_busy = self.is_over = False
         self._on_end = on_end
         self._is_failed = self._is_ending = False
-        self._savepoints: dict[str, dict[str, int]] = {}
-        self._answer: End | None = None  # to what was asked last
+        self._answer: End | None = None  # to what was numbered last
+        self._is_numbered = False
+        self._now_us = around.clock_ms() * 1000  # as in PostgreSQL, one for all its statements
         self._waiting: list[Answer] = []
         self._record = around.trace.begin(txn, 1, [], [], None)
 
@@ -63,8 +64,9 @@ class OpenTransaction:
     def do(self, message: Within, then: Answer) -> None:
         if self.is_busy:  # a step takes too long for its client, who rolls back
             self._told(TransactionAborted("it was rolled back meanwhile", sqlstate="25P01"))
-        self.is_busy, self.seq, self._answer = True, message.seq, None
-        self._waiting = [then]
+        self.is_busy, self._is_numbered, self._waiting = True, message.seq > 0, [then]
+        if message.seq:
+            self.seq, self.verb, self._answer = message.seq, message.verb, None
         deadline = deadline_after(self.gateway.surroundings.now, message.timeout_ms)
         try:
             if message.verb == RUN:
@@ -92,7 +94,9 @@ class OpenTransaction:
     def _told(self, answer: End) -> None:
         if isinstance(answer, StoreError):
             answer.info.transaction = answer.info.transaction or self.text
-        self.is_busy, self._answer = False, answer
+        self.is_busy = False
+        if self._is_numbered:
+            self._answer, self._is_numbered = answer, False
         self.used_at = self.gateway.surroundings.now
         waiting, self._waiting = self._waiting, []
         for then in waiting:
@@ -116,7 +120,7 @@ class OpenTransaction:
             plans = gateway.plans_of(request)
             if any(plan.kind == "ddl" for plan in plans):
                 raise NotSupported("a definition of tables within an interactive transaction", sqlstate="0A000")
-            bounds = bind(plans, request.statements, around.shards, around.clock_ms() * 1000)
+            bounds = bind(plans, request.statements, around.shards, self._now_us)
         except StoreError as error:
             if is_confirmed or not gateway.may_be_stale(request, error):
                 self._fail(error)
@@ -132,7 +136,7 @@ class OpenTransaction:
 
     def _on_rows(self, request: Request, deadline: int, bounds: list[Bound], rows: Rows, held: Held | None) -> None:
         if held is not None and held.version >= 0:
-            self.gateway.plan_at(held.version, deadline, self._fail, lambda: self._plan(request, deadline, True))
+            self.gateway.plan_anew(held.version, deadline, self._fail, lambda: self._plan(request, deadline, True))
         elif held is not None and held.error is not None:
             self._fail(StoreError.of(held.error))
         else:
@@ -158,18 +162,15 @@ class OpenTransaction:
             raise TransactionAborted("a statement of the transaction failed: no savepoint is made", sqlstate="25P02")
         if not name or len(name) > 63:
             raise BadRequest("a savepoint has a name of 1 to 63 characters", sqlstate="42602")
-        self._savepoints.pop(name, None)
-        if len(self._savepoints) >= MAX_SAVEPOINTS:
+        if name not in self.session.savepoints and len(self.session.savepoints) >= MAX_SAVEPOINTS:
             raise BadRequest(f"at most {MAX_SAVEPOINTS} savepoints are kept", sqlstate="54000")
-        self._savepoints[name] = self.session.savepoint()
+        self.session.save(name)
         self._told([])
 
     def _back_to(self, name: str) -> None:
-        if name not in self._savepoints:
+        if name not in self.session.savepoints:
             raise BadRequest(f"savepoint {name[:63]!r} does not exist", sqlstate="3B001")
-        while next(reversed(self._savepoints)) != name:
-            self._savepoints.popitem()
-        self.session.back_to(self._savepoints[name])
+        self.session.back_to(name)
         self._is_failed = False
         self._told([])
 
@@ -214,6 +215,7 @@ class OpenTransaction:
         self._over(self._with_age(error_of(refusal, self.gateway.catalog.name_of)), ABORTED)
 
     def expire(self, why: str) -> None:
+        assert self.may_roll_back, "who commits has a deadline of its own"
         self._roll_back(TransactionAborted(f"the transaction was rolled back: {why}", sqlstate="25P03"), None)
 
     def _roll_back(self, end: StoreError, answer: list[Result] | None) -> None:

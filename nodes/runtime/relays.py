@@ -16,6 +16,7 @@ from nodes.wire.protocol import COMMIT, Within
 
 Answer = Callable[[Any], None]
 AGAIN_TICKS = 20
+ANSWERS_KEPT = 1_000
 
 
 class _Under:
@@ -29,13 +30,13 @@ class _Under:
 class Relays:
     """`within(message, then)` is what the node that holds the transaction does.
 
-    What its client has numbered is sent again until it is answered: the other side knows a repeat. What is not numbered
-    is sent once."""
+    It is sent again until it is answered: the other side knows a repeat by its number."""
 
     def __init__(self, surroundings: Surroundings, within: Callable[[Within, Answer], None]) -> None:
         self._surroundings = surroundings
         self._within = within
         self._under: dict[int, _Under] = {}
+        self._answers: dict[tuple[int, int], Relayed | None] = {}  # of the relays of other nodes, oldest first
         self._number = surroundings.boot << 40
 
     def ask(self, node: int, message: Within, then: Answer) -> None:
@@ -51,6 +52,16 @@ class Relays:
         self._surroundings.send(under.node, GATEWAY, under.relay)
 
     def on_relay(self, message: Relay) -> None:
+        """Once; who asks again is told what was told."""
+        asked = (message.node, message.number)
+        if asked in self._answers:
+            if (answer := self._answers[asked]) is not None:
+                self._surroundings.send(message.node, GATEWAY, answer)
+            return
+        self._answers[asked] = None
+        if len(self._answers) > ANSWERS_KEPT:
+            del self._answers[next(iter(self._answers))]
+
         def then(end: Reply | list[Result] | StoreError) -> None:
             answer = Relayed(message.number)
             if isinstance(end, StoreError):
@@ -59,6 +70,8 @@ class Relays:
                 answer.reply = end
             else:
                 answer.results = end
+            if asked in self._answers:
+                self._answers[asked] = answer
             self._surroundings.send(message.node, GATEWAY, answer)
 
         self._within(message.within, then)
@@ -78,7 +91,7 @@ class Relays:
             if now >= under.deadline:
                 del self._under[number]
                 under.then(_lost(under))
-            elif under.relay.within.seq and now - under.sent_at >= AGAIN_TICKS:
+            elif now - under.sent_at >= AGAIN_TICKS:
                 self._send(under)
 
 

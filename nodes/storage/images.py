@@ -22,6 +22,8 @@ Change = tuple[str, Row | None, Row | None]
 
 def net_images(changes: Sequence[Change], layouts: Mapping[str, Layout], earlier: Sequence[Image] = ()) -> list[Image]:
     """The net images of what `earlier` says and then `changes`; `layouts` by physical name."""
+    if not changes:
+        return list(earlier)
     if len(changes) == 1 and not earlier:
         name, old, new = changes[0]
         return [_image(layouts[name], old, new)]

@@ -180,12 +180,12 @@ class SqliteEngine(SqliteStore):
         """See Engine. ReplicaStopped if the file or the machine fails, whatever the client sent."""
         assert not self._applying, "nothing is evaluated between begin and commit"
         main, changes = self._main, self._changes
-        main.sandbox.start(budget_ms)
         statement, rows = -1, []
         try:
             main.execute("BEGIN")
             if earlier:
                 stage(main, self._tables.layouts, earlier)
+            main.sandbox.start(budget_ms)
             main.db.preupdate_hook(self._on_change)
             for fragment in fragments:
                 statement = fragment.statement

@@ -55,9 +55,11 @@ class Client:
     def __init__(self, simulation: Simulation, rng: random.Random, number: int) -> None:
         self.simulation, self.rng, self.number = simulation, rng, number
         self.id = ""
+        self.begun_at = 0
         self.node = rng.choice(simulation.cluster.here())
         self.seq = self.answered = 0
         self.left = rng.randint(1, 5)  # things to do before the end
+        self.is_slow = rng.random() < 0.05  # it comes to its end when the transaction is as old as one may be
         self.steps: Steps = []
         self.results: list[Result] = []
         self.saved: dict[str, int] = {}  # savepoint -> how many steps stand
@@ -77,7 +79,7 @@ class Client:
 
         def then(begun: Begun | StoreError) -> None:
             if isinstance(begun, Begun):
-                self.id = begun.id
+                self.id, self.begun_at = begun.id, self.simulation.cluster.timeline.now
                 self._pause()
 
         life.do(ask)
@@ -86,7 +88,19 @@ class Client:
 
     def _pause(self) -> None:
         pause = 4 * SECOND if self.rng.random() < 0.03 else self.rng.choice(PAUSES)
+        if self.is_slow:
+            pause = self._slow_pause()
         self.simulation.cluster.timeline.at(pause, self._next)
+
+    def _slow_pause(self) -> int:
+        """A look every two seconds, and the end within a few milliseconds of the oldest age."""
+        cluster = self.simulation.cluster
+        left = self.begun_at + cluster.constants.txn_age_max_ms * MS - cluster.timeline.now
+        if left < 3 * SECOND:
+            self.left = 0
+            return max(0, left + self.rng.randint(-60 * MS, 10 * MS))
+        self.left = 2
+        return 2 * SECOND
 
     def _next(self) -> None:
         rng = self.rng

@@ -11,10 +11,10 @@
 A step names the one whose images it goes on from, so a failed statement, and a savepoint that is gone back to, leave
 nothing; locks stay. A repeat of the last step is answered as it was.
 
-*Invariants*: only the first step opens, and only that one may meet another leader than the last: the later ones name
-the term, for with it went locks and images. Errors are told when a read index confirms the leadership. Until it is
-prepared this shard may end it: for an older one that waits, when its gateway knows nothing of it, or is silent, or
-rests for too long.
+*Invariants*: only the first step opens. The later ones name what its answer named (`term`): for with another leader, or
+another opening by the same one, a late copy of the first step for one, went locks and images. Errors are told when a
+read index confirms the leadership. Until it is prepared this shard may end it: for an older one that waits, or when its
+gateway knows nothing of it, or is silent.
 """
 
 from __future__ import annotations
@@ -38,9 +38,14 @@ class Interactive:
     """The part of `participant`, and like it of one time of leadership."""
 
     def __init__(self, participant: Participant) -> None:
-        self.term = participant.state.engine.epoch
+        self._openings = participant.state.engine.epoch << 32
         self._participant = participant
         self._host = participant.host
+
+    def next_term(self) -> int:
+        """Unlike every other opening's, here and at other leaders."""
+        self._openings += 1
+        return self._openings
 
     def on_step(self, message: Execute) -> None:
         participant = self._participant
@@ -50,7 +55,7 @@ class Interactive:
         elif message.number <= active.number:
             if message.number == active.number and active.held is not None:
                 participant.send(active.gateway, active.held)
-        elif message.term != self.term:
+        elif message.term != active.term or (message.keep and message.keep not in active.kept):
             participant.drop(active, self._gone(message.txn))
             participant.run()
         elif active.state == HOLDING:
@@ -80,13 +85,13 @@ class Interactive:
 
     def done(self, active: Active) -> None:
         active.kept[active.number] = active.images
-        self._hold(active, Held(active.txn, self._host.group, active.number, self.term, active.rows))
+        self._hold(active, Held(active.txn, self._host.group, active.number, active.term, active.rows))
 
     def failed(self, active: Active, refusal: Refused) -> None:
         """It left nothing. Locks held, a read index of the same term: only then is that true."""
         active.move(CONFIRMING)
         version = refusal.version if refusal.cause == STALE else -1
-        answer = Held(active.txn, self._host.group, active.number, self.term, [], refusal.error, version)
+        answer = Held(active.txn, self._host.group, active.number, active.term, [], refusal.error, version)
 
         def then(confirmed: bool) -> None:
             participant = self._participant
@@ -103,9 +108,14 @@ class Interactive:
     def _hold(self, active: Active, answer: Held) -> None:
         active.move(HOLDING)
         active.held = answer
-        active.since = active.asked = self._host.now
-        active.deadline = self._host.now + self._host.constants.interactive_idle_ms // TICK_MS + MARGIN_TICKS
+        active.asked = self._host.now
+        self._renew(active)
         self._participant.send(active.gateway, answer)
+
+    def _renew(self, active: Active) -> None:
+        """Its gateway is there, and looks itself for how long its client rests."""
+        active.since = self._host.now
+        active.deadline = self._host.now + self._host.constants.interactive_idle_ms // TICK_MS + MARGIN_TICKS
 
     # -- is it still wanted?
 
@@ -114,7 +124,7 @@ class Interactive:
         if active is None or active.state != HOLDING:
             return
         if message.known:
-            active.since = self._host.now
+            self._renew(active)
         else:
             self._participant.drop(active, self._ended(message.txn, "its gateway knows nothing of it"))
             self._participant.run()

@@ -38,7 +38,8 @@ class Execute(msgspec.Struct, array_like=True, tag=1):
     """Run `fragments` in order and end as `finish` says. `timeout_ms`: what is left of the deadline.
 
     Of an interactive transaction it is step `number` at this shard, from 1; before that, what came after the step
-    `keep` is undone (0: all). `term` is that of the shard's leader, as `Held` told it (0: it is not known yet)."""
+    `keep` is undone (0: all). `term` is what the first `Held` named (0: none came yet). `saved`: earlier steps that
+    may be gone back to."""
 
     txn: bytes
     age: bytes
@@ -49,6 +50,7 @@ class Execute(msgspec.Struct, array_like=True, tag=1):
     number: int = 0
     keep: int = 0
     term: int = 0
+    saved: list[int] = []
 
 
 class Voted(msgspec.Struct, array_like=True, tag=2):
@@ -61,8 +63,8 @@ class Voted(msgspec.Struct, array_like=True, tag=2):
 
 
 class Held(msgspec.Struct, array_like=True, tag=24):
-    """Step `number` of an interactive transaction is done, by the leader of `term`: its rows, or `error`, or `version`
-    >= 0 for a table of another version than it was planned with: it then left nothing."""
+    """Step `number` of an interactive transaction is done: its rows, or `error`, or `version` >= 0 for a table of
+    another version than it was planned with: it then left nothing. `term` names this opening, by this leader."""
 
     txn: bytes
     shard: str

@@ -103,7 +103,8 @@ class Participant:
         if is_busy and message.finish != COMMIT:
             self.send(message.gateway, Refused(message.txn, self.host.group, BUSY))
             return
-        active = self.active[message.txn] = Active(message, self.host.now)
+        term = self.interactive.next_term() if message.number else 0
+        active = self.active[message.txn] = Active(message, self.host.now, term)
         if is_busy:  # another copy of it may come later: at its own home only an entry makes the refusal true
             self._log_abort(active, Refused(message.txn, self.host.group, BUSY))
             return

@@ -30,13 +30,13 @@ Then = Callable[[Rows, Held | None], None]
 
 
 class ShardSteps:
-    """What a shard was asked: the `number` of the last step, that of the one to `keep`, its leader's `term` (0: it has
-    not answered yet)."""
+    """What a shard was asked: the `number` of the last step, that of the one to `keep`; since it has answered, the node
+    that is its `holder`, and the `term` that this one named."""
 
-    __slots__ = ("answer", "fragments", "keep", "number", "sent_at", "sent_to", "term")
+    __slots__ = ("answer", "fragments", "holder", "keep", "number", "sent_at", "sent_to", "term")
 
     def __init__(self) -> None:
-        self.number = self.keep = self.term = 0
+        self.number = self.keep = self.term = self.holder = 0
         self.fragments: list[Fragment] = []
         self.answer: Held | None = None
         self.sent_to = self.sent_at = 0
@@ -50,6 +50,7 @@ class Session:
         self.age = age
         self.state = OPEN
         self.shards: dict[str, ShardSteps] = {}
+        self.savepoints: dict[str, dict[str, int]] = {}  # name -> the step to keep at each shard
         self._home = home
         self._sender = sender
         self._on_lost = on_lost
@@ -75,20 +76,25 @@ class Session:
         for shard in self._concerned:
             self.shards[shard].keep = self.shards[shard].number
 
-    def savepoint(self) -> dict[str, int]:
-        return {shard: asked.keep for shard, asked in self.shards.items()}
+    def save(self, name: str) -> None:
+        """As the newest savepoint; an older one of that name is none any more."""
+        self.savepoints.pop(name, None)
+        self.savepoints[name] = {shard: asked.keep for shard, asked in self.shards.items()}
 
-    def back_to(self, savepoint: dict[str, int]) -> None:
+    def back_to(self, name: str) -> None:
+        """What came after it is undone, and newer ones are gone."""
+        while next(reversed(self.savepoints)) != name:
+            self.savepoints.popitem()
         for shard, asked in self.shards.items():
-            asked.keep = savepoint.get(shard, 0)
+            asked.keep = self.savepoints[name].get(shard, 0)
 
-    def on_held(self, message: Held) -> None:
+    def on_held(self, sender: int, message: Held) -> None:
         asked = self.shards.get(message.shard)
         if self.state == OVER or asked is None or message.number != asked.number or asked.answer is not None:
             return
         if asked.term not in (0, message.term):
             return
-        asked.term, asked.answer = message.term, message
+        asked.term, asked.holder, asked.answer = message.term, sender, message
         self._sender.note(steps.HELD, self.txn, message.shard, message.number)
         answers = [self.shards[shard].answer for shard in self._concerned]
         if self.state == RUNNING and all(answer is not None for answer in answers):
@@ -101,13 +107,15 @@ class Session:
         bad = [answer for answer in answers if answer.error is not None or answer.version >= 0]
         then({} if bad else {answer.shard: answer.rows for answer in answers}, bad[0] if bad else None)
 
-    def on_refused(self, message: Refused) -> None:
+    def on_refused(self, sender: int, message: Refused) -> None:
         asked = self.shards.get(message.shard)
         if self.state == OVER or asked is None:
             return
         self._sender.note(steps.REFUSED, self.txn, message.shard, (message.cause, message.winner))
         if message.cause != NOT_LEADER:
             self._lose(message)
+        elif asked.term and sender not in (asked.holder, asked.sent_to):
+            return  # who led before that one
         elif asked.term:
             words = f"what it held at {message.shard} is gone, with the leader of that time"
             self._lose(Refused(self.txn, message.shard, ENDED, error=ErrorInfo("aborted", words, "40001")))
@@ -137,8 +145,9 @@ class Session:
 
     def _send(self, shard: str, asked: ShardSteps) -> None:
         left_ms = int((self._deadline - self._sender.now) * TICK_MS * SHARD_MARGIN)
-        gateway, number = self._sender.node, asked.number
-        message = Execute(self.txn, self.age, gateway, HOLD, asked.fragments, left_ms, number, asked.keep, asked.term)
+        gateway, last = self._sender.node, (asked.number, asked.keep, asked.term)
+        saved = sorted({each.get(shard, 0) for each in self.savepoints.values()} - {0})
+        message = Execute(self.txn, self.age, gateway, HOLD, asked.fragments, left_ms, *last, saved)
         asked.sent_to = self._sender.to_leader(shard, message)
         asked.sent_at = self._sender.now
         self._sender.note(steps.SENT, self.txn, shard, asked.sent_to)

@@ -37,19 +37,20 @@ class Active:
     client named; `floor` is the largest oracle value seen when it went in flight. Of an interactive transaction,
     `number` is the step that came last and `held` its answer; `kept` are the images as of each step that may be gone
     back to, and `earlier` those that the step under way began with; `since` and `asked` are the ticks in which its
-    gateway was last heard of, and last asked."""
+    gateway was last heard of, and last asked; `term` names this opening."""
 
     __slots__ = (
         "age", "asked", "ddl", "deadline", "earlier", "finish", "floor", "fragments", "gateway", "held", "images",
-        "kept", "number", "refusal", "rows", "since", "state", "told", "txn",
+        "kept", "number", "refusal", "rows", "since", "state", "term", "told", "txn",
     )  # fmt: skip
 
-    def __init__(self, message: Execute, now: int) -> None:
+    def __init__(self, message: Execute, now: int, term: int = 0) -> None:
         self.txn = message.txn
         self.age = message.age + message.txn
         self.gateway = message.gateway
         self.state = LOCKING
         self.number = 0
+        self.term = term
         self.held: Held | None = None
         self.kept: dict[int, list[Image]] = {}
         self.begin(message, now)
@@ -68,8 +69,8 @@ class Active:
         self.deadline = now + max(1, message.timeout_ms // TICK_MS)
         self.number = message.number
         self.held = None
-        self.kept = {number: images for number, images in self.kept.items() if number <= message.keep}
-        self.earlier = self.kept.get(message.keep, [])
+        self.kept = {number: self.kept[number] for number in self.kept if number in (*message.saved, message.keep)}
+        self.earlier = self.kept[message.keep] if message.keep else []
 
     def move(self, state: int) -> None:
         assert state in NEXT[self.state], f"from {STATE_NAMES[self.state]} to {STATE_NAMES[state]}"

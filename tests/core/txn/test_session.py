@@ -64,7 +64,7 @@ class Gateway:
         return found
 
     def hold(self, shard: str, number: int, term: int = 5, **fields: Any) -> None:
-        self.session.on_held(Held(TXN, shard, number, term, [ShardRows([], 1)], **fields))
+        self.session.on_held(self.leaders[shard], Held(TXN, shard, number, term, [ShardRows([], 1)], **fields))
 
     def pass_ticks(self, count: int) -> None:
         for _ in range(count):
@@ -104,12 +104,12 @@ def test_a_savepoint_knows_what_stood_at_each_shard(gateway: Gateway) -> None:
     gateway.run("s1")
     gateway.hold("s1", 1)
     gateway.session.keep()
-    saved = gateway.session.savepoint()
+    gateway.session.save("a")
     gateway.run("s1", "s2")
     gateway.hold("s1", 2)
     gateway.hold("s2", 1)
     gateway.session.keep()
-    gateway.session.back_to(saved)
+    gateway.session.back_to("a")
     shards = gateway.session.end()
     assert {shard: (asked.number, asked.keep) for shard, asked in shards.items()} == {"s1": (2, 1), "s2": (1, 0)}
 
@@ -121,7 +121,7 @@ def test_what_failed_at_one_shard_failed(gateway: Gateway) -> None:
     ((rows, held),) = gateway.told
     assert held is not None
     assert (rows, held.shard) == ({}, "s1")
-    assert gateway.session.savepoint() == {"s1": 0, "s2": 0}
+    assert [asked.keep for asked in gateway.session.shards.values()] == [0, 0]
 
 
 def test_a_step_that_is_not_answered_goes_again_and_to_who_leads_then(gateway: Gateway) -> None:
@@ -132,7 +132,7 @@ def test_a_step_that_is_not_answered_goes_again_and_to_who_leads_then(gateway: G
     gateway.leaders["s1"] = 3
     gateway.pass_ticks(1)
     assert gateway.asked() == [("s1", 1, 0, 0)]
-    gateway.session.on_refused(Refused(TXN, "s1", NOT_LEADER))
+    gateway.session.on_refused(1, Refused(TXN, "s1", NOT_LEADER))
     gateway.pass_ticks(1)
     assert gateway.asked() == [("s1", 1, 0, 0)]
     assert gateway.lost == []
@@ -157,11 +157,11 @@ def test_a_shard_that_holds_it_no_more_ends_it_everywhere(gateway: Gateway, caus
     gateway.hold("s1", 1)
     gateway.hold("s2", 1)
     gateway.sent.clear()
-    gateway.session.on_refused(Refused(TXN, "s1", cause))
+    gateway.session.on_refused(1, Refused(TXN, "s1", cause))
     assert [refusal.shard for refusal in gateway.lost] == ["s1"]
     assert gateway.sent == [(shard, Outcome(TXN, False, 0, "c1")) for shard in ("s1", "s2")]
     assert gateway.session.state == OVER
-    gateway.session.on_refused(Refused(TXN, "s2", cause))
+    gateway.session.on_refused(2, Refused(TXN, "s2", cause))
     assert len(gateway.lost) == 1
 
 
@@ -183,3 +183,27 @@ def test_a_shard_that_asks_hears_whether_it_is_open(gateway: Gateway) -> None:
     gateway.session.roll_back()
     gateway.session.on_in_doubt(InDoubt(TXN, "s1", 9))
     assert gateway.sent[-1] == ("s1", Deciding(TXN, "s1", False))
+
+
+def test_who_led_before_the_holder_is_not_heard() -> None:
+    gateway = Gateway()
+    gateway.run("s1")
+    gateway.leaders["s1"] = 3
+    gateway.pass_ticks(1)
+    gateway.hold("s1", 1)
+    gateway.session.on_refused(1, Refused(TXN, "s1", NOT_LEADER))
+    assert gateway.lost == []
+    gateway.session.on_refused(3, Refused(TXN, "s1", NOT_LEADER))
+    assert [refusal.cause for refusal in gateway.lost] == [ENDED]
+
+
+def test_a_shard_is_told_which_steps_a_savepoint_names() -> None:
+    gateway = Gateway()
+    for number, name in enumerate(("a", "", "b"), start=1):
+        gateway.run("s1")
+        gateway.hold("s1", number)
+        gateway.session.keep()
+        if name:
+            gateway.session.save(name)
+    gateway.run("s1")
+    assert [each.saved for _, each in gateway.sent if isinstance(each, Execute)] == [[], [1], [1], [1, 3]]
