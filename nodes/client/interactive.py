@@ -128,6 +128,7 @@ class Interactive:
         except Unavailable:
             self._end = "is rolled back"
             if error.info.sqlstate == NOT_OPEN:
+                error.info.outcome = DID_NOT_HAPPEN  # and never will
                 raise error from None
             raise
         return Reply(self.id, COMMITTED, commit_ts, 1, [], [])
@@ -154,6 +155,8 @@ class Interactive:
         except StoreError as error:
             if error.info.sqlstate == NOT_OPEN or (is_rolled_back(error) and error.info.sqlstate != IS_FAILED):
                 self._loss = error
+            if error.info.sqlstate == NOT_OPEN and self.begun is not None:
+                error.info.outcome = DID_NOT_HAPPEN  # nobody else has asked to commit it
             raise
 
     def _open(self, is_loss_told: bool = True) -> Conversation:

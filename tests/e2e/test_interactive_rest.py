@@ -61,7 +61,7 @@ def test_a_transaction_over_rest_from_its_beginning_to_its_fate(door: Door, bank
     fate = door.ask("GET", at).body
     assert (fate["state"], fate["commit_ts"]) == ("committed", told.body["commit_ts"])
     for verb, body in (("statements", {"statements": [step]}), ("savepoints", {"name": "late"})):
-        check_problem(post(door, f"{at}/{verb}", **body), 409, "aborted", "25P01")
+        check_problem(post(door, f"{at}/{verb}", **body), 409, "aborted", "25P01", outcome="happened")
     again = post(door, f"{at}/commit")
     assert (again.status, again.body["commit_ts"]) == (200, told.body["commit_ts"])
     assert balance(bank, 11) == before + 2
@@ -93,5 +93,7 @@ def test_an_id_of_nothing_here_is_told_so(door: Door) -> None:
     known = ids.from_text(post(door, PATH, mode="interactive").body["id"])
     foreign = ids.to_text(ids.mint(1 << 20, 1, 1, 1, "c1", b"another cluster!"))
     unused = ids.to_text(ids.mint(ids.time_of(known), 1, 1, 1 << 40, "c1", known[22:]))
-    for text, status, code in ((foreign, 404, "not_found"), ("t1", 404, "not_found"), (unused, 409, "aborted")):
-        check_problem(post(door, f"{PATH}/{text}/statements", statements=[{"sql": "SELECT 1"}]), status, code)
+    select = [{"sql": "SELECT 1"}]
+    for text in (foreign, "t1"):
+        check_problem(post(door, f"{PATH}/{text}/statements", statements=select), 404, "not_found")
+    check_problem(post(door, f"{PATH}/{unused}/statements", statements=select), 409, "aborted", outcome="unknown")

@@ -51,6 +51,7 @@ TRANSACTIONS = (
     "interactive transaction committed",
     "interactive transaction lost",
     "interactive transaction left alone",
+    "interactive transaction that nobody knows any more",
     "savepoint gone back to",
     "statement failed in an interactive transaction",
     "asked again in an interactive transaction",

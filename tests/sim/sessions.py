@@ -11,7 +11,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from nodes import ids
-from nodes.errors import StoreError
+from nodes.errors import UNKNOWN, StoreError
 from nodes.requests import Begun, Reply, Result
 from nodes.wire.protocol import BACK_TO, COMMIT, ROLLBACK, RUN, SAVE, Within
 from tests.sim import phrases
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 TIMEOUT_MS = 1_500
 NAMES = ("a", "b")
 VERBS = {RUN: "runs", COMMIT: "commits", ROLLBACK: "rolls back", SAVE: "saves", BACK_TO: "goes back to"}
+NOT_OPEN = "25P01"
 PAUSES = (0, 0, 2 * MS, 20 * MS, 300 * MS)
 
 
@@ -228,6 +229,9 @@ class Client:
         operation, simulation = self.operation, self.simulation
         assert operation is not None, "who commits is an operation"
         operation.told_at = simulation.cluster.timeline.now
+        if isinstance(end, StoreError) and end.info.sqlstate == NOT_OPEN and end.info.outcome == UNKNOWN:
+            count("interactive transaction that nobody knows any more")
+            return  # as if it had heard nothing
         if isinstance(end, Reply):
             count("interactive transaction committed")
             end = Reply(end.id, end.state, end.commit_ts, 1, end.shards, self.results)
