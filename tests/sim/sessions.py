@@ -27,6 +27,7 @@ TIMEOUT_MS = 1_500
 NAMES = ("a", "b")
 VERBS = {RUN: "runs", COMMIT: "commits", ROLLBACK: "rolls back", SAVE: "saves", BACK_TO: "goes back to"}
 NOT_OPEN = "25P01"
+OLD_MS = 12_000
 PAUSES = (0, 0, 2 * MS, 20 * MS, 300 * MS)
 
 
@@ -60,7 +61,8 @@ class Client:
         self.node = rng.choice(simulation.cluster.here())
         self.seq = self.answered = 0
         self.left = rng.randint(1, 5)  # things to do before the end
-        self.is_slow = rng.random() < 0.05  # it comes to its end when the transaction is as old as one may be
+        # It comes to its end when the transaction is as old as one may be.
+        self.is_slow = rng.random() < 0.05 and simulation.cluster.constants.txn_age_max_ms <= OLD_MS
         self.steps: Steps = []
         self.results: list[Result] = []
         self.saved: dict[str, int] = {}  # savepoint -> how many steps stand
