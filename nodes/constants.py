@@ -17,6 +17,7 @@ class Constants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     history_kept_ms: int = 600_000  # superseded versions, for snapshots of the past
     outcomes_kept_ms: int = 3_600_000  # outcomes and keys at their home
     txn_age_max_ms: int = 300_000  # a transaction's id is known at each of its shards for so long
+    interactive_idle_ms: int = 30_000  # an interactive transaction in which nothing is asked for so long is rolled back
     watermark_every_ms: int = 10_000  # at least so much lies between two moves of a group's watermarks
     compact_entries: int = 5_000  # a log that holds so many applied entries is compacted
     compact_bytes: int = 4 << 20  # or so many bytes of them

@@ -36,6 +36,15 @@ class Request(msgspec.Struct, array_like=True):
     as_of: str = ""
 
 
+class Begun(msgspec.Struct, array_like=True, frozen=True):
+    """An interactive transaction is open. It is rolled back when nothing is asked in it for `idle_ms` milliseconds, and
+    `lives_ms` after its beginning."""
+
+    id: str
+    idle_ms: int
+    lives_ms: int
+
+
 class Column(msgspec.Struct, array_like=True, frozen=True):
     """A column of a result: its name and SQL type, by the names of docs/sql.md."""
 

@@ -7,7 +7,17 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from txstore import group_page, nodes_page
-from txstore.api import catalog_views, document_views, errors, group_views, health, node_views, token_views, views
+from txstore.api import (
+    catalog_views,
+    document_views,
+    errors,
+    group_views,
+    health,
+    interactive_views,
+    node_views,
+    token_views,
+    views,
+)
 
 admin.autodiscover()
 
@@ -23,6 +33,11 @@ urlpatterns = [
     path("api/v1/transactions/<str:id>", views.TransactionFate.as_view(), name="transaction"),
     path("api/v1/transactions/<str:id>/fence", views.TransactionFence.as_view()),
     path("api/v1/transactions/<str:id>/trace", views.TransactionTrace.as_view()),
+    path("api/v1/transactions/<str:id>/statements", interactive_views.TransactionStatements.as_view()),
+    path("api/v1/transactions/<str:id>/commit", interactive_views.TransactionCommit.as_view()),
+    path("api/v1/transactions/<str:id>/rollback", interactive_views.TransactionRollback.as_view()),
+    path("api/v1/transactions/<str:id>/savepoints", interactive_views.Savepoints.as_view()),
+    path("api/v1/transactions/<str:id>/savepoints/<str:name>/rollback", interactive_views.SavepointRollback.as_view()),
     path("api/v1/cluster", views.ClusterStatus.as_view()),
     path("api/v1/groups/<str:group>/leader", group_views.GroupLeader.as_view()),
     path("api/v1/nodes", node_views.Nodes.as_view()),

@@ -3,23 +3,24 @@
 `nodes.client.aio.Cluster` is this class; `nodes.client.Cluster` has each of its methods as a blocking one. Every call
 answers within its time-out or raises a class of `nodes.errors`, whose `info.outcome` says whether it happened.
 
-It decides nothing itself: requests go to `submission`, questions to `questions`, connections to `pool`.
-
-*Left out*: interactive transactions and functions of them.
+It decides nothing itself: requests go to `submission`, interactive transactions to `interactive`, questions to
+`questions`, connections to `pool`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any, Self, overload
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from nodes import ids
 from nodes.client.exchange import Answer
+from nodes.client.interactive import Interactive, retried
 from nodes.client.pool import Limits, Pool
 from nodes.client.questions import Question, ask, ask_fate
+from nodes.client.statements import Params, Rows, Steps, listed, statement
 from nodes.client.submission import Submission
 from nodes.client.surroundings import Address, Surroundings
 from nodes.errors import BadRequest, NotFound, ResultsLost
@@ -36,7 +37,6 @@ from nodes.requests import (
     Table,
     Trace,
     Transactions,
-    Value,
 )
 from nodes.wire.protocol import (
     AskShards,
@@ -57,7 +57,7 @@ from nodes.wire.protocol import (
 
 TABLES_A_QUESTION = 500
 
-Params = Sequence[Value] | dict[str, Value]
+T = TypeVar("T")
 Past = str | int | datetime | timedelta
 
 
@@ -115,12 +115,12 @@ class Calls:
     ) -> Result:
         """One statement, one transaction. ResultsLost if it is committed and its answer was lost. Under an
         `idempotency_key` it happens at most once, whoever asks for it again, and gives the same result."""
-        request = self._request([_statement(sql, params, expect_rows)], timeout, idempotency_key)
+        request = self._request([statement(sql, params, expect_rows)], timeout, idempotency_key)
         return _only_result(await self.submit(request))
 
     async def execute_many(
         self,
-        statements: Sequence[tuple[str, Params] | tuple[str, Params, int]],
+        statements: Steps,
         expect_rows: int = -1,
         timeout: float | None = None,
         idempotency_key: str | UUID = "",
@@ -129,15 +129,36 @@ class Calls:
         """Several statements, one transaction, one round trip. `expect_rows` holds for each that states none itself.
         Under an `idempotency_key` they happen at most once; `repeated` tells that an earlier call had done it. `as_of`,
         of SELECTs alone: as in `query`."""
-        listed = [_statement(*_with_expectation(each, expect_rows)) for each in statements]
-        return await self.submit(self._request(listed, timeout, idempotency_key, as_of))
+        return await self.submit(self._request(listed(statements, expect_rows), timeout, idempotency_key, as_of))
 
     async def query(self, sql: str, params: Params = (), timeout: float | None = None, as_of: Past = "") -> Rows:
         """A SELECT on a snapshot; gives its rows. Of now, or `as_of` a past: a timestamp that a reply named, an aware
         time, or how long ago ("-5s", or a timedelta). SnapshotTooOld when that is not kept any more."""
-        request = self._request([_statement(sql, params, -1)], timeout, as_of=as_of)
+        request = self._request([statement(sql, params)], timeout, as_of=as_of)
         request.read_only = True
         return Rows(_only_result(await self.submit(request)))
+
+    def transaction(self, timeout: float | None = None, age: str = "") -> Interactive:
+        """An interactive transaction, for `with`, which begins it and commits it at the end. `timeout` holds for each
+        call in it. `age` is what the error of a lost transaction named (`info.detail["age"]`): the new one keeps the
+        place of that one."""
+        seconds = self._seconds(timeout)
+        return Interactive(self._pool, lambda: seconds, age)
+
+    def opened(self, id: str, timeout: float | None = None) -> Interactive:
+        """The interactive transaction of that id, which another client may have begun. What is asked in it is not
+        numbered: a statement whose answer is lost is Unavailable, and it may have been done. NotFound for what is no
+        id."""
+        seconds = self._seconds(timeout)
+        return Interactive(self._pool, lambda: seconds, id=_checked_id(id, is_key_taken=False))
+
+    async def run(
+        self, function: Callable[..., Awaitable[T]], *args: Any, timeout: float | None = None, **kwargs: Any
+    ) -> T:
+        """What `function(txn, *args, **kwargs)` gives in an interactive transaction, which is committed afterwards. If
+        that lost to another one, or its node is gone, the function is run again in a new one, of the same age, while
+        the time lasts: so it should do nothing else that counts."""
+        return await retried(self._pool, self._seconds(timeout), lambda txn: function(txn, *args, **kwargs))
 
     async def fate(self, id: str, timeout: float | None = None, since: int | datetime = 0) -> Fate:
         """What became of a transaction, by its id or its key, from any node; NotFound for what is no id of this
@@ -244,49 +265,11 @@ class Calls:
         return timeout
 
 
-class Rows(Sequence[list[Value]]):
-    """The rows of a query, each a list of values in the order of `columns`."""
-
-    def __init__(self, result: Result) -> None:
-        self.columns = [column.name for column in result.columns]
-        self.result = result
-
-    def __iter__(self) -> Iterator[list[Value]]:
-        return iter(self.result.rows)
-
-    def __len__(self) -> int:
-        return len(self.result.rows)
-
-    @overload
-    def __getitem__(self, index: int) -> list[Value]: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[list[Value]]: ...
-
-    def __getitem__(self, index: int | slice) -> list[Value] | list[list[Value]]:
-        return self.result.rows[index]
-
-    def __repr__(self) -> str:
-        return f"Rows({self.columns}, {self.result.rows})"
-
-
 def _address(text: str) -> Address:
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError(f"{text!r} is not host:port")
     return host.strip("[]"), int(port)
-
-
-def _statement(sql: str, params: Params, expect_rows: int) -> Statement:
-    if isinstance(params, str | bytes):  # a sequence too, of characters that nobody means
-        raise BadRequest(f"parameters are a list or a dict, not {type(params).__name__}: put it in a list")
-    return Statement(sql, dict(params) if isinstance(params, dict) else list(params), expect_rows)
-
-
-def _with_expectation(
-    statement: tuple[str, Params] | tuple[str, Params, int], expect_rows: int
-) -> tuple[str, Params, int]:
-    return statement if len(statement) == 3 else (*statement, expect_rows)
 
 
 def _only_result(reply: Reply) -> Result:
@@ -295,9 +278,9 @@ def _only_result(reply: Reply) -> Result:
     return reply.results[0]
 
 
-def _checked_id(id: str) -> str:
+def _checked_id(id: str, is_key_taken: bool = True) -> str:
     try:
-        ids.key_of(id) if ids.is_key(id) else ids.from_text(id)
+        ids.key_of(id) if is_key_taken and ids.is_key(id) else ids.from_text(id)
     except ValueError as error:
         raise NotFound(f"no such transaction: {error}") from error
     return id

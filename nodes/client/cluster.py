@@ -1,7 +1,7 @@
 """The blocking client: one object per process, shared by its threads, which survives a fork.
 
 Each method is one of `Calls`, run to its end in the caller's thread: a new call is written there, and named here in
-one line.
+one line. Interactive transactions are blocking ones here, so what gives one is wrapped by hand.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from nodes.client.calls import Calls
+from nodes.client.interactive import Interactive
 from nodes.client.surroundings import Surroundings
 from nodes.client.threads import Threads, run
+from nodes.client.transaction import Transaction
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,6 +70,22 @@ class Cluster:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def transaction(self, timeout: float | None = None, age: str = "") -> Transaction:
+        """As `Calls.transaction`."""
+        return Transaction(self._calls.transaction(timeout, age))
+
+    def opened(self, id: str, timeout: float | None = None) -> Transaction:
+        """As `Calls.opened`."""
+        return Transaction(self._calls.opened(id, timeout))
+
+    def run(self, function: Callable[..., T], *args: Any, timeout: float | None = None, **kwargs: Any) -> T:
+        """As `Calls.run`."""
+
+        async def work(txn: Interactive) -> T:
+            return function(Transaction(txn), *args, **kwargs)
+
+        return run(self._calls.run(work, timeout=timeout))
 
     close = _blocking(Calls.close)
     submit = _blocking(Calls.submit)

@@ -31,12 +31,14 @@ class Ended(ConnectionError):
 
 
 class Connection:
-    """Made by `open`. `bytes_received` rises with all that comes, so that a caller sees a long message grow."""
+    """Made by `open`. `bytes_received` rises with all that comes, so that a caller sees a long message grow;
+    `number` is the node's, as it says itself."""
 
-    __slots__ = ("__weakref__", "_bodies", "_name", "_socket", "_splitter", "_surroundings", "bytes_received")
+    __slots__ = ("__weakref__", "_bodies", "_name", "_socket", "_splitter", "_surroundings", "bytes_received", "number")
 
     def __init__(self, surroundings: Surroundings, name: str, connected: Socket) -> None:
         self.bytes_received = 0
+        self.number = 0
         self._surroundings = surroundings
         self._name = name
         self._socket = connected
@@ -105,6 +107,7 @@ class Connection:
             except AuthenticationFailed as error:
                 raise AuthenticationFailed(f"{self._name}: {error}") from error
         self._splitter.limit = MAX_NODE_BYTES
+        self.number = handshake.peer.node if handshake.peer else 0
 
     async def _receive_piece(self, seconds: float, least: int = 1) -> bytes:
         try:

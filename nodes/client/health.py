@@ -42,7 +42,8 @@ class Health:
         self._lock = threading.Lock()
         self._look_again_at = [0.0] * count  # 0: nothing is known against it
 
-    def candidates(self) -> Candidates:
+    def candidates(self, first: int = -1) -> Candidates:
+        """`first`: the node to turn to first, unless it is suspect."""
         turn, now = next(self._turns), self._now()
         sound: list[int] = []
         suspects: list[int] = []
@@ -55,6 +56,9 @@ class Health:
                 else:
                     self._look_again_at[node] = now + SUSPECT_S
                     sound.insert(0, node)
+        if first in sound:
+            sound.remove(first)
+            sound.insert(0, first)
         return Candidates(sound, suspects)
 
     def suspect(self, node: int) -> None:

@@ -56,6 +56,7 @@ class Pool:
         self._secret = secret
         self._limits = limits
         self._numbers = itertools.count(1)
+        self._node_of: dict[int, int] = {}  # by the number that it told in its handshake
         self._begin()
         _pools.add(self)
 
@@ -68,9 +69,9 @@ class Pool:
         self._idle: list[deque[tuple[float, Connection]]] = [deque() for _ in range(count)]
         self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
 
-    def candidates(self) -> Candidates:
-        """The nodes to try, for one call."""
-        return self._health.candidates()
+    def candidates(self, number: int = 0) -> Candidates:
+        """The nodes to try, for one call; first the one of that number, if it is known."""
+        return self._health.candidates(self._node_of.get(number, -1))
 
     async def ask(
         self,
@@ -166,6 +167,7 @@ class Pool:
             self._health.suspect(node)
             raise
         self._open.add(connection)
+        self._node_of[connection.number] = node
         self._health.clear(node)
         return connection
 

@@ -13,7 +13,7 @@ from nodes.client.exchange import Answer, Lost, NotSent
 from nodes.client.pool import Pool
 from nodes.client.surroundings import Deadline, Pauses
 from nodes.errors import OutcomeUnknown, StoreError, Unavailable
-from nodes.requests import Fate
+from nodes.requests import ABORTED, COMMITTED, Fate
 from nodes.wire.protocol import AskFate, Failed, FateIs, FromClient
 
 ANSWER_MARGIN_S = 0.1
@@ -66,6 +66,20 @@ async def ask_fate(pool: Pool, id: str, fence: bool, seconds: float, since: int 
     except Unavailable as error:
         words = "the fence was not confirmed" if fence else "the fate could not be learnt; ask again"
         raise OutcomeUnknown(f"{words}: {error}", transaction=id, retryable=True) from error
+
+
+async def committed_at(pool: Pool, id: str, why: str, seconds: float) -> int:
+    """Fence an attempt whose answer was lost: when it was committed; Unavailable if it never will be, OutcomeUnknown if
+    that could not be learnt. `why`: what happened to the answer."""
+    try:
+        fate = await ask_fate(pool, id, True, seconds)
+    except StoreError as error:
+        raise OutcomeUnknown(f"{why}; its fate could not be learnt: {error}", transaction=id) from error
+    if fate.state == COMMITTED:
+        return fate.commit_ts
+    if fate.state == ABORTED:
+        raise Unavailable(f"{why}; the attempt did not happen", transaction=id)
+    raise OutcomeUnknown(f"{why}; its fate is {fate.state}", transaction=id)
 
 
 def milliseconds(seconds: float) -> int:

@@ -22,10 +22,10 @@ from nodes import ids
 from nodes.client.admission import NodeDown
 from nodes.client.exchange import Lost, NotSent
 from nodes.client.pool import Pool
-from nodes.client.questions import ANSWER_MARGIN_S, ask_fate, milliseconds
+from nodes.client.questions import ANSWER_MARGIN_S, committed_at, milliseconds
 from nodes.client.surroundings import Deadline, Pauses
 from nodes.errors import DID_NOT_HAPPEN, UNKNOWN, KeyReused, OutcomeUnknown, StoreError, Unavailable
-from nodes.requests import ABORTED, COMMITTED, Reply, Request
+from nodes.requests import COMMITTED, Reply, Request
 from nodes.wire.protocol import Call, Done, Failed
 
 RESERVE_S = 1.0
@@ -40,7 +40,7 @@ class Submission:
         self._request = request
         self._read_only = _is_read_only(request)
         seconds = request.timeout_ms / 1000
-        reserve = min(RESERVE_S, seconds * RESERVE_SHARE)
+        reserve = reserve_of(seconds)
         self._deadline = Deadline(pool.surroundings, seconds)
         self._begin_by = self._deadline.earlier(reserve)
         self._answer_by = self._deadline.earlier(reserve - min(reserve / 2, ANSWER_MARGIN_S))
@@ -134,16 +134,14 @@ class Submission:
 
     async def _resolved(self, id: str, why: str) -> Reply:
         """Fence the attempt: its reply without results if it is committed, Unavailable if it never will be."""
-        self._age = self._age or _age_of(id)
-        try:
-            fate = await ask_fate(self._pool, id, True, self._deadline.left())
-        except StoreError as error:
-            raise OutcomeUnknown(f"{why}; its fate could not be learnt: {error}", transaction=id) from error
-        if fate.state == COMMITTED:
-            return Reply(id, COMMITTED, fate.commit_ts, self._attempts, [], [], results_lost=True)
-        if fate.state == ABORTED:
-            raise Unavailable(f"{why}; the attempt did not happen", transaction=id)
-        raise OutcomeUnknown(f"{why}; its fate is {fate.state}", transaction=id)
+        self._age = self._age or age_of(id)
+        commit_ts = await committed_at(self._pool, id, why, self._deadline.left())
+        return Reply(id, COMMITTED, commit_ts, self._attempts, [], [], results_lost=True)
+
+
+def reserve_of(seconds: float) -> float:
+    """The end of a time that is kept for settling."""
+    return min(RESERVE_S, seconds * RESERVE_SHARE)
 
 
 def _is_read_only(request: Request) -> bool | None:
@@ -154,7 +152,7 @@ def _is_read_only(request: Request) -> bool | None:
     return request.read_only
 
 
-def _age_of(id: str) -> str:
+def age_of(id: str) -> str:
     """The age that an attempt gives to those after it; "" for what is no id (a faulty node named it)."""
     try:
         return ids.age_of(ids.from_text(id)).hex()

@@ -190,8 +190,9 @@ class Engine(Store, Protocol):
         """Remove at most `most` of what lies at or below the marks; True if there may be more."""
 
     # -- evaluate and read
-    def evaluate(self, fragments: Sequence[Fragment], budget_ms: float) -> Evaluation:
-        """Never raises for what a client sent. Not to be called between begin and commit."""
+    def evaluate(self, fragments: Sequence[Fragment], budget_ms: float, earlier: Sequence[Image] = ()) -> Evaluation:
+        """`earlier`: images that an evaluation of the same transaction gave; this one goes on from there, and its
+        images are those of both. Never raises for what a client sent. Not to be called between begin and commit."""
 
     def read(self, fragment: Fragment, ts: int) -> ShardRows:
         """A snapshot read at `ts` (`fragment.snapshot_sql`), in a local transaction and on a connection of its own.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nodes.core.txn.messages import TimestampReply, TimestampRequest
+import msgspec
 
 SHIFT = 16
 COUNTED_MS = 100  # milliseconds' worth of values, to be counted through: some six million
@@ -21,6 +21,23 @@ COUNTED_MS = 100  # milliseconds' worth of values, to be counted through: some s
 def at_ms(clock_ms: int) -> int:
     """The first timestamp of a millisecond."""
     return clock_ms << SHIFT
+
+
+class TimestampRequest(msgspec.Struct, array_like=True, tag=17):
+    """`count` oracle values for `node`; (boot, number) names the message, a repeat carries the same."""
+
+    node: int
+    boot: int
+    number: int
+    count: int
+
+
+class TimestampReply(msgspec.Struct, array_like=True, tag=18):
+    """first, first+1 … are the values."""
+
+    boot: int
+    number: int
+    first: int
 
 
 class Oracle:

@@ -15,11 +15,13 @@ from nodes.runtime.gateway import Gateway
 from nodes.runtime.messages import answers
 from nodes.runtime.survey import Survey
 from nodes.wire.protocol import (
+    COMMIT,
     AskShards,
     AskStatus,
     AskTables,
     AskTrace,
     AskTransactions,
+    Begin,
     Call,
     ChangeNodes,
     Done,
@@ -28,6 +30,8 @@ from nodes.wire.protocol import (
     LeadershipIs,
     Named,
     NodesAre,
+    Opened,
+    Ran,
     ShardsAre,
     StatusIs,
     TablesAre,
@@ -35,6 +39,7 @@ from nodes.wire.protocol import (
     TraceIs,
     TransactionsAre,
     TransferLeader,
+    Within,
 )
 
 
@@ -58,6 +63,10 @@ class Clients:
             _send(connection, Failed(message.number, error.info))
         elif isinstance(message, Call):
             self._on_call(gateway, connection, message)
+        elif isinstance(message, Begin):
+            self._on_begin(gateway, connection, message)
+        elif isinstance(message, Within):
+            self._on_within(gateway, connection, message)
         elif isinstance(message, AskTables):
             self._on_ask_tables(gateway, connection, message)
         elif isinstance(message, AskShards):
@@ -78,14 +87,18 @@ class Clients:
         else:
             self._survey.trace(message.id, _sender(connection, message.number, TraceIs))
 
+    def _on_begin(self, gateway: Gateway, connection: Connection, message: Begin) -> None:
+        age = _age(connection, message)
+        if age is not None:
+            gateway.interactive.begin(age, _sender(connection, message.number, Opened))
+
+    def _on_within(self, gateway: Gateway, connection: Connection, message: Within) -> None:
+        answer = Done if message.verb == COMMIT else Ran
+        gateway.interactive.within(message, _sender(connection, message.number, answer))
+
     def _on_call(self, gateway: Gateway, connection: Connection, message: Call) -> None:
-        try:
-            age = bytes.fromhex(message.age)
-        except ValueError:
-            age = b"?"
-        if len(age) not in (0, ids.AGE_BYTES):
-            words = f"age must be empty or {ids.AGE_BYTES} bytes in hexadecimal, as an error gave it"
-            _send(connection, Failed(message.number, BadRequest(words).info))
+        age = _age(connection, message)
+        if age is None:
             return
 
         def named(txn: str) -> None:
@@ -116,6 +129,19 @@ class Clients:
                 _send(connection, TablesAre(message.number, listing.tables(gateway.catalog, message)))
 
         gateway.inquiries.refresh_catalog(message.timeout_ms, then)
+
+
+def _age(connection: Connection, message: Call | Begin) -> bytes | None:
+    """None: it is none, and the client was told so."""
+    try:
+        age = bytes.fromhex(message.age)
+    except ValueError:
+        age = b"?"
+    if len(age) in (0, ids.AGE_BYTES):
+        return age
+    words = f"age must be empty or {ids.AGE_BYTES} bytes in hexadecimal, as an error gave it"
+    _send(connection, Failed(message.number, BadRequest(words).info))
+    return None
 
 
 def _sender(connection: Connection, number: int, answer: Callable[[int, Any], ToClient]) -> Callable[[Any], None]:

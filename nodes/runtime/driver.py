@@ -24,12 +24,11 @@ from nodes.core.engine import Decisions, Engine, Store, Stores
 from nodes.core.founding import Founding
 from nodes.core.host import GATEWAY
 from nodes.core.membership import Joined
-from nodes.core.oracle import TimestampDesk
+from nodes.core.oracle import TimestampDesk, TimestampReply
 from nodes.core.paxos.replica import PaxosReplica
 from nodes.core.raft.replica import RaftReplica
 from nodes.core.replicated_log import LogEffects, Point, ReplicatedLog, Timing
 from nodes.core.txn.coordinator import Coordinator
-from nodes.core.txn.messages import TimestampReply
 from nodes.core.txn.shard import Shard
 from nodes.errors import ReplicaStopped
 from nodes.runtime.activity import DISK_LOW, DISK_OK, REPLICA_STOPPED, Changes, Counts

@@ -15,11 +15,9 @@ from typing import TYPE_CHECKING, Any
 from nodes import ids
 from nodes.core.txn.attempt import Aborted, Attempt, Committed, Taken, Unknown, Unsent
 from nodes.core.txn.messages import (
-    BUSY,
     ENDED,
     FAILED,
     STALE,
-    TIMED_OUT,
     TOO_LATE,
     WOUNDED,
     KeyBinding,
@@ -30,24 +28,20 @@ from nodes.core.txn.messages import (
 from nodes.errors import (
     DID_NOT_HAPPEN,
     BadRequest,
-    Conflict,
-    ConflictInfo,
     ErrorInfo,
-    ExpectationFailed,
     OutcomeUnknown,
     SnapshotTooOld,
     StoreError,
-    TransactionAborted,
     Unavailable,
 )
 from nodes.requests import ABORTED, COMMITTED, UNDECIDED, Reply, Request, Result
 from nodes.runtime import activity
 from nodes.runtime.as_of import parse
 from nodes.runtime.keyed import keyed
-from nodes.runtime.merge import merge
+from nodes.runtime.statements import bind, error_of, parts_of, results_of
 from nodes.runtime.trace import Record
 from nodes.sql.plan import Bound, Plan
-from nodes.sql.schema import Fragment, ShardRows
+from nodes.sql.schema import ShardRows
 
 if TYPE_CHECKING:
     from nodes.runtime.gateway import Gateway
@@ -91,14 +85,8 @@ class Execution:
 
     def run(self, plans: list[Plan]) -> None:
         """Bind and begin. StoreError for parameters that do not fit, and of `on_named`: nothing was begun."""
-        self._bounds = []
-        shards, now = self.gateway.surroundings.shards, self.gateway.surroundings.clock_ms() * 1000
-        for number, (plan, statement) in enumerate(zip(plans, self.request.statements, strict=True)):
-            try:
-                self._bounds.append(plan.bind(number, statement.params, shards, statement.expect_rows, now))
-            except StoreError as error:
-                error.info.statement = number
-                raise
+        around = self.gateway.surroundings
+        self._bounds = bind(plans, self.request.statements, around.shards, around.clock_ms() * 1000)
         reads_only = all(plan.reads_only for plan in plans) and self.request.read_only is not False
         if reads_only and self._keyed is None:
             self._read()
@@ -107,13 +95,6 @@ class Execution:
             raise BadRequest(words, sqlstate="25006")
         else:
             self._attempt()
-
-    def _parts(self) -> dict[str, list[Fragment]]:
-        parts: dict[str, list[Fragment]] = {}
-        for bound in self._bounds:
-            for shard, fragment in bound.fragments.items():
-                parts.setdefault(f"s{shard}", []).append(fragment)
-        return parts
 
     # -- reading
 
@@ -127,12 +108,12 @@ class Execution:
                 self.gateway.surroundings.counts.add(activity.READ)
                 self._answer("", 0, ts, rows)
 
-        self.gateway.begin_read(self._parts(), self.deadline, self._as_of, then)
+        self.gateway.begin_read(parts_of(self._bounds), self.deadline, self._as_of, then)
 
     # -- writing
 
     def _attempt(self) -> None:
-        parts = self._parts()
+        parts = parts_of(self._bounds)
         around = self.gateway.surroundings
         home, deadline = next(iter(parts)) if len(parts) == 1 else HOME, self.deadline
         if self._keyed is not None:
@@ -152,19 +133,10 @@ class Execution:
     def _accept(self, rows: dict[str, list[ShardRows]]) -> Refused | KeyBinding | None:
         """Whatever is wrong with the results is found before the commit. Gives what the key is bound with."""
         try:
-            self._made = self._results(rows)
+            self._made = results_of(self._bounds, rows)
             return None if self._keyed is None else self._keyed.binding(sorted(rows), self._made)
         except StoreError as error:
             return Refused(self._txn, HOME, FAILED, error=error.info)
-
-    def _by_statement(self, rows: dict[str, list[ShardRows]]) -> list[dict[int, ShardRows]]:
-        """Rows arrive per shard, one ShardRows for each of its fragments, in their order."""
-        found: list[dict[int, ShardRows]] = [{} for _ in self._bounds]
-        remaining = {shard: iter(shard_rows) for shard, shard_rows in rows.items()}
-        for number, bound in enumerate(self._bounds):
-            for shard in bound.fragments:
-                found[number][shard] = next(remaining[f"s{shard}"])
-        return found
 
     def _on_over(self, end: Any) -> None:
         self.gateway.end_attempt(self._txn)
@@ -197,7 +169,7 @@ class Execution:
     def _ended_by(self, end: Aborted | Taken | Unsent) -> ErrorInfo:
         if isinstance(end, Taken):
             return ErrorInfo("aborted", "an earlier request under the same key has its outcome: that was told")
-        error = self._error_of(end.refusal) if isinstance(end, Aborted) else self._unsent(end)
+        error = error_of(end.refusal, self.gateway.catalog.name_of) if isinstance(end, Aborted) else self._unsent(end)
         return error.info
 
     def _unsent(self, end: Unsent) -> Unavailable:
@@ -212,51 +184,17 @@ class Execution:
         elif may_retry and (refusal.cause in (WOUNDED, TOO_LATE) or (refusal.cause == ENDED and not fenced)):
             self._attempt()
         else:
-            self._fail(self._error_of(refusal))
+            self._fail(error_of(refusal, self.gateway.catalog.name_of))
 
     # -- answering
 
     def _answer(self, txn: str, commit_ts: int, ts: int, rows: dict[str, list[ShardRows]]) -> None:
         try:
-            results = self._results(rows) if self._made is None else self._made
+            results = results_of(self._bounds, rows) if self._made is None else self._made
         except StoreError as error:
             self._on_end(error)  # of a read: one shard's rows are taken as they are
             return
         self._on_end(Reply(txn, COMMITTED, commit_ts, self.attempts, sorted(rows), results, ts))
-
-    def _results(self, rows: dict[str, list[ShardRows]]) -> list[Result]:
-        """StoreError for the first statement that cannot be answered, or has not as many rows as were expected."""
-        found = self._by_statement(rows)
-        results = []
-        for number, bound in enumerate(self._bounds):
-            try:
-                results.append(_expected(bound, merge(bound, found[number])))
-            except StoreError as error:
-                error.info.statement = number
-                raise
-        return results
-
-    def _error_of(self, refusal: Refused) -> StoreError:
-        cause = refusal.cause
-        if cause == FAILED and refusal.error is not None:
-            return StoreError.of(refusal.error)
-        if cause == ENDED:
-            reason = refusal.error.message if refusal.error is not None else "aborted"
-            return TransactionAborted(f"the transaction was aborted for good: {reason}")
-        if cause == BUSY:
-            words = "takes no transactions now (too many under way, or low disk space); it did not happen"
-            return Unavailable(f"{refusal.shard} {words}")
-        if cause == TOO_LATE:
-            return Unavailable(f"the attempt came so late to {refusal.shard} that it was refused; it did not happen")
-        if cause == STALE:
-            return Conflict(f"a table was changed while the transaction ran (seen at {refusal.shard}); try again")
-        words = "waited too long for" if cause == TIMED_OUT else "was wounded by"
-        winner = ids.to_text(refusal.winner) if refusal.winner else ""
-        table = self.gateway.catalog.name_of(refusal.table)
-        return Conflict(
-            f"aborted at {refusal.shard}: it {words} {winner or 'another transaction'}; a retry with its age can help",
-            conflict=ConflictInfo(winner, table, [], refusal.waited_ms),
-        )
 
     def _fail(self, error: StoreError) -> None:
         info: ErrorInfo = error.info
@@ -292,9 +230,3 @@ class Execution:
     def _on_record(self, record: KeyRecord) -> None:
         assert self._keyed is not None, "only a keyed request meets a record of its key"
         self._on_end(self._keyed.answer(record))
-
-
-def _expected(bound: Bound, result: Result) -> Result:
-    if 0 <= bound.expect_rows != result.row_count:
-        raise ExpectationFailed(f"expected {bound.expect_rows} rows, the statement has {result.row_count}")
-    return result

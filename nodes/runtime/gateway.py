@@ -11,7 +11,7 @@ read index on `s0`, and the catalog here has caught up with it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from nodes import ids
 from nodes.core.replicated_log import TICK_MS
@@ -20,6 +20,7 @@ from nodes.core.txn.messages import (
     Decided,
     Deciding,
     Finished,
+    Held,
     InDoubt,
     NotHome,
     Refused,
@@ -34,6 +35,8 @@ from nodes.runtime.as_of import AsOf
 from nodes.runtime.catalog import Catalog
 from nodes.runtime.execution import Execution
 from nodes.runtime.inquiries import ANSWERS, Inquiries
+from nodes.runtime.interactive import Interactive
+from nodes.runtime.messages import Relay, Relayed
 from nodes.runtime.questions import MAX_TIMEOUT_MS, deadline_after
 from nodes.runtime.snapshot import SnapshotRun
 from nodes.runtime.surroundings import Surroundings
@@ -45,6 +48,14 @@ MAX_LIVE = 4_096
 DRAW_AGAIN_TICKS = 20
 
 Rows = dict[str, list[ShardRows]]
+
+
+class Waiting(NamedTuple):
+    """Something that `group` has to tell is waited for; `fail` is called at the deadline."""
+
+    deadline: int
+    fail: Callable[[StoreError], None]
+    group: str
 
 
 class Gateway:
@@ -62,11 +73,15 @@ class Gateway:
         self._draws_at = 0  # and that of the newest question
         self._counter = 0
         self._numbers = 0
-        self._unplanned: dict[int, tuple[Execution, str]] = {}  # and of which group something is awaited
+        self._waiting: dict[int, Waiting] = {}
         self._stale: list[Execution] = []
+        self.interactive = Interactive(self)
         self._handlers: dict[type, Callable[[int, Any], None]] = {
             Voted: lambda sender, message: self._to_attempt(message, "on_voted"),
             Finished: self._on_finished,
+            Held: lambda sender, message: self.interactive.on_held(sender, message),
+            Relay: lambda sender, message: self.interactive.relays.on_relay(message),
+            Relayed: lambda sender, message: self.interactive.relays.on_relayed(message),
             Refused: self._on_refused,
             Decided: self._on_decided,
             NotHome: self._on_not_home,
@@ -95,13 +110,13 @@ class Gateway:
             on_end(error)
             return
         try:
-            self._check(request)
+            self.check(request)
         except StoreError as error:
             execution.fail(error)
         else:
-            self._when_heard(execution)
+            self.when_heard(execution.deadline, execution.fail, lambda: self._plan(execution))
 
-    def _check(self, request: Request) -> None:
+    def check(self, request: Request) -> None:
         if not request.statements:
             raise BadRequest("a request needs at least one statement", sqlstate="42601")
         if len(request.statements) > MAX_STATEMENTS:
@@ -113,23 +128,33 @@ class Gateway:
 
     # -- planning
 
-    def _when_heard(self, execution: Execution) -> None:
+    def when_heard(self, deadline: int, fail: Callable[[StoreError], None], then: Callable[[], None]) -> None:
         """Ids are dated by oracle time: the first request of a node waits for a value, and so does the first after a
         rest so long that an id of the time before it might be refused, or be forgotten before it is decided."""
         now, may_wait = self.surroundings.now, self.surroundings.constants.txn_age_max_ms // (2 * TICK_MS)
         if self.heard and now - self._drawn_at < may_wait:
             if now - self._draws_at >= DRAW_AGAIN_TICKS:
                 self._draw(lambda: None)
-            self._plan(execution)
-            return
+            then()
+        else:
+            self.when_fresh(deadline, fail, then)
+
+    def when_fresh(self, deadline: int, fail: Callable[[StoreError], None], then: Callable[[], None]) -> None:
+        """An id that is minted then is as old as can be told."""
+        self._draw(self._wait(deadline, fail, "c1", then))
+
+    def _wait(
+        self, deadline: int, fail: Callable[[StoreError], None], group: str, then: Callable[[], None]
+    ) -> Callable[[], None]:
+        """To be called when it has come; until the deadline."""
         number = self._number()
-        self._unplanned[number] = execution, "c1"
+        self._waiting[number] = Waiting(deadline, fail, group)
 
-        def then() -> None:
-            if self._unplanned.pop(number, None) is not None:
-                self._plan(execution)
+        def come() -> None:
+            if self._waiting.pop(number, None) is not None:
+                then()
 
-        self._draw(then)
+        return come
 
     def _draw(self, then: Callable[[], None]) -> None:
         self._draws_at = asked_at = self.surroundings.now
@@ -143,19 +168,19 @@ class Gateway:
 
     def _plan(self, execution: Execution, is_confirmed: bool = False) -> None:
         try:
-            execution.run(self._plans_of(execution.request))
+            execution.run(self.plans_of(execution.request))
         except StoreError as error:
-            if is_confirmed or not self._may_be_stale(execution.request, error):
+            if is_confirmed or not self.may_be_stale(execution.request, error):
                 execution.fail(error)
             else:
-                self._confirm_catalog(execution)
+                self._confirm(execution)
 
-    def _may_be_stale(self, request: Request, error: StoreError) -> bool:
+    def may_be_stale(self, request: Request, error: StoreError) -> bool:
         """A catalog that is behind can be wrong about everything but the form of a statement."""
         number = error.info.statement
         return 0 <= number < len(request.statements) and is_well_formed(request.statements[number].sql)
 
-    def _plans_of(self, request: Request) -> list[Plan]:
+    def plans_of(self, request: Request) -> list[Plan]:
         plans = []
         for number, statement in enumerate(request.statements):
             try:
@@ -170,30 +195,39 @@ class Gateway:
             raise BadRequest("the transaction is read only and a statement writes", sqlstate="25006")
         return plans
 
-    def _confirm_catalog(self, execution: Execution) -> None:
-        def then(version: int | None, error: StoreError | None) -> None:
+    def _confirm(self, execution: Execution) -> None:
+        self.confirm_catalog(execution.deadline, execution.fail, lambda: self._plan(execution, is_confirmed=True))
+
+    def confirm_catalog(self, deadline: int, fail: Callable[[StoreError], None], then: Callable[[], None]) -> None:
+        """`then` when this node's catalog has the version that is the newest now."""
+
+        def asked(version: int | None, error: StoreError | None) -> None:
             if error is not None or version is None:
-                execution.fail(error or Unavailable("the catalog could not be asked"))
+                fail(error or Unavailable("the catalog could not be asked"))
             else:
-                self._plan_at(execution, version)
+                self.plan_at(version, deadline, fail, then)
 
-        self.inquiries.ask_catalog(execution.deadline, then)
+        self.inquiries.ask_catalog(deadline, asked)
 
-    def _plan_at(self, execution: Execution, version: int) -> None:
-        """Plan afresh as soon as this node's catalog has that version."""
-        number = self._number()
-        self._unplanned[number] = execution, "s0"
+    def plan_anew(
+        self, version: int, deadline: int, fail: Callable[[StoreError], None], then: Callable[[], None]
+    ) -> None:
+        """A shard that was asked has that version; if that is none that this node's catalog lacks, `s0` tells."""
+        if version > self.catalog.version:
+            self.plan_at(version, deadline, fail, then)
+        else:
+            self.confirm_catalog(deadline, fail, then)
 
-        def then() -> None:
-            if self._unplanned.pop(number, None) is not None:
-                self._plan(execution, is_confirmed=True)
-
-        self.catalog.when(version, then)
+    def plan_at(
+        self, version: int, deadline: int, fail: Callable[[StoreError], None], then: Callable[[], None]
+    ) -> None:
+        """`then` as soon as this node's catalog has that version."""
+        self.catalog.when(version, self._wait(deadline, fail, "s0", then))
 
     def replan(self, execution: Execution, version: int) -> None:
         """A shard refused the versions that a statement was planned with. A shard that is behind is given a tick."""
         if version > self.catalog.version:
-            self._plan_at(execution, version)
+            self.plan_at(version, execution.deadline, execution.fail, lambda: self._plan(execution, is_confirmed=True))
         else:
             self._stale.append(execution)
 
@@ -250,12 +284,13 @@ class Gateway:
         self.inquiries.tick()
         stale, self._stale = self._stale, []
         for execution in stale:
-            self._confirm_catalog(execution)
+            self._confirm(execution)
+        self.interactive.tick()
         now = self.surroundings.now
-        for number in [number for number, (execution, _) in self._unplanned.items() if execution.deadline <= now]:
-            execution, group = self._unplanned.pop(number)
-            what = f"no {'timestamp' if group == 'c1' else 'fresh catalog'} by the deadline"
-            execution.fail(Unavailable(f"{what}: {self.surroundings.silence_of(group)}; nothing happened"))
+        for number in [number for number, waiting in self._waiting.items() if waiting.deadline <= now]:
+            waiting = self._waiting.pop(number)
+            what = f"no {'timestamp' if waiting.group == 'c1' else 'fresh catalog'} by the deadline"
+            waiting.fail(Unavailable(f"{what}: {self.surroundings.silence_of(waiting.group)}; nothing happened"))
 
     def _to_attempt(self, message: Any, handler: str) -> None:
         attempt = self.attempts.get(message.txn)
@@ -273,6 +308,7 @@ class Gateway:
     def _on_refused(self, sender: int, message: Refused) -> None:
         self.surroundings.on_hint(message.shard, sender, message.leader)
         self.hear(message.seen_ts)
+        self.interactive.on_refused(sender, message)
         self._to_attempt(message, "on_refused")
 
     def _on_not_home(self, sender: int, message: NotHome) -> None:
@@ -283,7 +319,7 @@ class Gateway:
         attempt = self.attempts.get(message.txn)
         if attempt is not None:
             attempt.on_in_doubt(message)
-        else:
+        elif not self.interactive.on_in_doubt(message):
             self.surroundings.send(message.node, message.shard, Deciding(message.txn, message.shard, False))
 
     def _on_rows(self, sender: int, message: SnapshotRows) -> None:

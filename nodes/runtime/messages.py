@@ -17,9 +17,9 @@ from nodes.core.raft import messages as raft
 from nodes.core.roster import Order
 from nodes.core.txn import messages as txn
 from nodes.errors import ErrorInfo
-from nodes.requests import Step, Transaction
+from nodes.requests import Reply, Result, Step, Transaction
 from nodes.wire.codec import Codec
-from nodes.wire.protocol import FromClient, ToClient
+from nodes.wire.protocol import FromClient, ToClient, Within
 
 GATEWAY_CODE = 0xFFFF
 NODE_CODE = 0xFFFE
@@ -134,9 +134,26 @@ class RosterIs(msgspec.Struct, array_like=True, tag=78):
     error: ErrorInfo | None = None
 
 
+class Relay(msgspec.Struct, array_like=True, tag=79):
+    """What a client asked at `node` in an interactive transaction of the node that hears this. It may come again."""
+
+    number: int
+    node: int
+    within: Within
+
+
+class Relayed(msgspec.Struct, array_like=True, tag=80):
+    """What its client is told: an error, or the reply to a commit, or results."""
+
+    number: int
+    error: ErrorInfo | None = None
+    reply: Reply | None = None
+    results: list[Result] = []
+
+
 NodeQuestion = (
     AskNodeStatus | NodeStatusIs | AskNodeTransactions | NodeTransactionsAre | AskNodeTrace | NodeTraceIs
-    | HandOver | LedBy | MembersAre | CarryOut | RosterIs
+    | HandOver | LedBy | MembersAre | CarryOut | RosterIs | Relay | Relayed
 )  # fmt: skip
 NodeMessage = raft.Message | paxos.Message | txn.Message | transfer.Message | founding.Message | NodeQuestion
 Record = raft.Record | paxos.Record | founding.Record | Boundaries | Anew | Left

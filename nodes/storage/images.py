@@ -20,16 +20,26 @@ Row = tuple[Any, ...]
 Change = tuple[str, Row | None, Row | None]
 
 
-def net_images(changes: Sequence[Change], layouts: Mapping[str, Layout]) -> list[Image]:
-    """The net images of `changes`; `layouts` by physical name."""
-    if len(changes) == 1:
+def net_images(changes: Sequence[Change], layouts: Mapping[str, Layout], earlier: Sequence[Image] = ()) -> list[Image]:
+    """The net images of what `earlier` says and then `changes`; `layouts` by physical name."""
+    if not changes:
+        return list(earlier)
+    if len(changes) == 1 and not earlier:
         name, old, new = changes[0]
         return [_image(layouts[name], old, new)]
-    images: list[Image] = []
+    images: list[Image] = [Image(image.table, image.old_key, image.old_ts, image.row) for image in earlier]
     live: dict[tuple[str, Row], Image] = {}  # rows this evaluation wrote, by where they are now
     gone: dict[tuple[str, Row], Image] = {}  # committed versions it deleted, by where they were
+    names = {layout.table.id: name for name, layout in layouts.items()} if images else {}
+    for before in images:
+        name = names[before.table]
+        if before.row is not None:
+            live[name, layouts[name].stored_key_of((0, *before.row))] = before
+        elif before.old_key is not None:
+            gone[name, tuple(before.old_key)] = before
     for name, old, new in changes:
         layout = layouts[name]
+        image: Image | None
         if old is None:
             assert new is not None, "a change has an old row or a new one"
             image = gone.pop((name, layout.stored_key_of(new)), None)

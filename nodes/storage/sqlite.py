@@ -23,7 +23,7 @@ from nodes.storage import sqlite_tables
 from nodes.storage.images import Change, net_images
 from nodes.storage.sqlite_connection import SqliteConnection
 from nodes.storage.sqlite_errors import BROKEN, FAULTS, describe
-from nodes.storage.sqlite_install import install
+from nodes.storage.sqlite_install import install, stage
 from nodes.storage.sqlite_sandbox import NOTHING
 from nodes.storage.sqlite_store import SqliteStore
 from nodes.storage.sqlite_tables import SqliteTables
@@ -176,19 +176,21 @@ class SqliteEngine(SqliteStore):
             yield sql, marks.horizon
 
     # -- evaluate
-    def evaluate(self, fragments: Sequence[Fragment], budget_ms: float) -> Evaluation:
+    def evaluate(self, fragments: Sequence[Fragment], budget_ms: float, earlier: Sequence[Image] = ()) -> Evaluation:
         """See Engine. ReplicaStopped if the file or the machine fails, whatever the client sent."""
         assert not self._applying, "nothing is evaluated between begin and commit"
         main, changes = self._main, self._changes
-        main.sandbox.start(budget_ms)
         statement, rows = -1, []
         try:
             main.execute("BEGIN")
+            if earlier:
+                stage(main, self._tables.layouts, earlier)
+            main.sandbox.start(budget_ms)
             main.db.preupdate_hook(self._on_change)
             for fragment in fragments:
                 statement = fragment.statement
                 rows.append(self._run(fragment))
-            return Evaluation(rows, net_images(changes, self._tables.by_name))
+            return Evaluation(rows, net_images(changes, self._tables.by_name, earlier))
         except BROKEN as error:
             raise ReplicaStopped(f"SQLite failed in an evaluation: {error}") from error
         except FAULTS as error:

@@ -42,6 +42,17 @@ def install(connection: SqliteConnection, layouts: Mapping[int, Layout], images:
             raise _stopped(connection, layouts[image.table], image, str(error)) from error
 
 
+def stage(connection: SqliteConnection, layouts: Mapping[int, Layout], images: Sequence[Image]) -> None:
+    """Have the rows stand as `images` say, in a local transaction that is rolled back: an evaluation left them so, and
+    the next one goes on from there. A row that was there keeps its version, a new one has none (0)."""
+    for image in images:
+        if image.old_key is not None:
+            connection.execute(layouts[image.table].remove, (*image.old_key, image.old_ts))
+    for image in images:
+        if image.row is not None:
+            connection.execute(layouts[image.table].stage, (*image.row, image.old_ts))
+
+
 def _supersede(connection: SqliteConnection, layout: Layout, image: Image, old_key: list[Any], at: int) -> None:
     """The first pass: the version named goes to history, and away unless it is replaced in its place."""
     if at <= image.old_ts:

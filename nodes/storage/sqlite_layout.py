@@ -29,7 +29,7 @@ class Layout:
     `key_of` reads the key out of a row of the table's columns, `stored_key_of` out of one with `_ts` in front."""
 
     __slots__ = ("archive", "clear", "constraints", "create", "create_ends", "create_history", "find", "insert",
-                 "key_of", "prune", "remove", "replace", "stored_key_of", "table")  # fmt: skip
+                 "key_of", "prune", "remove", "replace", "stage", "stored_key_of", "table")  # fmt: skip
 
     def __init__(self, table: TableDef) -> None:
         self.table = table
@@ -65,6 +65,7 @@ class Layout:
         self.replace = f"UPDATE {current} SET {assigned} WHERE {own_key} AND _ts = ?{width + 2}"
         last_end = f"(SELECT _end FROM {history} WHERE {own_key} ORDER BY _ts DESC LIMIT 1)"
         row = ", ".join(f"?{at + 1}" for at in range(width))
+        self.stage = f"INSERT INTO {current} SELECT ?{width + 1}, {row}"
         self.insert = f"INSERT INTO {current} SELECT ?{width + 1}, {row} WHERE coalesce({last_end}, 0) <= ?{width + 1}"
 
     def _current_ddl(self) -> str:

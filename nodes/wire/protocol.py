@@ -12,7 +12,20 @@ from typing import Any
 import msgspec
 
 from nodes.errors import ErrorInfo
-from nodes.requests import Fate, Leadership, Nodes, Reply, Request, Shard, Table, Trace, Transactions
+from nodes.requests import (
+    Begun,
+    Fate,
+    Leadership,
+    Nodes,
+    Reply,
+    Request,
+    Result,
+    Shard,
+    Statement,
+    Table,
+    Trace,
+    Transactions,
+)
 
 
 class Call(msgspec.Struct, array_like=True, tag=1):
@@ -38,6 +51,46 @@ class Done(msgspec.Struct, array_like=True, tag=3):
 class Failed(msgspec.Struct, array_like=True, tag=4):
     number: int
     error: ErrorInfo
+
+
+class Begin(msgspec.Struct, array_like=True, tag=9):
+    """Open an interactive transaction at this node. Answered by Opened or Failed; nothing is locked yet. `age` as in
+    Call."""
+
+    number: int
+    age: str = ""
+
+
+class Opened(msgspec.Struct, array_like=True, tag=10):
+    number: int
+    begun: Begun
+
+
+RUN, COMMIT, ROLLBACK, SAVE, BACK_TO = range(5)
+
+
+class Within(msgspec.Struct, array_like=True, tag=11):
+    """Do something in an open interactive transaction, at any node. `verb` RUN: these statements, all of them or none,
+    answered by Ran; COMMIT: Done; ROLLBACK: Ran; SAVE: make the savepoint `name`, and BACK_TO: undo what came after it:
+    Ran. All: or Failed. One thing after the other: what is asked while another thing is under way is refused.
+
+    `seq` 0: not numbered. Else the caller numbers what it asks of this transaction from 1, and a repeat of the last
+    number is answered as it was."""
+
+    number: int
+    id: str
+    verb: int
+    seq: int = 0
+    statements: list[Statement] = []
+    name: str = ""
+    timeout_ms: int = 10_000
+
+
+class Ran(msgspec.Struct, array_like=True, tag=12):
+    """`results`: of each statement."""
+
+    number: int
+    results: list[Result] = []
 
 
 class AskFate(msgspec.Struct, array_like=True, tag=5):
@@ -157,9 +210,10 @@ class NodesAre(msgspec.Struct, array_like=True, tag=37):
 
 
 FromClient = (
-    Call | AskFate | AskStatus | AskTransactions | AskTrace | AskTables | AskShards | TransferLeader | ChangeNodes
+    Call | Begin | Within | AskFate | AskStatus | AskTransactions | AskTrace | AskTables | AskShards | TransferLeader
+    | ChangeNodes
 )  # fmt: skip
 ToClient = (
-    Named | Done | Failed | FateIs | StatusIs | TransactionsAre | TraceIs | TablesAre | ShardsAre | LeadershipIs
-    | NodesAre
+    Named | Done | Opened | Ran | Failed | FateIs | StatusIs | TransactionsAre | TraceIs | TablesAre | ShardsAre
+    | LeadershipIs | NodesAre
 )  # fmt: skip

@@ -12,14 +12,18 @@ import pytest
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "txstore.settings")
 
 from nodes import ids
+from nodes.errors import NotFound
 from nodes.requests import (
     COMMITTED,
+    Begun,
     Fate,
     Leadership,
     Nodes,
     Reply,
     Request,
+    Result,
     Shard,
+    Statement,
     Table,
     TableColumn,
     Trace,
@@ -40,6 +44,12 @@ class FakeCluster:
         self.asked: list[tuple[str, Any]] = []
         self.answers: dict[str, Any] = {
             "submit": Reply(TXN, COMMITTED, 5 << 16, 1, ["s1"], []),
+            "begin": Begun(TXN, 30_000, 300_000),
+            "run": [Result([], [], 1)],
+            "commit": Reply(TXN, COMMITTED, 5 << 16, 1, ["s1"], []),
+            "rollback": None,
+            "savepoint": None,
+            "rollback_to": None,
             "fate": Fate(TXN, COMMITTED, "happened", 5 << 16),
             "fence": Fate(TXN, "aborted", "did_not_happen", 0, "fenced"),
             "status": status(),
@@ -56,6 +66,14 @@ class FakeCluster:
 
     def submit(self, request: Request) -> Any:
         return self._answer("submit", request)
+
+    def transaction(self, timeout: float | None = None, age: str = "") -> FakeTransaction:
+        return FakeTransaction(self, (timeout, age))
+
+    def opened(self, id: str, timeout: float | None = None) -> FakeTransaction:
+        if ids.is_key(id):
+            raise NotFound("no such transaction: that is a key")
+        return FakeTransaction(self, (id, timeout))
 
     def fate(self, id: str) -> Any:
         return self._answer("fate", id)
@@ -101,6 +119,32 @@ class FakeCluster:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+
+class FakeTransaction:
+    """What is asked in it is kept with how it was come by: (timeout, age), or (id, timeout)."""
+
+    def __init__(self, cluster: FakeCluster, how: tuple[Any, Any]) -> None:
+        self._cluster = cluster
+        self._how = how
+
+    def begin(self) -> Any:
+        return self._cluster._answer("begin", self._how)
+
+    def submit(self, statements: list[Statement]) -> Any:
+        return self._cluster._answer("run", (*self._how, statements))
+
+    def commit(self) -> Any:
+        return self._cluster._answer("commit", self._how)
+
+    def rollback(self) -> Any:
+        return self._cluster._answer("rollback", self._how)
+
+    def savepoint(self, name: str) -> Any:
+        return self._cluster._answer("savepoint", (*self._how, name))
+
+    def rollback_to(self, name: str) -> Any:
+        return self._cluster._answer("rollback_to", (*self._how, name))
 
 
 def status(leader: int | None = 1, second_up: bool = True) -> dict[str, Any]:

@@ -112,7 +112,10 @@ def test_every_shape_is_json_schema() -> None:
         Draft202012Validator.check_schema(SCHEMAS[name])
 
 
-@pytest.mark.parametrize("body", [{"statements": []}, {"statements": [{"sql": "x", "y": 1}]}, {"mode": "interactive"}])
+@pytest.mark.parametrize(
+    "body",
+    [{"statements": []}, {"statements": [{"sql": "x", "y": 1}]}, {"mode": "interactive", "read_only": True}],
+)
 def test_the_document_refuses_what_the_api_refuses(body: Any, api: Any, cluster: FakeCluster) -> None:
     assert not fitting("Transaction").is_valid(body)
     assert api.post("/api/v1/transactions", body, content_type="application/json").status_code == 400

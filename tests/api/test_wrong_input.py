@@ -61,6 +61,9 @@ WRONG_FORM: dict[str, Any] = {
     "timeout true": {**ONE, "timeout_ms": True},
     "timeout null": {**ONE, "timeout_ms": None},
     "read_only a number": {**ONE, "read_only": 1},
+    "another mode": {**ONE, "mode": "batch"},
+    "mode a list": {**ONE, "mode": ["interactive"]},
+    "mode null": {**ONE, "mode": None},
     "as_of a number": {**ONE, "as_of": 5},
     "as_of empty": {**ONE, "as_of": ""},
     "as_of null": {**ONE, "as_of": None},
@@ -106,7 +109,7 @@ def test_a_value_that_cannot_be_sent_is_refused(api: Any, cluster: FakeCluster, 
     assert cluster.asked == []
 
 
-@pytest.mark.parametrize("field", [{"mode": "interactive"}, {"max_staleness_ms": 5}])
+@pytest.mark.parametrize("field", [{"max_staleness_ms": 5}])
 def test_what_comes_later_is_refused_by_name(api: Any, cluster: FakeCluster, field: dict[str, Any]) -> None:
     problem = check_problem(api.post(PATH, {**ONE, **field}, content_type="application/json"), 400, "not_supported")
     assert next(iter(field)) in problem["detail"]

@@ -14,6 +14,7 @@ from nodes.client import Cluster, aio
 from nodes.client.aio.streams import Loop
 from nodes.client.surroundings import Surroundings
 from nodes.client.threads import Threads
+from tests.client.blocks import play_blocks
 from tests.client.fake_node import SECRET, FakeNode
 
 
@@ -114,3 +115,9 @@ def client(form: str, surroundings: Still) -> Iterator[Callable[..., Any]]:
     yield make
     for each in clients:
         each.end() if isinstance(each, Awaited) else each.close()
+
+
+@pytest.fixture
+def play(form: str, surroundings: Still) -> Callable[..., Any]:
+    """(nodes, scene) -> what the scene gives; it is written for the awaited form, and played with either one."""
+    return lambda nodes, scene: play_blocks(form, surroundings, nodes, scene)

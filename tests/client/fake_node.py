@@ -1,7 +1,8 @@
 """A node on a real socket that does what a test scripts: answers, dies before or after `Named`, falls silent.
 
 Each `Call` takes the next step of `script` (the last one stays); `AskFate` is answered by `fate`, `AskStatus` always.
-A step is a function of the talk (one connection) and the call. `greet` takes the place of the handshake.
+A step is a function of the talk (one connection) and the call. Each `Begin` takes the next step of `begin`, each
+`Within` of `within`, in the same way. `greet` takes the place of the handshake.
 """
 
 from __future__ import annotations
@@ -17,34 +18,40 @@ from typing import Any
 
 from nodes import ids
 from nodes.errors import StoreError
-from nodes.requests import COMMITTED, Column, Fate, Reply, Result, Table, Trace, Transactions
+from nodes.requests import COMMITTED, Begun, Column, Fate, Reply, Result, Table, Trace, Transactions
 from nodes.wire.codec import Codec
 from nodes.wire.frames import FORMAT, MAX_CLIENT_BYTES, MAX_HANDSHAKE_BYTES, Splitter, encode_frame
 from nodes.wire.handshake import NODE, NONCE_BYTES, Handshake, Hello, encode_refusal
 from nodes.wire.protocol import (
+    COMMIT,
+    RUN,
     AskFate,
     AskStatus,
     AskTables,
     AskTrace,
     AskTransactions,
+    Begin,
     Call,
     Done,
     Failed,
     FateIs,
     FromClient,
     Named,
+    Opened,
+    Ran,
     StatusIs,
     TablesAre,
     TraceIs,
     TransactionsAre,
+    Within,
 )
 
 SECRET = b"the secret of this test"
 
 
-def txn_id(counter: int) -> str:
+def txn_id(counter: int, node: int = 1) -> str:
     """The id of the attempt with this counter."""
-    return ids.to_text(ids.mint(1 << 20, 1, 1, counter, "c1", b"abc"))
+    return ids.to_text(ids.mint(1 << 20, node, 1, counter, "c1", b"abc"))
 
 
 class Talk:
@@ -117,7 +124,7 @@ class Talk:
         return data
 
 
-Step = Callable[[Talk, Call], None]
+Step = Callable[[Talk, Any], None]
 
 
 class FakeNode:
@@ -134,6 +141,8 @@ class FakeNode:
         self.number = number
         self.secret = secret
         self.script = list(script) or [answered]
+        self.begin: list[Step] = [opened]
+        self.within: list[Step] = [ran]
         self.fate: Any = fate or committed_fate
         self.greet = greet
         self.tables: list[str] = []
@@ -151,6 +160,10 @@ class FakeNode:
     @property
     def calls(self) -> list[Call]:
         return [message for message in self.received if isinstance(message, Call)]
+
+    @property
+    def asked(self) -> list[Within]:
+        return [message for message in self.received if isinstance(message, Within)]
 
     @property
     def questions(self) -> list[AskFate]:
@@ -176,8 +189,11 @@ class FakeNode:
     def on_message(self, talk: Talk, message: Any) -> None:
         self.received.append(message)
         if isinstance(message, Call):
-            step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-            step(talk, message)
+            _next(self.script)(talk, message)
+        elif isinstance(message, Begin):
+            _next(self.begin)(talk, message)
+        elif isinstance(message, Within):
+            _next(self.within)(talk, message)
         elif isinstance(message, AskFate):
             self._answer_fate(talk, message)
         elif isinstance(message, AskStatus):
@@ -229,6 +245,10 @@ class FakeNode:
             threading.Thread(target=Talk(self, connection).serve, daemon=True).start()
 
 
+def _next(script: list[Step]) -> Step:
+    return script.pop(0) if len(script) > 1 else script[0]
+
+
 def hangs(talk: Talk) -> None:
     """A greeting that never comes: until the node is killed or the client goes."""
     while talk.read():
@@ -266,6 +286,26 @@ def answered(talk: Talk, call: Call) -> None:
     row = [talk.node.number, params[0] if isinstance(params, list) and params else None]
     result = Result([Column("node", "INT"), Column("param", "INT")], [row], 1)
     talk.send(Done(call.number, Reply(txn, COMMITTED, 77, 1, ["s1"], [result] * len(call.request.statements))))
+
+
+def opened(talk: Talk, begin: Begin) -> None:
+    talk.send(Opened(begin.number, Begun(txn_id(begin.number, talk.node.number), 30_000, 300_000)))
+
+
+def ran(talk: Talk, within: Within) -> None:
+    """Of each statement one row with the node's number and the first parameter, if there is one."""
+    if within.verb == COMMIT:
+        talk.send(Done(within.number, Reply(within.id, COMMITTED, 77, 1, ["s1"], [])))
+        return
+    rows = [[talk.node.number, *list(each.params)[:1]] for each in within.statements] if within.verb == RUN else []
+    talk.send(Ran(within.number, [Result([Column("node", "INT"), Column("param", "INT")], [row], 1) for row in rows]))
+
+
+def refused(error: StoreError) -> Step:
+    def step(talk: Talk, asked: Any) -> None:
+        talk.send(Failed(asked.number, error.info))
+
+    return step
 
 
 def failed(error: StoreError) -> Step:

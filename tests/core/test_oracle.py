@@ -6,8 +6,7 @@ import random
 
 import pytest
 
-from nodes.core.oracle import SHIFT, Oracle, TimestampDesk, at_ms
-from nodes.core.txn.messages import TimestampReply, TimestampRequest
+from nodes.core.oracle import SHIFT, Oracle, TimestampDesk, TimestampReply, TimestampRequest, at_ms
 
 CLOCK_MS = 1_700_000_000_000
 AHEAD_MS = 3_000

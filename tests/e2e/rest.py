@@ -76,7 +76,9 @@ def transfer(source: int, target: int, amount: int = 10) -> list[Step]:
     ]
 
 
-def check_problem(answer: Answer, status: int, code: str, sqlstate: str = "") -> dict[str, Any]:
+def check_problem(
+    answer: Answer, status: int, code: str, sqlstate: str = "", outcome: str = "did_not_happen"
+) -> dict[str, Any]:
     """It is an error as API.md has it; gives its body."""
     assert answer.status == status, answer
     assert answer.headers["content-type"] == PROBLEM
@@ -86,7 +88,7 @@ def check_problem(answer: Answer, status: int, code: str, sqlstate: str = "") ->
     assert body["title"]
     assert body["detail"]
     assert "Traceback" not in body["detail"]
-    assert body["outcome"] == ("unknown" if status == 504 else "did_not_happen")
+    assert body["outcome"] == ("unknown" if status == 504 else outcome)
     if status == 503:
         assert int(answer.headers["retry-after"]) >= 1
         assert body["retryable"]

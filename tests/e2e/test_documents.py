@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from nodes.client import Cluster, aio
+from nodes.client import Cluster, Transaction, aio
 from tests.e2e.cluster import ROOT, LocalCluster
 
 DOCS = ROOT / "docs"
@@ -75,9 +75,15 @@ def test_the_reference_names_every_call_and_option() -> None:
     text = (DOCS / "client.md").read_text()
     calls = {name for name in vars(Cluster) if not name.startswith("_") and name != "connect"}
     listed = {
-        name: re.findall(r"(?:^|, )(\w+)", each) for name, each in re.findall(r"^\| `(\w+)\((.*?)\)`", text, re.M)
+        name: re.findall(r"(?:^|, )\**(\w+)", each) for name, each in re.findall(r"^\| `(\w+)\((.*?)\)`", text, re.M)
     }
     assert listed == {name: [*inspect.signature(getattr(Cluster, name)).parameters][1:] for name in calls}
+    within = dict(re.findall(r"^\| `txn\.(\w+)\((.*?)\)`", text, re.M))
+    assert {name: re.findall(r"(?:^|, )(\w+)", each) for name, each in within.items()} == {
+        name: [*inspect.signature(call).parameters][1:]
+        for name, call in vars(Transaction).items()
+        if inspect.isfunction(call) and not name.startswith("_")
+    }
     options = set(inspect.signature(Cluster.connect).parameters) - {"surroundings"}
     assert options <= set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
     for name in calls:

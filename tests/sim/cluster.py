@@ -226,7 +226,9 @@ class Cluster:
         self.weather = Weather()
         self.on_start = on_start
         chunk_bytes = random.Random(f"{seed} chunks").choice((3_000, 30_000, 256 << 10))
-        drawn = msgspec.structs.replace(draw_constants(self.rng, profile), chunk_bytes=chunk_bytes)
+        drawn = msgspec.structs.replace(
+            draw_constants(self.rng, profile), chunk_bytes=chunk_bytes, interactive_idle_ms=3_000
+        )
         self.constants = constants or drawn
         self.timing = draw_timing(self.rng, often_small=profile == "turnover")
         self.clock_steps_ms = 0  # forward, of all nodes together

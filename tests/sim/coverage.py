@@ -2,7 +2,8 @@
 
 Methods of the code under test are wrapped from outside while a run is under way, and what they see is counted; what
 the counterfeit disk and stores do they count themselves.
-`CATEGORIES` names everything that is counted: one that stays at 0 over a few hundred seeds is a failure.
+`CATEGORIES` (categories.py) names everything that is counted: one that stays at 0 over a few hundred seeds is a
+failure.
 """
 
 from __future__ import annotations
@@ -42,104 +43,7 @@ from nodes.runtime.messages import Anew, decode_record
 from nodes.runtime.placement import Placement
 from nodes.runtime.rebalance import Rebalance
 from nodes.runtime.transfer import Transfer
-
-# Categories by what they are about, in the order of the table.
-LOGS = (
-    "leadership ended",
-    "leader without a majority stepped down",
-    "candidate or leader outbid by a rival",
-    "conflicting suffix cut",
-    "gap filled with nothing",
-    "value of an older ballot proposed again",
-    "phase 1 in pages",
-    "entry of an older epoch applied as nothing",
-    "hand-over given up",
-    "leadership handed over",
-    "replica begun by a new member",
-    "learner made a voter",
-    "replica given up",
-    "members found in phase 1 asked too",
-    "group given back to its preferred leader",
-    "log compacted",
-    "log written anew",
-    "store taken over",
-    "store of many chunks came",
-    "chunk out of turn",
-    "chunk sent again",
-    "store half sent given up for another",
-    "entries replayed into an engine",
-)
-TRANSACTIONS = (
-    "wound at the shard",
-    "wound through the gateway",
-    "commit although wounded",
-    "decision asked for again",
-    "decision was there already",
-    "in doubt, gateway deciding",
-    "in doubt, asked by a new leader at once",
-    "in doubt, home asked",
-    "in doubt, decided as abort",
-    "late message refused",
-    "outcome told although expired",
-    "attempt made again",
-    "planned afresh",
-    "shard home fenced",
-    "key fenced",
-    "key had another outcome",
-    "value waits for a reservation",
-    "oracle asked again",
-    "snapshot waited for those in flight",
-    "snapshot too old",
-    "the past read",
-    "read of what is no past refused",
-)
-DISK = (
-    "unsynced write lost",
-    "unsynced write kept",
-    "unsynced write torn",
-    "torn tail cut",
-    "flip in a torn tail",
-    "flip told at the start",
-    "new directory entry at risk",
-    "directory entry lost",
-    "removed directory entry at risk",
-    "removed segment back",
-    "write failed",
-    "write failed for lack of space",
-    "start refused by a full disk",
-    "low on disk: writes refused",
-    "sync failed",
-    "what a failed sync lost is missed",
-    "slow sync",
-    "death during a start",
-    "engine back to a commit since its last sync",
-    "engine lost while the node lives",
-    "engine thrown back while the node lives",
-    "replica stopped by a lost engine",
-    "process ended by a lost engine",
-)
-CHECKS = (  # what the checks themselves met: named where they do
-    "locks held until the entry is applied",
-    "older waited behind younger",
-    "cycle of waits",
-    "snapshot repeated at its leader",
-    "snapshot repeated after a change of leaders",
-    "snapshot repeated after a restart",
-    "snapshot read at a replica",
-    "snapshot read in a store taken over",
-    "snapshot read in a copy",
-    "snapshot too old to be repeated",
-    "2 transactions at once",
-    "3 transactions at once",
-    "at once, and only another order fits",
-    "at once, lost to another",
-    "at once, an error of its own",
-    "dependency: wrote before",
-    "dependency: was read by",
-    "dependency: read what was overwritten by",
-    "dependency: was answered before the beginning of",
-)
-CATEGORIES = LOGS + TRANSACTIONS + DISK + CHECKS
+from tests.sim.categories import CATEGORIES
 
 counted: Counter[str] = Counter()
 """Of the run under way, or of the last one."""

@@ -72,7 +72,7 @@ class LockWatch:
         participant.locks.release = watched  # type: ignore[method-assign]
 
     def _watch_evaluations(self, name: str, participant: Participant) -> None:
-        evaluate, finish = participant._evaluate, participant._finish
+        evaluate, finish = participant._evaluate, participant.finish
 
         def watched_evaluate(active: Active) -> None:
             self._demand_planned(name, participant, active)
@@ -89,10 +89,10 @@ class LockWatch:
                     demand(image.table == CATALOG_TABLE or covers(held, image.table, key), LOCKS, words)
             finish(active)
 
-        participant._evaluate, participant._finish = watched_evaluate, watched_finish  # type: ignore[method-assign]
+        participant._evaluate, participant.finish = watched_evaluate, watched_finish  # type: ignore[method-assign]
 
     def _demand_planned(self, name: str, participant: Participant, active: Active) -> None:
-        wanted = [(node, mode) for node, mode in participant._planned_locks(active)]
+        wanted = [(node, mode) for node, mode in participant.planned_locks(active)]
         words = f"{name}: {active.txn.hex()} is evaluated without the locks of its plan"
         demand(holds(participant.locks.held_by(active.txn), wanted), LOCKS, words)
 
@@ -118,14 +118,14 @@ class LockWatch:
     # -- who waits for whom
 
     def _watch_wounds(self, group: Group, participant: Participant) -> None:
-        send, epoch = participant._send, group.served_epoch
+        send, epoch = participant.send, group.served_epoch
 
         def watched(node: int, message: object) -> None:
             if isinstance(message, Wound):
                 self._wounded[group.group, epoch, message.winner, message.txn] = group.now
             send(node, message)
 
-        participant._send = watched  # type: ignore[method-assign]
+        participant.send = watched  # type: ignore[method-assign]
 
     def look(self, cluster: Cluster) -> None:
         leaders: dict[str, Group] = {}

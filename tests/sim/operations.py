@@ -105,6 +105,7 @@ def _mark(marker: int, source: int, target: int, amount: int) -> tuple[str, list
 STATEMENTS: dict[str, Any] = {
     "add": _add,
     "mark": _mark,
+    "set": lambda account, balance: ("UPDATE accounts SET balance = $1 WHERE id = $2", [balance, account], 1),
     "look": lambda account: ("SELECT balance FROM accounts WHERE id = $1", [account], -1),
     "lift": lambda limit: ("UPDATE accounts SET balance = balance + 1 WHERE balance < $1", [limit], -1),
     "sum": lambda: ("SELECT SUM(balance), COUNT(*) FROM accounts", [], -1),
@@ -132,6 +133,11 @@ def _replay_add(bank: Bank, account: int, amount: int) -> tuple[list[list[Any]],
     assert row[1] + amount >= 0, "a committed transaction broke a CHECK constraint in the serial world"
     bank.accounts[account] = [account, row[1] + amount]
     return [[row[1] + amount]], 1
+
+
+def _replay_set(bank: Bank, account: int, balance: int) -> tuple[list[list[Any]], int]:
+    bank.accounts[account] = [account, balance]
+    return [], 1
 
 
 def _replay_mark(bank: Bank, marker: int, source: int, target: int, amount: int) -> tuple[list[list[Any]], int]:
@@ -213,6 +219,7 @@ def _replay_put(bank: Bank, name: str, key: int, amount: int) -> tuple[list[list
 
 REPLAYS: dict[str, Any] = {
     "add": _replay_add,
+    "set": _replay_set,
     "mark": _replay_mark,
     "unmark": _replay_unmark,
     "open": _replay_open,

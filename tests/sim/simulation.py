@@ -29,6 +29,7 @@ from tests.sim.record import Recorder
 from tests.sim.replacing import Replacing
 from tests.sim.replay import Replays
 from tests.sim.schedule import Event, Number, Schedule, numbers_text
+from tests.sim.sessions import SessionTraffic
 from tests.sim.timeline import MS, SECOND
 from tests.sim.truth import Truth, Violation, demand
 from tests.sim.watch import Watch
@@ -87,6 +88,7 @@ class Simulation:
         self.lists = ListTraffic(self)
         self.keyed = KeyedTraffic(self)
         self.replacing = Replacing(self)
+        self.sessions = SessionTraffic(self, f"{seed} {profile}")
         self.past = PastReads(self, f"{seed} {profile}")
         participant.MAX_ACTIVE = self.rng.choice((4_096, 4_096, 2))  # refusals for being busy are rare else
         self.watch.look_often(self.cluster)
@@ -105,6 +107,7 @@ class Simulation:
         self._plan_traffic(self.rng.randint(20, 60), within)
         self.keyed.plan(self.rng.randint(0, 16), within)
         self.lists.plan(self.rng.randint(8, 20), within)
+        self.sessions.plan(12, within)
         if self.profile == "members":
             self.replacing.plan()
         self._run(FAULTS_FOR)

@@ -16,6 +16,7 @@ from nodes.core.txn.coordinator import Coordinator
 from nodes.core.txn.messages import DecideTxn, decode_coordinator_entry
 from nodes.runtime.driver import ORACLE_GROUP, Driver
 from nodes.runtime.group import Group
+from nodes.runtime.open_transaction import OpenTransaction
 from tests.sim.clock_watch import ClockWatch
 from tests.sim.lock_watch import LOOK_EVERY, LockWatch
 from tests.sim.operations import Operation
@@ -103,6 +104,9 @@ class Watch:
 
         def watched(attempt: Attempt) -> None:
             execution: Any = attempt._then.__self__  # type: ignore[attr-defined]
+            if isinstance(execution, OpenTransaction):  # its client has said whose it is
+                begin(attempt)
+                return
             operation = self.of_request[id(execution.request)]
             for before in operation.txns:
                 words = f"{before.hex()} was retried, and is committed"

@@ -7,9 +7,9 @@ from rest_framework.response import Response
 
 from txstore import store
 from txstore.api import listings
-from txstore.api.components import TEXT
 from txstore.api.openapi import described, link, page_parameters, path_parameter
 from txstore.api.paging import MAX_AFTER, PARAMETERS, page_to_json, read_page
+from txstore.api.shapes import TEXT
 from txstore.api.store_view import StoreView
 
 BY_NAME = page_parameters({"type": "string", "minLength": 1, "maxLength": MAX_AFTER, "pattern": TEXT})

@@ -5,15 +5,12 @@ They say what `serializers`, `listings`, `tokens` and `errors` do; the fuzz test
 
 from __future__ import annotations
 
-from typing import Any
-
 from nodes import ids
 from nodes.errors import DID_NOT_HAPPEN, HAPPENED, UNKNOWN
 from nodes.requests import ABORTED, ACTIVE, COMMITTED, EXPIRED, MOST_TRANSACTIONS, UNDECIDED
 from txstore import members
-from txstore.api import errors, listings, paging, serializers, tokens
-
-Schema = dict[str, Any]
+from txstore.api import errors, listings, paging, shapes, tokens
+from txstore.api.shapes import AGE, COUNT, TIME, TIMEOUT_MS, TRANSACTION_ID, Schema, listed, record, ref
 
 VALUES = """
 | SQL | in a reply | in a request |
@@ -27,8 +24,6 @@ VALUES = """
 | UUID | string | the same |
 | TIMESTAMPTZ | ISO 8601 in UTC with microseconds | ISO 8601 with an offset |
 """
-TEXT = "^[^\\u0000]*$"
-TRANSACTION_ID = {"type": "string", "pattern": "^t[a-z2-7]{40}$", "description": "A transaction id of this cluster."}
 KEY_PATTERN = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 ID_OR_KEY = {
     "type": "string",
@@ -36,32 +31,9 @@ ID_OR_KEY = {
     "description": "A transaction id of this cluster, or the Idempotency-Key of a request.",
 }
 TIMESTAMP = {"type": ["string", "null"], "pattern": "^[1-9][0-9]*$", "description": "A timestamp, as a decimal string."}
-COUNT = {"type": "integer", "minimum": 0}
 NODE = {"type": "integer", "minimum": 1}
-TIMEOUT_MS = {
-    "type": "integer",
-    "minimum": 1,
-    "maximum": serializers.MAX_TIMEOUT_MS,
-    "default": serializers.DEFAULT_TIMEOUT_MS,
-}
 GROUP_PATTERN = "^[cs][0-9]+$"
 KNOWN_SINCE = "The answer holds for what was first sent after this time."
-TIME = {"type": "string", "format": "date-time"}
-
-
-def ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def record(properties: Schema, *, optional: tuple[str, ...] = (), is_open: bool = False, **more: Any) -> Schema:
-    """An object with these properties and (unless `is_open`) no others; all of them are there but the optional ones."""
-    required = [name for name in properties if name not in optional]
-    found: Schema = {"type": "object", "properties": properties, "required": required, **more}
-    return found if is_open else {**found, "additionalProperties": False}
-
-
-def listed(items: Schema, **more: Any) -> Schema:
-    return {"type": "array", "items": items, **more}
 
 
 def page_of(name: str) -> Schema:
@@ -69,43 +41,6 @@ def page_of(name: str) -> Schema:
     return record({"results": listed(ref(name), maxItems=paging.MAX_LIMIT), "next": next_page})
 
 
-STATEMENT = record(
-    {
-        "sql": {"type": "string", "minLength": 1, "pattern": TEXT, "description": "One SQL statement."},
-        "params": {
-            "description": "A list for `$1` and `?`, an object for `:name`.",
-            "anyOf": [
-                listed(ref("Value")),
-                {"type": "object", "additionalProperties": ref("Value"), "propertyNames": {"pattern": TEXT}},
-            ],
-            "default": [],
-        },
-        "expect_rows": {
-            "type": "integer",
-            "minimum": 0,
-            "maximum": serializers.MAX_BIGINT,
-            "description": "The rows that it must change or return; with another number nothing happens at all.",
-        },
-    },
-    optional=("params", "expect_rows"),
-)
-TRANSACTION = record(
-    {
-        "statements": listed(ref("Statement"), minItems=1, maxItems=serializers.MAX_STATEMENTS),
-        "timeout_ms": TIMEOUT_MS,
-        "read_only": {
-            "type": ["boolean", "null"],
-            "description": "true: only SELECT is allowed. A request of SELECTs only is read-only by itself.",
-        },
-        "as_of": {
-            "type": "string",
-            "pattern": "^([0-9]{1,19}|-[0-9]{1,12}(ms|s|m|h)|[0-9]{4}-[0-9]{2}-[0-9]{2}T.{5,50})$",
-            "description": "Of SELECTs alone: read the past. A time in ISO 8601 with its offset, how long ago (`-5s`;"
-            " ms, s, m or h), or a timestamp of a reply.",
-        },
-    },
-    optional=("timeout_ms", "read_only", "as_of"),
-)
 RESULT = record(
     {"columns": listed({"type": "string"}), "rows": listed(listed(ref("Value"))), "row_count": COUNT},
     description="What one statement gave. `row_count`: rows returned by a SELECT, rows changed by anything else.",
@@ -209,8 +144,9 @@ PROBLEM = record(
         "statement": {**COUNT, "description": "The statement that is at fault, counted from 0."},
         "conflict": ref("Conflict"),
         "known_since": {**TIME, "description": KNOWN_SINCE},
+        "age": {**AGE, "description": "An interactive transaction that is begun with it keeps the place of this one."},
     },
-    optional=("sqlstate", "transaction", "statement", "conflict", "known_since"),
+    optional=("sqlstate", "transaction", "statement", "conflict", "known_since", "age"),
     description="An error (RFC 9457). `type` leads to its words; `outcome` says whether the request happened.",
 )
 
@@ -341,8 +277,7 @@ TOKEN_REQUEST = record(
 
 SCHEMAS: dict[str, Schema] = {
     "Value": {"type": ["string", "number", "boolean", "null"], "description": VALUES},
-    "Statement": STATEMENT,
-    "Transaction": TRANSACTION,
+    **shapes.SCHEMAS,
     "Result": RESULT,
     "Reply": REPLY,
     "Fate": FATE,

@@ -85,6 +85,8 @@ def problem(info: ErrorInfo) -> dict[str, Any]:
         body["statement"] = info.statement
     if "known_since" in info.detail:
         body["known_since"] = time_of(info.detail["known_since"])
+    if "age" in info.detail:
+        body["age"] = info.detail["age"]
     if info.conflict:
         body["conflict"] = msgspec.structs.asdict(info.conflict)
     return body

@@ -53,7 +53,14 @@ TRANSACTIONS = [
         "read the past",
         {"statements": [{"sql": "SELECT sum(balance), count(*) FROM accounts"}], "as_of": "-5s"},
     ),
+    _request("begin an interactive one", {"mode": "interactive"}),
 ]
+_RUN = [
+    {"sql": "SELECT balance FROM accounts WHERE id = $1", "params": [1], "expect_rows": 1},
+    {"sql": "UPDATE accounts SET balance = balance + 1 WHERE id = $1", "params": [1]},
+]
+STATEMENTS = [_request("read and write", {"statements": _RUN, "timeout_ms": 10_000})]
+SAVEPOINTS = [_request("a name", {"name": "before_the_fees"})]
 TOKENS = [_request("for an hour", {"lifetime_s": 3_600})]
 
 PROBLEMS = [

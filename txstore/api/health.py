@@ -15,7 +15,7 @@ from monitoring.health import flips, health
 from monitoring.rules import CHECKS
 from monitoring.verdicts import STATES
 from nodes.errors import BadRequest
-from txstore.api.components import TEXT
+from txstore.api.shapes import TEXT
 from txstore.api.store_view import StoreView
 
 PAGE, PAGE_MAX = 50, 500

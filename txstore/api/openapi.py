@@ -16,8 +16,9 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 
 from nodes.requests import FILTERS, MOST_TRANSACTIONS, NEWEST
 from txstore.api import errors, paging, traces
-from txstore.api.components import SCHEMAS, Schema, ref
+from txstore.api.components import SCHEMAS
 from txstore.api.examples import PROBLEMS
+from txstore.api.shapes import Schema, ref
 
 EVERYWHERE = (400, 401, 403, 429, 500, 503)
 WITH_BODY = (413, 415)
@@ -27,6 +28,7 @@ HEADERS: dict[int, dict[str, Schema]] = {
     503: {"Retry-After": {"schema": {"type": "integer", "minimum": 1}, "required": True}},
     504: {"Location": {"schema": {"type": "string", "format": "uri-reference"}}},
 }
+CREATED = {"Location": {"schema": {"type": "string", "format": "uri-reference"}, "required": True}}
 Verb = Callable[..., Any]
 
 
@@ -65,19 +67,26 @@ def described(
     parameters: Sequence[OpenApiParameter] = (),
     examples: Sequence[OpenApiExample] = (),
     links: dict[str, Schema] | None = None,
+    begun: tuple[str, dict[str, Schema]] | None = None,
 ) -> Callable[[Verb], Verb]:
     """What the document says of a view's method: its name, its answer (status and component), the body it takes, the
-    errors it has besides those that every path has, and what an answer's id is good for."""
+    errors it has besides those that every path has, and what an answer's id is good for. `begun`: the component and the
+    links of a 201 that it may answer instead."""
     status, component = answer
+    responses = {status: OpenApiResponse(ref(component) if component else None, summary)}
+    told_links = {str(status): links or {}}
+    if begun is not None:
+        responses[201] = OpenApiResponse(ref(begun[0]), summary)
+        told_links["201"] = begun[1]
     told = sorted({*EVERYWHERE, *errors, *(WITH_BODY if body else ())})
     return extend_schema(
         operation_id=name,
         summary=summary,
         request={"application/json": ref(body)} if body else None,
-        responses={status: OpenApiResponse(ref(component) if component else None, summary)},
+        responses=responses,
         parameters=list(parameters),
         examples=list(examples),
-        extensions={"x-errors": told, "x-links": links or {}},
+        extensions={"x-errors": told, "x-links": told_links},
     )
 
 
@@ -127,13 +136,15 @@ def finish(result: Schema, **_: Any) -> Schema:
 def _finish_operation(operation: Schema) -> None:
     links = operation.pop("x-links", {})
     for status, answer in operation["responses"].items():
-        if links and status.startswith("2"):
-            answer["links"] = links
+        if links.get(status):
+            answer["links"] = links[status]
+        if status == "201":
+            answer["headers"] = CREATED
     for status in operation.pop("x-errors", EVERYWHERE):
         operation["responses"][str(status)] = {"$ref": f"#/components/responses/Error{status}"}
     for content in operation.get("requestBody", {}).get("content", {}).values():
         shape = SCHEMAS.get(content["schema"].get("$ref", "").rpartition("/")[2], {})
-        operation["requestBody"]["required"] = bool(shape.get("required"))
+        operation["requestBody"]["required"] = bool(shape.get("required") or shape.get("anyOf"))
 
 
 @functools.cache

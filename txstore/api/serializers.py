@@ -26,30 +26,36 @@ DEFAULT_TIMEOUT_MS, MAX_TIMEOUT_MS = 10_000, 60_000
 MAX_EXACT = 2**53
 MIN_BIGINT, MAX_BIGINT = -(2**63), 2**63 - 1
 
-_REQUEST_FIELDS = {"statements", "timeout_ms", "read_only", "as_of"}
+ONE_SHOT, INTERACTIVE = "one-shot", "interactive"
+
+_REQUEST_FIELDS = {"statements", "timeout_ms", "read_only", "as_of", "mode"}
 _STATEMENT_FIELDS = {"sql", "params", "expect_rows"}
-_LATER_FIELDS = ("mode", "max_staleness_ms")
+_LATER_FIELDS = ("max_staleness_ms",)
 
 
 def read_request(data: Any, key: str = "") -> Request:
-    """The request that a body describes, under its `Idempotency-Key` if it has one; BadRequest, NotSupported or
-    TooLarge, saying what is wrong with it."""
+    """The one-shot request that a body describes, under its `Idempotency-Key` if it has one; BadRequest, NotSupported
+    or TooLarge, saying what is wrong with it."""
     _refuse_later_fields(data)
     refuse_unknown_fields(data, _REQUEST_FIELDS, "The request")
-    statements = data.get("statements")
-    if not isinstance(statements, list) or not statements:
-        raise BadRequest('"statements" must be a list of at least one statement.')
-    if len(statements) > MAX_STATEMENTS:
-        raise TooLarge(f"The request has {len(statements)} statements; at most {MAX_STATEMENTS} are taken.")
+    statements = read_statements(data)
     read_only = data.get("read_only")
     if read_only is not None and not isinstance(read_only, bool):
         raise BadRequest('"read_only" must be true or false.')
     as_of = data.get("as_of", "")
     if not isinstance(as_of, str) or as_of != as_of.strip() or ("as_of" in data and not as_of):
         raise BadRequest('"as_of" must be a text: a time with its offset, "-5s", or a timestamp of a reply.')
-    timeout_ms = _read_timeout_ms(data)
-    listed = [_read_statement(each, number) for number, each in enumerate(statements)]
-    return Request(listed, timeout_ms, read_only, key, as_of)
+    return Request(statements, read_timeout_ms(data), read_only, key, as_of)
+
+
+def read_statements(data: dict[str, Any]) -> list[Statement]:
+    """Those of a body, at least one."""
+    statements = data.get("statements")
+    if not isinstance(statements, list) or not statements:
+        raise BadRequest('"statements" must be a list of at least one statement.')
+    if len(statements) > MAX_STATEMENTS:
+        raise TooLarge(f"The request has {len(statements)} statements; at most {MAX_STATEMENTS} are taken.")
+    return [_read_statement(each, number) for number, each in enumerate(statements)]
 
 
 def read_key(headers: Mapping[str, str]) -> str:
@@ -74,14 +80,14 @@ def read_node(data: Any, which: str) -> tuple[int, float]:
     refuse_unknown_fields(data, {"node", "timeout_ms"}, "The request")
     if "node" not in data:
         raise BadRequest(f'"node" must be there: the number of the node {which}.')
-    timeout_ms = _read_timeout_ms(data)
+    timeout_ms = read_timeout_ms(data)
     return integer(data["node"], 1, ids.MAX_NODE, '"node"', -1), timeout_ms / 1000
 
 
 def read_timeout(data: Any) -> float:
     """How many seconds may be waited, by a body that says nothing else."""
     refuse_unknown_fields(data, {"timeout_ms"}, "The request")
-    return _read_timeout_ms(data) / 1000
+    return read_timeout_ms(data) / 1000
 
 
 def read_flag(query: Mapping[str, str], name: str) -> bool:
@@ -92,7 +98,7 @@ def read_flag(query: Mapping[str, str], name: str) -> bool:
     return text == "true"
 
 
-def _read_timeout_ms(data: dict[str, Any]) -> int:
+def read_timeout_ms(data: dict[str, Any]) -> int:
     return integer(data.get("timeout_ms", DEFAULT_TIMEOUT_MS), 1, MAX_TIMEOUT_MS, '"timeout_ms"', -1)
 
 
@@ -226,7 +232,7 @@ def reply_to_json(reply: Reply) -> dict[str, Any]:
         "ts": _ts(reply.ts),
         "attempts": reply.attempts,
         "shards": reply.shards,
-        "results": [_result_to_json(result) for result in reply.results],
+        "results": [result_to_json(result) for result in reply.results],
     }
     if reply.results_lost:
         answer["results_lost"] = True
@@ -255,7 +261,7 @@ def _ts(ts: int) -> str | None:
     return str(ts) if ts else None
 
 
-def _result_to_json(result: Result) -> dict[str, Any]:
+def result_to_json(result: Result) -> dict[str, Any]:
     converters = [_TO_JSON.get(column.type) for column in result.columns]
     rows = result.rows
     if any(converters):

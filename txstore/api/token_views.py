@@ -6,9 +6,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from txstore.api import examples, throttles, tokens
-from txstore.api.components import TEXT
 from txstore.api.openapi import described, link, page_parameters, path_parameter
 from txstore.api.paging import MAX_AFTER, PARAMETERS, page_to_json, read_page
+from txstore.api.shapes import TEXT
 from txstore.api.store_view import StoreView
 
 BY_ID = page_parameters({"type": "string", "minLength": 1, "maxLength": MAX_AFTER, "pattern": TEXT})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -12,19 +13,21 @@ from nodes.errors import BadRequest, ErrorInfo, StoreError
 from txstore import store
 from txstore.api import errors, examples, readiness, traces
 from txstore.api.components import ID_OR_KEY
+from txstore.api.interactive import begun_to_json, is_interactive, read_begin
 from txstore.api.openapi import KEY_HEADER, TRANSACTION_PAGE, described, link, path_parameter
 from txstore.api.permissions import refusal
 from txstore.api.serializers import fate_to_json, read_id, read_key, read_nothing, read_request, reply_to_json
 from txstore.api.store_view import StoreView
 from txstore.models import READ, WRITE
 
+WITHIN = ("run_statements", "savepoint", "commit", "rollback", "fate")
 READINESS_S = 3.0
 ID = path_parameter("id", ID_OR_KEY)
 
 
 class Transactions(StoreView):
-    """GET lists transactions that the nodes remember. POST runs a one-shot transaction; of a user who may only read,
-    the store runs it as one that only reads."""
+    """GET lists transactions that the nodes remember. POST runs a one-shot transaction, or begins an interactive one.
+    Of a user who may only read, the store runs a one-shot one as one that only reads."""
 
     needs = {"GET": READ, "POST": READ}
     known = {"GET": traces.PARAMETERS}
@@ -40,16 +43,20 @@ class Transactions(StoreView):
 
     @described(
         "transact",
-        "Run a transaction in one request",
+        "Run a transaction in one request, or begin an interactive one",
         (200, "Reply"),
         body="Transaction",
         errors=(409, 422, 504),
         parameters=[KEY_HEADER],
         examples=examples.TRANSACTIONS,
         links={"fate": link("fate", "id", "/id"), "fence": link("fence", "id", "/id")},
+        begun=("Begun", {name: link(name, "id", "/id") for name in WITHIN}),
     )
     def post(self, request: Request) -> Response:
-        wanted = read_request(request.data, read_key(request.headers))
+        key = read_key(request.headers)
+        if is_interactive(request.data):
+            return self._begin(request, *read_begin(request.data, key))
+        wanted = read_request(request.data, key)
         if request.user.has_perm(WRITE):
             return Response(reply_to_json(store.cluster().submit(wanted)))
         wanted.read_only = True
@@ -59,6 +66,13 @@ class Transactions(StoreView):
             if error.info.sqlstate != "25006":
                 raise
             raise StoreError.of(ErrorInfo("forbidden", refusal(request, WRITE), sqlstate="42501")) from error
+
+    def _begin(self, request: Request, age: str, timeout: float) -> Response:
+        if not request.user.has_perm(WRITE):
+            raise PermissionDenied(refusal(request, WRITE))
+        begun = store.cluster().transaction(timeout, age).begin()
+        location = f"/api/v1/transactions/{begun.id}"
+        return Response(begun_to_json(begun), status=201, headers={"Location": location})
 
 
 class TransactionFate(StoreView):

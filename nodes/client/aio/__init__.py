@@ -1,4 +1,7 @@
 """The client for asyncio: the names of `nodes.client`, awaited."""
 
+from nodes.client import interactive
 from nodes.client.aio.cluster import Cluster as Cluster
-from nodes.client.calls import Rows as Rows
+from nodes.client.statements import Rows as Rows
+
+Transaction = interactive.Interactive

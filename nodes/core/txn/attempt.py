@@ -13,8 +13,8 @@ proposed. After `over` nothing is sent for the id but outcomes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 from nodes import ids
 from nodes.core.replicated_log import TICK_MS
@@ -109,22 +109,32 @@ class Unsent:
         self.silent = silent
 
 
-class _Part:
-    __slots__ = ("fragments", "rows", "sent_at", "sent_to", "was_sent")
+class Last(NamedTuple):
+    """The last step of an interactive transaction at a shard, that it prepares: see Execute."""
 
-    def __init__(self, fragments: list[Fragment]) -> None:
+    number: int = 0
+    keep: int = 0
+    term: int = 0
+
+
+class _Part:
+    __slots__ = ("fragments", "last", "rows", "sent_at", "sent_to", "was_sent")
+
+    def __init__(self, fragments: list[Fragment], last: Last) -> None:
         self.fragments = fragments
+        self.last = last
         self.rows: list[ShardRows] | None = None
         self.sent_to = 0
         self.sent_at = 0
-        self.was_sent = False
+        self.was_sent = last.number > 0
 
 
 class Attempt:
     """`then(end)` is called once, with Committed, Aborted, Taken, Unknown or Unsent.
 
     `accept(rows)` looks at all rows before commit is proposed and may return a Refused (expect_rows over shards), or
-    what is to be bound with the commit: then the home is a coordinator group, also of one shard.
+    what is to be bound with the commit: then the home is a coordinator group, also of one shard. `last`: of each shard,
+    when the transaction is interactive and has nothing left to run.
     """
 
     def __init__(
@@ -136,6 +146,7 @@ class Attempt:
         sender: Sender,
         accept: Callable[[dict[str, list[ShardRows]]], Refused | KeyBinding | None],
         then: Callable[[Any], None],
+        last: Mapping[str, Last] = {},
     ) -> None:
         self.txn = txn
         self.age = age
@@ -145,7 +156,7 @@ class Attempt:
         self._sender = sender
         self._accept = accept
         self._then = then
-        self._parts = {shard: _Part(fragments) for shard, fragments in parts.items()}
+        self._parts = {shard: _Part(fragments, last.get(shard, Last())) for shard, fragments in parts.items()}
         self._finish = COMMIT if self.home in parts else PREPARE
         self._decide_sent_to = 0
         self._decide_sent_at = 0
@@ -257,7 +268,7 @@ class Attempt:
     def _send_execute(self, shard: str) -> None:
         part = self._parts[shard]
         left_ms = int((self.deadline - self._sender.now) * TICK_MS * SHARD_MARGIN)
-        message = Execute(self.txn, self.age, self._sender.node, self._finish, part.fragments, left_ms)
+        message = Execute(self.txn, self.age, self._sender.node, self._finish, part.fragments, left_ms, *part.last)
         part.sent_to = self._sender.to_leader(shard, message)
         part.sent_at = self._sender.now
         part.was_sent = part.was_sent or part.sent_to != 0

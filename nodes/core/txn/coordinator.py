@@ -17,7 +17,7 @@ from typing import Any
 from nodes import ids
 from nodes.core.engine import Decisions
 from nodes.core.host import GATEWAY, Host
-from nodes.core.oracle import Oracle, at_ms
+from nodes.core.oracle import Oracle, TimestampReply, TimestampRequest, at_ms
 from nodes.core.replicated_log import TICK_MS, Entry
 from nodes.core.txn import steps
 from nodes.core.txn.client_keys import ClientKeys, refuse_key
@@ -38,8 +38,6 @@ from nodes.core.txn.messages import (
     NotHome,
     Outcome,
     Reserve,
-    TimestampReply,
-    TimestampRequest,
     encode,
 )
 from nodes.requests import ABORTED, COMMITTED, EXPIRED, UNDECIDED

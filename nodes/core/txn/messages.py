@@ -23,18 +23,23 @@ from typing import Any
 
 import msgspec
 
+from nodes.core.oracle import TimestampReply, TimestampRequest
 from nodes.errors import ErrorInfo
 from nodes.sql.schema import Ddl, Fragment, Image, ShardRows
 
-# How an Execute ends at the shard.
-COMMIT, PREPARE = 1, 2
+# How an Execute ends at the shard. HOLD: it does not yet, locks and images stay in the leader's memory.
+COMMIT, PREPARE, HOLD = 1, 2, 3
 
 # Why a Refused was sent. Only NOT_LEADER leaves open whether another copy of the Execute runs elsewhere.
 NOT_LEADER, WOUNDED, TIMED_OUT, STALE, FAILED, ENDED, BUSY, TOO_LATE = range(1, 9)
 
 
 class Execute(msgspec.Struct, array_like=True, tag=1):
-    """Run `fragments` in order and end as `finish` says. `timeout_ms`: what is left of the deadline."""
+    """Run `fragments` in order and end as `finish` says. `timeout_ms`: what is left of the deadline.
+
+    Of an interactive transaction it is step `number` at this shard, from 1; before that, what came after the step
+    `keep` is undone (0: all). `term` is what the first `Held` named (0: none came yet). `saved`: earlier steps that
+    may be gone back to."""
 
     txn: bytes
     age: bytes
@@ -42,6 +47,10 @@ class Execute(msgspec.Struct, array_like=True, tag=1):
     finish: int
     fragments: list[Fragment]
     timeout_ms: int
+    number: int = 0
+    keep: int = 0
+    term: int = 0
+    saved: list[int] = []
 
 
 class Voted(msgspec.Struct, array_like=True, tag=2):
@@ -51,6 +60,19 @@ class Voted(msgspec.Struct, array_like=True, tag=2):
     shard: str
     rows: list[ShardRows]
     wrote: bool
+
+
+class Held(msgspec.Struct, array_like=True, tag=24):
+    """Step `number` of an interactive transaction is done: its rows, or `error`, or `version` >= 0 for a table of
+    another version than it was planned with: it then left nothing. `term` names this opening, by this leader."""
+
+    txn: bytes
+    shard: str
+    number: int
+    term: int
+    rows: list[ShardRows]
+    error: ErrorInfo | None = None
+    version: int = -1
 
 
 class Finished(msgspec.Struct, array_like=True, tag=3):
@@ -212,23 +234,6 @@ class SnapshotRefused(msgspec.Struct, array_like=True, tag=16):
     version: int = 0
 
 
-class TimestampRequest(msgspec.Struct, array_like=True, tag=17):
-    """`count` oracle values for `node`; (boot, number) names the message, a repeat carries the same."""
-
-    node: int
-    boot: int
-    number: int
-    count: int
-
-
-class TimestampReply(msgspec.Struct, array_like=True, tag=18):
-    """first, first+1 … are the values."""
-
-    boot: int
-    number: int
-    first: int
-
-
 class AskCatalog(msgspec.Struct, array_like=True, tag=19):
     """Which catalog version does s0 have now? (A read index on s0.)"""
 
@@ -367,7 +372,7 @@ class FenceKey(msgspec.Struct, array_like=True, tag=49):
 
 CoordinatorEntry = DecideTxn | DoneTxns | Reserve | ForgetDecisions | FenceKey
 Message = (
-    Execute | Voted | Finished | Refused | Decide | Decided | Outcome | Acknowledge | InDoubt | Deciding | Wound
+    Execute | Voted | Held | Finished | Refused | Decide | Decided | Outcome | Acknowledge | InDoubt | Deciding | Wound
     | AskFate | FateKnown | SnapshotRead | SnapshotRows | SnapshotRefused | TimestampRequest | TimestampReply
     | AskCatalog | CatalogIs | NotHome | AskKey | KeyKnown
 )  # fmt: skip

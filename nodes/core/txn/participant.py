@@ -6,9 +6,9 @@ CommitTxn, a participant of several shards appends its PrepareTxn. What no entry
 
 *Invariants*: nothing rests on an entry that is proposed but not applied. Locks of a transaction in flight stand until
 the local commit that contains its end. Who is APPENDED is ended by nothing but its entry. An abort at its own home
-(finish COMMIT) is answered only when an AbortTxn is applied: the gateway may mint a new id after it.
-
-*Left out*: statements one by one (interactive transactions).
+(finish COMMIT) is answered only when an AbortTxn is applied: the gateway may mint a new id after it. A step of an
+interactive transaction is taken only by the leader that took the ones before it; what it holds is in memory alone, so
+until it is prepared this shard may end it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,19 @@ from __future__ import annotations
 from collections import deque
 
 from nodes.core.host import GATEWAY, Host
-from nodes.core.locks import IX, JOIN, MODES, LockTable, X
+from nodes.core.locks import JOIN, MODES, LockTable
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn import steps
+from nodes.core.txn.evaluated import image_locks, over_bound, stale_version
+from nodes.core.txn.interactive import Interactive
 from nodes.core.txn.messages import (
     BUSY,
     COMMIT,
     ENDED,
     FAILED,
+    HOLD,
     NOT_LEADER,
+    PREPARE,
     STALE,
     TIMED_OUT,
     TOO_LATE,
@@ -41,16 +45,24 @@ from nodes.core.txn.messages import (
     encode,
 )
 from nodes.core.txn.shard_state import ShardState
-from nodes.core.txn.states import APPENDED, ASKING, CONFIRMING, ENDING, GONE, LOCKING, Active, LockNeed
+from nodes.core.txn.states import (
+    APPENDED,
+    ASKING,
+    CONFIRMING,
+    ENDING,
+    GONE,
+    HOLDING,
+    LOCKING,
+    Active,
+    LockNeed,
+)
 from nodes.errors import ErrorInfo
-from nodes.sql import keys
-from nodes.sql.schema import Fragment, Image
 
 EVALUATION_BUDGET_MS = 50.0
 MAX_ACTIVE = 4_096
-MAX_IMAGES = 10_000
 MAX_REMEMBERED = 10_000
 WOUND_AGAIN_TICKS = 4
+ENDABLE = (LOCKING, ASKING, HOLDING)  # by a wound or the deadline, whoever is older waiting
 
 
 class Participant:
@@ -67,6 +79,7 @@ class Participant:
         # Refusals of 2PC participants that ended here alone. A cache: who is forgotten and comes again late is
         # prepared, asks, and is told abort by the home.
         self._refused: dict[bytes, Refused] = {}
+        self.interactive = Interactive(self)
         for txn, record in state.prepared.items():
             self.locks.rebuild(txn, record.age, [((t, k), m) for t, k, m in record.locks])
             self.seen = max(self.seen, record.floor)
@@ -74,31 +87,39 @@ class Participant:
     # -- Execute
 
     def on_execute(self, message: Execute) -> None:
-        if message.txn in self.active or self._answer_from_record(message):
-            return
+        if message.number:
+            self.interactive.on_step(message)
+        elif message.txn not in self.active and not self.answer_from_record(message):
+            self.open(message)
+
+    def open(self, message: Execute) -> None:
+        """Nothing is known of it here."""
         if self.state.is_late(message.txn):
             seen_ts = max(self.seen, self.state.engine.marks.late + 1)  # the oracle has given at least that much
-            self._send(message.gateway, Refused(message.txn, self.host.group, TOO_LATE, seen_ts=seen_ts))
+            self.send(message.gateway, Refused(message.txn, self.host.group, TOO_LATE, seen_ts=seen_ts))
             return
         self.host.note(steps.ARRIVED, message.txn, message.gateway)
         is_busy = len(self.active) >= MAX_ACTIVE or self.host.is_full
         if is_busy and message.finish != COMMIT:
-            self._send(message.gateway, Refused(message.txn, self.host.group, BUSY))
+            self.send(message.gateway, Refused(message.txn, self.host.group, BUSY))
             return
-        deadline = self.host.now + max(1, message.timeout_ms // TICK_MS)
-        active = self.active[message.txn] = Active(message, self.host.now, deadline)
+        term = self.interactive.next_term() if message.number else 0
+        active = self.active[message.txn] = Active(message, self.host.now, term)
         if is_busy:  # another copy of it may come later: at its own home only an entry makes the refusal true
             self._log_abort(active, Refused(message.txn, self.host.group, BUSY))
             return
-        self._acquire(active, self._planned_locks(active))
-        self._run()
+        self.begin(active)
 
-    def _answer_from_record(self, message: Execute) -> bool:
+    def begin(self, active: Active) -> None:
+        self.acquire(active, self.planned_locks(active))
+        self.run()
+
+    def answer_from_record(self, message: Execute) -> bool:
         """Is there a record of this id already? Then it is answered from that."""
         txn = message.txn
         prepared = self.state.prepared.get(txn)
         if prepared is not None:
-            self._send(message.gateway, self._vote(prepared))
+            self.send(message.gateway, self._vote(prepared))
             return True
         outcome = self.state.outcome(txn)
         if outcome is not None:
@@ -106,21 +127,21 @@ class Participant:
             return True
         refused = self._refused.get(txn)
         if refused is not None:
-            self._send(message.gateway, refused)
+            self.send(message.gateway, refused)
         return refused is not None
 
     def _answer_outcome(self, message: Execute, outcome: OutcomeRecord) -> None:
         if not outcome.commit:
             error = ErrorInfo("aborted", outcome.reason, "40000")
-            self._send(message.gateway, Refused(message.txn, self.host.group, ENDED, error=error))
+            self.send(message.gateway, Refused(message.txn, self.host.group, ENDED, error=error))
         elif message.finish == COMMIT:
-            self._send(message.gateway, self._finished(message.txn, outcome))
+            self.send(message.gateway, self._finished(message.txn, outcome))
 
     def _finished(self, txn: bytes, outcome: OutcomeRecord) -> Finished:
         seen_ts = outcome.commit_ts or outcome.seen_ts
         return Finished(txn, self.host.group, outcome.commit_ts, outcome.rows, seen_ts)
 
-    def _planned_locks(self, active: Active) -> LockNeed:
+    def planned_locks(self, active: Active) -> LockNeed:
         need: dict[tuple[int, bytes], int] = {}
         for fragment in active.fragments:
             for lock in fragment.locks:
@@ -131,14 +152,14 @@ class Participant:
 
     # -- locks
 
-    def _acquire(self, active: Active, need: LockNeed) -> None:
+    def acquire(self, active: Active, need: LockNeed) -> None:
         if self.locks.request(active.txn, active.age, need):
             self._granted.append(active.txn)
         else:
             self.host.note(steps.WAITS, active.txn, self.locks.blocker_of(active.txn))
             self._wound_for(active.txn)
 
-    def _run(self) -> None:
+    def run(self) -> None:
         """Evaluate who was granted, one after the other (each may end others and so grant more)."""
         if self._running:
             return
@@ -158,83 +179,39 @@ class Participant:
         """An older one waits: who is younger and in its way is ended, or its gateway is asked to."""
         for victim in self.locks.wounds_of(txn):
             active = self.active.get(victim)
-            if active is not None and active.state in (LOCKING, ASKING):
+            if active is not None and active.state in ENDABLE:
                 self._end(active, WOUNDED, txn)
             elif active is None and victim in self.state.prepared:
-                self._send(self.state.prepared[victim].gateway, Wound(victim, self.host.group, txn))
+                self.send(self.state.prepared[victim].gateway, Wound(victim, self.host.group, txn))
 
     # -- evaluation
 
     def _evaluate(self, active: Active) -> None:
-        version = self._stale_version(active)
+        version = stale_version(self.state.engine, active)
         if version >= 0:
             self._refuse_evaluated(active, Refused(active.txn, self.host.group, STALE, version=version))
             return
-        found = self.state.engine.evaluate(active.fragments, EVALUATION_BUDGET_MS)
-        error = found.error or self._over_bound(found.images)
+        found = self.state.engine.evaluate(active.fragments, EVALUATION_BUDGET_MS, active.earlier)
+        error = found.error or over_bound(found.images)
         self.host.note(steps.EVALUATED, active.txn, (len(found.images), error.message if error else ""))
         if error is not None:
             self._refuse_evaluated(active, Refused(active.txn, self.host.group, FAILED, error=error))
             return
         active.rows, active.images = found.rows, found.images
-        need = self._image_locks(active)
+        need = image_locks(self.state.engine, self.locks.held_by(active.txn), active.images)
         if need and not self.locks.request(active.txn, active.age, need):
             self.host.note(steps.WAITS, active.txn, self.locks.blocker_of(active.txn))
             self._wound_for(active.txn)  # when granted, it is evaluated again: what it waited for may have changed it
             return
-        self._finish(active)
-
-    def _over_bound(self, images: list[Image]) -> ErrorInfo | None:
-        if len(images) <= MAX_IMAGES:
-            return None
-        words = f"the transaction changes {len(images)} rows on one shard; at most {MAX_IMAGES} are allowed: split it"
-        return ErrorInfo("too_large", words, "54000")
-
-    def _stale_version(self, active: Active) -> int:
-        """-1: planned with what this shard has. Compared after the locks are granted, so it cannot change under us."""
-        engine = self.state.engine
-        active.ddl = None
-        for fragment in active.fragments:
-            for table, version in fragment.tables:
-                known = engine.table(table)
-                if known is None or known.version != version:
-                    return 0 if known is None else known.version
-            if self._is_stale_ddl(fragment):
-                return engine.catalog_version
-            active.ddl = fragment.ddl or active.ddl
-        return -1
-
-    def _is_stale_ddl(self, fragment: Fragment) -> bool:
-        """`s0` orders the DDL statements; on another shard one may end before an older one of another table."""
-        version = self.state.engine.catalog_version
-        if fragment.catalog >= 0:
-            return fragment.catalog != version
-        return fragment.ddl is not None and fragment.ddl.version <= version
-
-    def _image_locks(self, active: Active) -> LockNeed:
-        """X on old and new key of every image, IX above; without what is held already."""
-        held = self.locks.held_by(active.txn)
-        need: dict[tuple[int, bytes], int] = {}
-        for image in active.images:
-            table = self.state.engine.table(image.table)
-            assert table is not None, "an image of a table that this shard does not hold"
-            types = [table.columns[i].type for i in table.primary_key]
-            new_key = None if image.row is None else [image.row[i] for i in table.primary_key]
-            found = {(image.table, b""): IX}
-            for key in (image.old_key, new_key) if image.old_key != new_key else (new_key,):
-                if key is not None:
-                    found[image.table, keys.encode(types, key)] = X
-            for node, mode in found.items():
-                now = held.get(node)
-                if now is None or JOIN[now][mode] != now:
-                    need[node] = mode
-        return list(need.items())
+        self.finish(active)
 
     # -- the end of the execution
 
-    def _finish(self, active: Active) -> None:
+    def finish(self, active: Active) -> None:
         active.floor = self.seen
-        if active.finish != COMMIT:
+        if active.finish == HOLD:
+            self.interactive.done(active)
+        elif active.finish == PREPARE:
             self._append(active, encode(self._prepare_record(active)))
         elif active.images or active.ddl is not None:
             active.move(ASKING)
@@ -272,15 +249,17 @@ class Participant:
             if confirmed and self.active.get(active.txn) is active:
                 final = active.refusal or answer  # a fence that was applied meanwhile
                 if isinstance(final, Refused):
-                    self._remember(final)
-                self._leave(active, final)
-                self._run()
+                    self.remember(final)
+                self.leave(active, final)
+                self.run()
 
         self.host.confirm(then)
 
     def _refuse_evaluated(self, active: Active, refusal: Refused) -> None:
         if active.finish == COMMIT:
             self._log_abort(active, refusal)
+        elif active.finish == HOLD:
+            self.interactive.failed(active, refusal)
         else:
             self._confirm(active, refusal)
 
@@ -300,16 +279,20 @@ class Participant:
             self._log_abort(active, refusal)
             self.release(active.txn)
         else:
-            self._remember(refusal)
-            self._leave(active, refusal)
+            self.drop(active, refusal)
 
-    def _leave(self, active: Active, answer: Finished | Refused | Voted) -> None:
+    def drop(self, active: Active, refusal: Refused) -> None:
+        """Of several participants, and not appended: ended by this one alone."""
+        self.remember(refusal)
+        self.leave(active, refusal)
+
+    def leave(self, active: Active, answer: Finished | Refused | Voted) -> None:
         active.move(GONE)
         del self.active[active.txn]
         self.release(active.txn)
-        self._send(active.gateway, answer)
+        self.send(active.gateway, answer)
 
-    def _remember(self, refusal: Refused) -> None:
+    def remember(self, refusal: Refused) -> None:
         self.host.note(steps.TURNED_DOWN, refusal.txn, (refusal.cause, refusal.winner))
         self._refused[refusal.txn] = refusal
         if len(self._refused) > MAX_REMEMBERED:
@@ -319,7 +302,7 @@ class Participant:
         wrote = bool(record.images) or record.ddl is not None
         return Voted(record.txn, self.host.group, record.rows, wrote)
 
-    def _send(self, node: int, message: object) -> None:
+    def send(self, node: int, message: object) -> None:
         self.host.send(node, GATEWAY, message)
 
     # -- what was applied
@@ -330,11 +313,11 @@ class Participant:
         if active is None:
             return None
         if entry.txn not in self.state.prepared:
-            self._leave(active, self._ended(entry.txn))
+            self.leave(active, self._ended(entry.txn))
             return None
         active.move(GONE)
         del self.active[entry.txn]
-        self._send(active.gateway, self._vote(entry))
+        self.send(active.gateway, self._vote(entry))
         return active.told
 
     def on_committed(self, entry: CommitTxn) -> None:
@@ -343,9 +326,9 @@ class Participant:
             return
         outcome = self.state.outcome(entry.txn)
         if outcome is not None and outcome.commit:
-            self._leave(active, self._finished(entry.txn, outcome))
+            self.leave(active, self._finished(entry.txn, outcome))
         else:
-            self._leave(active, self._ended(entry.txn))
+            self.leave(active, self._ended(entry.txn))
 
     def on_aborted(self, entry: AbortTxn) -> None:
         active = self.active.get(entry.txn)
@@ -356,7 +339,7 @@ class Participant:
             if active.state == CONFIRMING:
                 return
         assert active.refusal is not None, "an ending transaction knows its refusal"
-        self._leave(active, active.refusal)
+        self.leave(active, active.refusal)
 
     def _ended(self, txn: bytes) -> Refused:
         outcome = self.state.outcome(txn)
@@ -367,32 +350,33 @@ class Participant:
         """The gateway gave up, and this participant has not appended: ended alone, the id remembered."""
         active = self.active.get(txn)
         refusal = Refused(txn, self.host.group, ENDED, error=ErrorInfo("aborted", "aborted by its gateway", "40000"))
-        self._remember(refusal)
-        if active is not None and active.state == LOCKING:
-            self._leave(active, refusal)
-        elif active is not None and active.state == APPENDED:
+        self.remember(refusal)
+        if active is not None and active.state in (LOCKING, HOLDING):
+            self.leave(active, refusal)
+        elif active is not None and (active.state == APPENDED or active.finish == HOLD):
             active.told = False
 
     def after_apply(self) -> None:
-        self._run()
+        self.run()
 
     # -- time and the end of the leadership
 
     def tick(self) -> None:
         now = self.host.now
-        for active in [a for a in self.active.values() if a.deadline <= now and a.state in (LOCKING, ASKING)]:
-            if self.active.get(active.txn) is active and active.state in (LOCKING, ASKING):
+        self.interactive.tick()
+        for active in [a for a in self.active.values() if a.deadline <= now and a.state in ENDABLE]:
+            if self.active.get(active.txn) is active and active.state in ENDABLE:
                 blocked = self.locks.blocker_of(active.txn)
                 self._end(active, TIMED_OUT, blocked[0] if blocked else b"")
         if now % WOUND_AGAIN_TICKS == 0:
             for txn in self.locks.waiting():
                 if self.locks.is_waiting(txn):
                     self._wound_for(txn)
-        self._run()
+        self.run()
 
     def unlead(self) -> None:
         """Everything in memory goes. The gateways ask the next leader under the same id."""
         for active in self.active.values():
             refusal = Refused(active.txn, self.host.group, NOT_LEADER, leader=self.host.leader)
-            self._send(active.gateway, refusal)
+            self.send(active.gateway, refusal)
         self.active.clear()

@@ -66,7 +66,7 @@ class Shard:
             Execute: lambda leading, message: leading.participant.on_execute(message),
             SnapshotRead: lambda leading, message: leading.snapshots.on_read(message),
             Outcome: self._on_outcome,
-            Deciding: lambda leading, message: leading.doubts.on_deciding(message),
+            Deciding: self._on_deciding,
             AskFate: self._on_ask_fate,
             AskCatalog: lambda leading, message: leading.snapshots.on_ask_catalog(message),
         }
@@ -162,6 +162,10 @@ class Shard:
             self._acknowledge(leading, entry.txn)
 
     # -- outcomes
+
+    def _on_deciding(self, leading: Leadership, message: Deciding) -> None:
+        leading.doubts.on_deciding(message)
+        leading.participant.interactive.on_deciding(message)
 
     def _on_outcome(self, leading: Leadership, message: Outcome) -> None:
         txn = message.txn

@@ -3,6 +3,7 @@
     LOCKING     waits for locks, or is being evaluated
     ASKING      all locks held, the oracle is asked for commit_ts (one-shard commit)
     APPENDED    its PrepareTxn or CommitTxn is proposed: nothing but its application ends it
+    HOLDING     a step of an interactive transaction is done, the next one is waited for
     CONFIRMING  an answer that no entry confirms waits for a read index
     ENDING      its AbortTxn is proposed; the refusal leaves when it is applied
 
@@ -13,46 +14,63 @@ APPENDED and the prepared.
 from __future__ import annotations
 
 from nodes.core.locks import Node
-from nodes.core.txn.messages import Execute, Refused
+from nodes.core.replicated_log import TICK_MS
+from nodes.core.txn.messages import Execute, Held, Refused
 from nodes.sql.schema import Ddl, Image, ShardRows
 
-LOCKING, ASKING, APPENDED, CONFIRMING, ENDING, GONE = range(6)
-STATE_NAMES = ("locking", "asking", "appended", "confirming", "ending", "gone")
+LOCKING, ASKING, APPENDED, CONFIRMING, ENDING, GONE, HOLDING = range(7)
+STATE_NAMES = ("locking", "asking", "appended", "confirming", "ending", "gone", "holding")
 
 NEXT: dict[int, tuple[int, ...]] = {
-    LOCKING: (ASKING, APPENDED, CONFIRMING, ENDING, GONE),
+    LOCKING: (ASKING, APPENDED, CONFIRMING, ENDING, GONE, HOLDING),
     ASKING: (APPENDED, ENDING, GONE),
     APPENDED: (GONE,),
-    CONFIRMING: (GONE,),
+    CONFIRMING: (GONE, HOLDING),
     ENDING: (GONE,),
     GONE: (),
+    HOLDING: (LOCKING, APPENDED, GONE),
 }
 
 
 class Active:
     """One transaction that this shard leader executes. `age` ends with the id, so that no two are equal whatever a
-    client named; `floor` is the largest oracle value seen when it went in flight."""
+    client named; `floor` is the largest oracle value seen when it went in flight. Of an interactive transaction,
+    `number` is the step that came last and `held` its answer; `kept` are the images as of each step that may be gone
+    back to, and `earlier` those that the step under way began with; `since` and `asked` are the ticks in which its
+    gateway was last heard of, and last asked; `term` names this opening."""
 
     __slots__ = (
-        "age", "ddl", "deadline", "finish", "floor", "fragments", "gateway", "images", "refusal", "rows", "since",
-        "state", "told", "txn",
+        "age", "asked", "ddl", "deadline", "earlier", "finish", "floor", "fragments", "gateway", "held", "images",
+        "kept", "number", "refusal", "rows", "since", "state", "term", "told", "txn",
     )  # fmt: skip
 
-    def __init__(self, message: Execute, now: int, deadline: int) -> None:
+    def __init__(self, message: Execute, now: int, term: int = 0) -> None:
         self.txn = message.txn
         self.age = message.age + message.txn
         self.gateway = message.gateway
-        self.finish = message.finish
-        self.fragments = message.fragments
-        self.since = now
-        self.deadline = deadline
         self.state = LOCKING
+        self.number = 0
+        self.term = term
+        self.held: Held | None = None
+        self.kept: dict[int, list[Image]] = {}
+        self.begin(message, now)
         self.rows: list[ShardRows] = []
         self.images: list[Image] = []
         self.ddl: Ddl | None = None
         self.floor = 0
         self.told: bool | None = None
         self.refusal: Refused | None = None
+
+    def begin(self, message: Execute, now: int) -> None:
+        """The whole of it, or its next step."""
+        self.finish = message.finish
+        self.fragments = message.fragments
+        self.since = self.asked = now
+        self.deadline = now + max(1, message.timeout_ms // TICK_MS)
+        self.number = message.number
+        self.held = None
+        self.kept = {number: self.kept[number] for number in self.kept if number in (*message.saved, message.keep)}
+        self.earlier = self.kept[message.keep] if message.keep else []
 
     def move(self, state: int) -> None:
         assert state in NEXT[self.state], f"from {STATE_NAMES[self.state]} to {STATE_NAMES[state]}"

@@ -16,6 +16,7 @@ REFUSED = "refused"  # a shard's no came
 WOUNDED = "wounded"  # a shard tells that an older transaction waits for this one
 ASKED = "decision asked"  # all votes are in: the home is asked to commit
 DECIDED = "decided"  # the home's answer came
+HELD = "held"  # a step of an interactive transaction is done at a shard
 FINISHED = "finished"  # the word of the one shard that was the home came
 ANSWERED = "answered"  # the client has its answer, or the gateway tries again under another id
 
@@ -41,6 +42,7 @@ DETAILS: dict[str, tuple[str, ...]] = {
     WOUNDED: ("winner",),
     ASKED: ("to_node",),
     DECIDED: ("commit", "commit_ts", "reason"),
+    HELD: ("step",),
     FINISHED: ("commit_ts",),
     ANSWERED: ("answer",),
     ARRIVED: ("gateway",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nodes.core.host import GATEWAY
-from nodes.core.oracle import at_ms
+from nodes.core.oracle import TimestampReply, TimestampRequest, at_ms
 from nodes.core.txn.coordinator import TELL_AGAIN_TICKS
 from nodes.core.txn.messages import (
     Acknowledge,
@@ -19,8 +19,6 @@ from nodes.core.txn.messages import (
     NotHome,
     Outcome,
     Reserve,
-    TimestampReply,
-    TimestampRequest,
     encode,
 )
 from nodes.requests import ABORTED, COMMITTED, UNDECIDED

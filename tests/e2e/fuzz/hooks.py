@@ -36,6 +36,11 @@ STATEMENTS: list[tuple[str, list[Any] | dict[str, Any]]] = [
     ("CREATE TABLE made_by_chance (id INT PRIMARY KEY, t TEXT DEFAULT 'x', b BOOLEAN)", []),
     ("COMMIT", []),
 ]
+# Whose bodies have statements -> the shape of the body.
+WITH_STATEMENTS = {
+    "POST /api/v1/transactions": "Transaction",
+    "POST /api/v1/transactions/{id}/statements": "Statements",
+}
 # Why an order of nodes is refused.
 OF_NODES = ("for 3 replicas", "there is a node")
 
@@ -43,15 +48,16 @@ OF_NODES = ("for 3 replicas", "there is a node")
 @schemathesis.hook  # type: ignore[untyped-decorator]
 def map_body(context: Any, body: Any) -> Any:
     """What does not fit the document is meant so and stays as it is."""
-    if context.operation.label != "POST /api/v1/transactions" or not _validator(context.operation).is_valid(body):
+    shape = WITH_STATEMENTS.get(context.operation.label)
+    if shape is None or not _validator(context.operation, shape).is_valid(body) or "statements" not in body:
         return body
     return {**body, "statements": [_with_meaning(each) for each in body["statements"]]}
 
 
 @functools.cache
-def _validator(operation: Any) -> Draft202012Validator:
+def _validator(operation: Any, shape: str) -> Draft202012Validator:
     components = operation.schema.raw_schema["components"]
-    return Draft202012Validator({"$ref": "#/components/schemas/Transaction", "components": components})
+    return Draft202012Validator({"$ref": f"#/components/schemas/{shape}", "components": components})
 
 
 def _with_meaning(statement: Any) -> Any:
@@ -75,13 +81,15 @@ def filter_case(context: Any, case: Any) -> bool:
 @schemathesis.hook  # type: ignore[untyped-decorator]
 def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool:
     """Keep it unless the body fits the document and was refused for what no document can say: what the SQL means, that
-    a key belongs to another request (the answer then has an SQLSTATE), which nodes there are, or that an integer is
-    written without a point.
+    a key belongs to another request (the answer then has an SQLSTATE), which nodes there are, that an interactive
+    transaction takes no key, or that an integer is written without a point.
     """
     if failure.code != "ST202" or response.status_code not in (400, 413, 422):
         return True
     problem = response.json()
     if "/api/v1/nodes/" in case.operation.label and any(words in problem["detail"] for words in OF_NODES):
+        return False
+    if "takes no Idempotency-Key" in problem["detail"]:
         return False
     return not (problem.get("sqlstate") or ("must be an integer" in problem["detail"] and _has_point(case.body)))
 

@@ -1,0 +1,244 @@
+"""One interactive transaction at its gateway: what its client asked last, its savepoints, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nodes import ids
+from nodes.core.txn.attempt import Aborted, Attempt, Committed, Last, Unknown, Unsent
+from nodes.core.txn.messages import Held, Refused
+from nodes.core.txn.session import Rows, Session
+from nodes.errors import (
+    DID_NOT_HAPPEN,
+    BadRequest,
+    NotSupported,
+    OutcomeUnknown,
+    StoreError,
+    TransactionAborted,
+    Unavailable,
+)
+from nodes.requests import ABORTED, COMMITTED, UNDECIDED, Reply, Request, Result
+from nodes.runtime import activity
+from nodes.runtime.questions import deadline_after
+from nodes.runtime.statements import bind, error_of, parts_of, results_of
+from nodes.sql.plan import Bound
+from nodes.wire.protocol import BACK_TO, COMMIT, ROLLBACK, RUN, SAVE, Within
+
+if TYPE_CHECKING:
+    from nodes.runtime.gateway import Gateway
+
+HOME = "c1"
+MAX_SAVEPOINTS = 100
+
+End = Reply | list[Result] | StoreError
+Answer = Callable[[End], None]
+
+
+class OpenTransaction:
+    """`on_end(end)` once, with what its client is told who asks for more. `seq`: the number of what was asked last."""
+
+    def __init__(self, gateway: Gateway, txn: bytes, age: bytes, on_end: Callable[[Reply | StoreError], None]) -> None:
+        around = gateway.surroundings
+        self.gateway = gateway
+        self.txn, self.text, self.age = txn, ids.to_text(txn), age
+        self.session = Session(txn, age, HOME, around, self._on_lost)
+        self.begun_at = self.used_at = around.now
+        self.seq, self.verb = 0, RUN  # of what was numbered last
+        self.is_busy = self.is_over = False
+        self._on_end = on_end
+        self._is_failed = self._is_ending = False
+        self._answer: End | None = None  # to what was numbered last
+        self._is_numbered = False
+        self._now_us = around.clock_ms() * 1000  # as in PostgreSQL, one for all its statements
+        self._waiting: list[Answer] = []
+        self._record = around.trace.begin(txn, 1, [], [], None)
+
+    # -- what is asked
+
+    @property
+    def may_roll_back(self) -> bool:
+        """Its commit is not proposed, and will not be."""
+        return not self.is_over and not self._is_ending
+
+    def do(self, message: Within, then: Answer) -> None:
+        if self.is_busy:  # a step takes too long for its client, who rolls back
+            self._told(TransactionAborted("it was rolled back meanwhile", sqlstate="25P01"))
+        self.is_busy, self._is_numbered, self._waiting = True, message.seq > 0, [then]
+        if message.seq:
+            self.seq, self.verb, self._answer = message.seq, message.verb, None
+        deadline = deadline_after(self.gateway.surroundings.now, message.timeout_ms)
+        try:
+            if message.verb == RUN:
+                self._run(message, deadline)
+            elif message.verb == COMMIT:
+                self._commit(deadline)
+            elif message.verb == ROLLBACK:
+                self._roll_back(TransactionAborted("it was rolled back", transaction=self.text), [])
+            elif message.verb == SAVE:
+                self._save(message.name)
+            elif message.verb == BACK_TO:
+                self._back_to(message.name)
+            else:
+                raise BadRequest(f"{message.verb} is nothing that can be asked in a transaction")
+        except StoreError as error:
+            self._told(error)
+
+    def again(self, then: Answer) -> None:
+        """The same is asked once more, for its answer was lost or is not there yet."""
+        if self._answer is not None:
+            then(self._answer)
+        else:
+            self._waiting.append(then)
+
+    def _told(self, answer: End) -> None:
+        if isinstance(answer, StoreError):
+            answer.info.transaction = answer.info.transaction or self.text
+        self.is_busy = False
+        if self._is_numbered:
+            self._answer, self._is_numbered = answer, False
+        self.used_at = self.gateway.surroundings.now
+        waiting, self._waiting = self._waiting, []
+        for then in waiting:
+            then(answer)
+
+    # -- statements
+
+    def _run(self, message: Within, deadline: int) -> None:
+        if self._is_failed:
+            words = "a statement of the transaction failed: go back to a savepoint, or roll back"
+            raise TransactionAborted(words, sqlstate="25P02")
+        request = Request(message.statements, message.timeout_ms)
+        self.gateway.check(request)
+        self._record.add_statements(message.statements)
+        self._plan(request, deadline, False)
+
+    def _plan(self, request: Request, deadline: int, is_confirmed: bool) -> None:
+        """What fails here is a statement that fails."""
+        gateway, around = self.gateway, self.gateway.surroundings
+        try:
+            plans = gateway.plans_of(request)
+            if any(plan.kind == "ddl" for plan in plans):
+                raise NotSupported("a definition of tables within an interactive transaction", sqlstate="0A000")
+            bounds = bind(plans, request.statements, around.shards, self._now_us)
+        except StoreError as error:
+            if is_confirmed or not gateway.may_be_stale(request, error):
+                self._fail(error)
+            else:
+                gateway.confirm_catalog(deadline, self._fail, lambda: self._plan(request, deadline, True))
+            return
+
+        def then(rows: Rows, held: Held | None) -> None:
+            self._on_rows(request, deadline, bounds, rows, held)
+
+        if not self.is_over:
+            self.session.run(parts_of(bounds), deadline, then)
+
+    def _on_rows(self, request: Request, deadline: int, bounds: list[Bound], rows: Rows, held: Held | None) -> None:
+        if held is not None and held.version >= 0:
+            self.gateway.plan_anew(held.version, deadline, self._fail, lambda: self._plan(request, deadline, True))
+        elif held is not None and held.error is not None:
+            self._fail(StoreError.of(held.error))
+        else:
+            try:
+                results = results_of(bounds, rows)
+            except StoreError as error:
+                self._fail(error)
+                return
+            self.session.keep()
+            self._told(results)
+
+    def _fail(self, error: StoreError) -> None:
+        """Of a statement: it left nothing."""
+        if not self.is_over:
+            self._is_failed = True
+            error.info.retryable = False
+            self._told(error)
+
+    # -- savepoints
+
+    def _save(self, name: str) -> None:
+        if self._is_failed:
+            raise TransactionAborted("a statement of the transaction failed: no savepoint is made", sqlstate="25P02")
+        if not name or len(name) > 63:
+            raise BadRequest("a savepoint has a name of 1 to 63 characters", sqlstate="42602")
+        if name not in self.session.savepoints and len(self.session.savepoints) >= MAX_SAVEPOINTS:
+            raise BadRequest(f"at most {MAX_SAVEPOINTS} savepoints are kept", sqlstate="54000")
+        self.session.save(name)
+        self._told([])
+
+    def _back_to(self, name: str) -> None:
+        if name not in self.session.savepoints:
+            raise BadRequest(f"savepoint {name[:63]!r} does not exist", sqlstate="3B001")
+        self.session.back_to(name)
+        self._is_failed = False
+        self._told([])
+
+    # -- the end
+
+    def _commit(self, deadline: int) -> None:
+        if self._is_failed:
+            words = "a statement of the transaction failed, so it was rolled back"
+            self._roll_back(TransactionAborted(words, sqlstate="25P02"), None)
+            return
+        shards = self.session.end()
+        if not shards:
+            self._over(Reply(self.text, COMMITTED, 0, 1, [], []), COMMITTED)
+            return
+        self._is_ending = True
+        self._record.shards = sorted(shards)
+        last = {shard: Last(asked.number + 1, asked.keep, asked.term) for shard, asked in shards.items()}
+        parts: dict[str, list[Any]] = {shard: [] for shard in shards}
+        around = self.gateway.surroundings
+        attempt = Attempt(self.txn, self.age, parts, deadline, around, lambda rows: None, self._on_attempt, last)
+        self.gateway.begin_attempt(attempt)
+
+    def _on_attempt(self, end: Any) -> None:
+        gateway = self.gateway
+        gateway.end_attempt(self.txn)
+        if isinstance(end, Committed):
+            gateway.surroundings.counts.add(activity.COMMITTED)
+            reply = Reply(self.text, COMMITTED, end.commit_ts, 1, self._record.shards, [], end.commit_ts)
+            self._over(reply, COMMITTED, end.commit_ts)
+        elif isinstance(end, Unknown):
+            self._over(OutcomeUnknown(f"{end.why}: ask for the fate of the transaction, or fence it"), UNDECIDED)
+        elif isinstance(end, Aborted):
+            self._over(self._with_age(error_of(end.refusal, gateway.catalog.name_of)), ABORTED)
+        else:
+            assert isinstance(end, Unsent), "an attempt without a key ends in one of these"
+            why = "; ".join(map(gateway.surroundings.silence_of, end.silent))
+            words = f"not all shards had answered by the deadline: {why}; it did not happen"
+            self._over(self._with_age(Unavailable(words)), ABORTED)
+
+    def _on_lost(self, refusal: Refused) -> None:
+        """A shard ended it."""
+        self._over(self._with_age(error_of(refusal, self.gateway.catalog.name_of)), ABORTED)
+
+    def expire(self, why: str) -> None:
+        assert self.may_roll_back, "who commits has a deadline of its own"
+        self._roll_back(TransactionAborted(f"the transaction was rolled back: {why}", sqlstate="25P03"), None)
+
+    def _roll_back(self, end: StoreError, answer: list[Result] | None) -> None:
+        """`answer` None: what was asked is told the end, too."""
+        self.session.roll_back()
+        self._over(end, ABORTED, answer=answer)
+
+    def _with_age(self, error: StoreError) -> StoreError:
+        """It did not happen; who begins anew with its age keeps its place."""
+        info = error.info
+        if info.outcome == DID_NOT_HAPPEN:
+            info.retryable = True
+            info.detail = {**info.detail, "age": self.age.hex()}
+        return error
+
+    def _over(self, end: Reply | StoreError, state: str, commit_ts: int = 0, answer: End | None = None) -> None:
+        self.is_over = True
+        if isinstance(end, StoreError):
+            end.info.transaction = end.info.transaction or self.text
+        if state == ABORTED:
+            self.gateway.surroundings.counts.add(activity.ABORTED)
+        info = end.info if isinstance(end, StoreError) else None
+        cause = (info.code, info.message) if info is not None else ("", "")
+        self.gateway.surroundings.trace.end(self._record, state, commit_ts, *cause)
+        self._on_end(end)
+        self._told(end if answer is None else answer)
