@@ -78,7 +78,7 @@ class Interactive:
             active.move(LOCKING)
             self._participant.begin(active)
         else:
-            active.rows, active.images = [], active.earlier
+            active.rows, active.images = [], list(active.earlier)
             self._participant.finish(active)
 
     # -- the end of a step

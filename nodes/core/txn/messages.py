@@ -50,7 +50,7 @@ class Execute(msgspec.Struct, array_like=True, tag=1):
     number: int = 0
     keep: int = 0
     term: int = 0
-    saved: list[int] = []
+    saved: tuple[int, ...] = ()
 
 
 class Voted(msgspec.Struct, array_like=True, tag=2):

@@ -146,7 +146,7 @@ class Session:
     def _send(self, shard: str, asked: ShardSteps) -> None:
         left_ms = int((self._deadline - self._sender.now) * TICK_MS * SHARD_MARGIN)
         gateway, last = self._sender.node, (asked.number, asked.keep, asked.term)
-        saved = sorted({each.get(shard, 0) for each in self.savepoints.values()} - {0})
+        saved = tuple(sorted({each.get(shard, 0) for each in self.savepoints.values()} - {0}))
         message = Execute(self.txn, self.age, gateway, HOLD, asked.fragments, left_ms, *last, saved)
         asked.sent_to = self._sender.to_leader(shard, message)
         asked.sent_at = self._sender.now

@@ -13,6 +13,8 @@ APPENDED and the prepared.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nodes.core.locks import Node
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn.messages import Execute, Held, Refused
@@ -30,6 +32,9 @@ NEXT: dict[int, tuple[int, ...]] = {
     GONE: (),
     HOLDING: (LOCKING, APPENDED, GONE),
 }
+
+
+NOTHING: dict[int, list[Image]] = {}  # is kept of a transaction that is no interactive one
 
 
 class Active:
@@ -52,7 +57,8 @@ class Active:
         self.number = 0
         self.term = term
         self.held: Held | None = None
-        self.kept: dict[int, list[Image]] = {}
+        self.kept: dict[int, list[Image]] = NOTHING
+        self.earlier: Sequence[Image] = ()
         self.begin(message, now)
         self.rows: list[ShardRows] = []
         self.images: list[Image] = []
@@ -67,10 +73,10 @@ class Active:
         self.fragments = message.fragments
         self.since = self.asked = now
         self.deadline = now + max(1, message.timeout_ms // TICK_MS)
-        self.number = message.number
-        self.held = None
-        self.kept = {number: self.kept[number] for number in self.kept if number in (*message.saved, message.keep)}
-        self.earlier = self.kept[message.keep] if message.keep else []
+        if message.number:
+            self.number, self.held = message.number, None
+            self.kept = {n: images for n, images in self.kept.items() if n in message.saved or n == message.keep}
+            self.earlier = self.kept[message.keep] if message.keep else ()
 
     def move(self, state: int) -> None:
         assert state in NEXT[self.state], f"from {STATE_NAMES[self.state]} to {STATE_NAMES[state]}"

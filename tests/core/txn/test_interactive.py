@@ -46,7 +46,7 @@ def step(
     """The step before is kept unless another one is named."""
     keep = number - 1 if keep < 0 else keep
     term = 0 if number == 1 else term
-    return Execute(TXN, ids.age_of(TXN), GATEWAY_NODE, finish, list(fragments), 10_000, number, keep, term, list(saved))
+    return Execute(TXN, ids.age_of(TXN), GATEWAY_NODE, finish, list(fragments), 10_000, number, keep, term, saved)
 
 
 def prepare(number: int, keep: int = -1, term: int = TERM) -> Execute:

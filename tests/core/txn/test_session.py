@@ -206,4 +206,4 @@ def test_a_shard_is_told_which_steps_a_savepoint_names() -> None:
         if name:
             gateway.session.save(name)
     gateway.run("s1")
-    assert [each.saved for _, each in gateway.sent if isinstance(each, Execute)] == [[], [1], [1], [1, 3]]
+    assert [each.saved for _, each in gateway.sent if isinstance(each, Execute)] == [(), (1,), (1,), (1, 3)]
