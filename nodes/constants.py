@@ -28,6 +28,11 @@ class Constants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chunk_bytes: int = 256 << 10  # of a store on its way to a replica that the log cannot help any more
     rebalance_after_ms: int = 5_000  # the preferred leader of a group gets it back when it is near again for so long
 
+    @property
+    def interactive_lives_ms(self) -> int:
+        """So old may an interactive transaction become: its home is not to have forgotten its time at the end."""
+        return min(self.txn_age_max_ms, self.outcomes_kept_ms // 2)
+
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             if getattr(self, name) < 1:

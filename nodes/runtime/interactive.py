@@ -5,7 +5,7 @@ is done after the other; the last answer is kept, for a client that numbers what
 
 As in PostgreSQL, a statement that fails leaves nothing, and then nothing more is run until the client goes back to a
 savepoint, or rolls back. A transaction that its client left (`interactive_idle_ms`), or that grew old
-(`txn_age_max_ms`), is rolled back. How one ended is remembered for a while, for the client that comes late.
+(`interactive_lives_ms`), is rolled back. How one ended is remembered for a while, for the client that comes late.
 
 *Invariants*: whatever is told of a transaction that was not committed, it never happens, but for OutcomeUnknown.
 *Left out*: definitions of tables, client keys.
@@ -69,7 +69,7 @@ class Interactive:
             around = gateway.surroundings
             self.open[txn] = OpenTransaction(gateway, txn, age or ids.age_of(txn), lambda end: self._ended(txn, end))
             constants = around.constants
-            then(Begun(ids.to_text(txn), constants.interactive_idle_ms, constants.txn_age_max_ms))
+            then(Begun(ids.to_text(txn), constants.interactive_idle_ms, constants.interactive_lives_ms))
 
         gateway.when_fresh(deadline_after(gateway.surroundings.now, BEGIN_MS), then, begun)
 
@@ -142,7 +142,7 @@ class Interactive:
     def tick(self) -> None:
         around = self.gateway.surroundings
         idle_ticks = around.constants.interactive_idle_ms // TICK_MS
-        age_ticks = around.constants.txn_age_max_ms // TICK_MS
+        age_ticks = around.constants.interactive_lives_ms // TICK_MS
         for open_ in list(self.open.values()):
             open_.session.tick()
             if open_.may_roll_back and around.now - open_.begun_at >= age_ticks:

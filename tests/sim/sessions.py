@@ -62,7 +62,7 @@ class Client:
         self.seq = self.answered = 0
         self.left = rng.randint(1, 5)  # things to do before the end
         # It comes to its end when the transaction is as old as one may be.
-        self.is_slow = rng.random() < 0.05 and simulation.cluster.constants.txn_age_max_ms <= OLD_MS
+        self.is_slow = rng.random() < 0.05 and simulation.cluster.constants.interactive_lives_ms <= OLD_MS
         self.steps: Steps = []
         self.results: list[Result] = []
         self.saved: dict[str, int] = {}  # savepoint -> how many steps stand
@@ -98,7 +98,7 @@ class Client:
     def _slow_pause(self) -> int:
         """A look every two seconds, and the end within a few milliseconds of the oldest age."""
         cluster = self.simulation.cluster
-        left = self.begun_at + cluster.constants.txn_age_max_ms * MS - cluster.timeline.now
+        left = self.begun_at + cluster.constants.interactive_lives_ms * MS - cluster.timeline.now
         if left < 3 * SECOND:
             self.left = 0
             return max(0, left + self.rng.randint(-60 * MS, 10 * MS))
