@@ -37,9 +37,8 @@ NOT_LEADER, WOUNDED, TIMED_OUT, STALE, FAILED, ENDED, BUSY, TOO_LATE = range(1, 
 class Execute(msgspec.Struct, array_like=True, tag=1):
     """Run `fragments` in order and end as `finish` says. `timeout_ms`: what is left of the deadline.
 
-    Of an interactive transaction it is step `number` at this shard, from 1; before that, what came after the step
-    `keep` is undone (0: all). `term` is what the first `Held` named (0: none came yet). `saved`: earlier steps that
-    may be gone back to."""
+    Of an interactive transaction it is step `number` at this shard, from 1, on what stood after the step `keep` (0: on
+    nothing). `term` is what the first `Held` named (0: none came yet). `saved`: steps that may be gone back to."""
 
     txn: bytes
     age: bytes
@@ -312,10 +311,11 @@ class EndTxn(msgspec.Struct, array_like=True, tag=42):
 
 
 class AbortTxn(msgspec.Struct, array_like=True, tag=43):
-    """This id will never commit here: a fence, or an abort that the gateway must be able to rely on."""
+    """This id will never commit here: a fence, or an abort that the gateway must be able to rely on; its `error`."""
 
     txn: bytes
     reason: str
+    error: ErrorInfo | None = None
 
 
 class MoveMarks(msgspec.Struct, array_like=True, tag=47):
@@ -385,14 +385,15 @@ decode_key_record: Any = msgspec.msgpack.Decoder(KeyRecord).decode
 
 
 class OutcomeRecord(msgspec.Struct, array_like=True):
-    """What a shard remembers of an id that ended: `rows` of a one-shard commit, for a repeated question; `seen_ts`, of
-    one that changed nothing, the shard's largest commit_ts when it ended: its rows are those of that time."""
+    """What a shard remembers of an id that ended, for a repeated question: `rows` of a one-shard commit, `error` of
+    what its statements did wrong; `seen_ts`, of one that changed nothing: the largest commit_ts here at that time."""
 
     commit: bool
     commit_ts: int
     reason: str = ""
     rows: list[ShardRows] = []
     seen_ts: int = 0
+    error: ErrorInfo | None = None
 
 
 decode_outcome: Any = msgspec.msgpack.Decoder(OutcomeRecord).decode

@@ -132,8 +132,7 @@ class Participant:
 
     def _answer_outcome(self, message: Execute, outcome: OutcomeRecord) -> None:
         if not outcome.commit:
-            error = ErrorInfo("aborted", outcome.reason, "40000")
-            self.send(message.gateway, Refused(message.txn, self.host.group, ENDED, error=error))
+            self.send(message.gateway, self._ended(message.txn))
         elif message.finish == COMMIT:
             self.send(message.gateway, self._finished(message.txn, outcome))
 
@@ -267,7 +266,8 @@ class Participant:
         active.move(ENDING)
         active.refusal = refusal
         reason = refusal.error.message if refusal.error is not None else "wounded or timed out"
-        self.host.propose(encode(AbortTxn(active.txn, reason)))
+        error = refusal.error if refusal.cause == FAILED else None
+        self.host.propose(encode(AbortTxn(active.txn, reason, error)))
 
     def _end(self, active: Active, cause: int, winner: bytes) -> None:
         """Ended by a wound or its deadline, not in flight: its locks go at once."""
@@ -343,6 +343,8 @@ class Participant:
 
     def _ended(self, txn: bytes) -> Refused:
         outcome = self.state.outcome(txn)
+        if outcome is not None and outcome.error is not None:
+            return Refused(txn, self.host.group, FAILED, error=outcome.error)
         reason = outcome.reason if outcome is not None else "aborted"
         return Refused(txn, self.host.group, ENDED, error=ErrorInfo("aborted", reason, "40000"))
 

@@ -145,7 +145,7 @@ class ShardState:
 
     def _on_abort(self, entry: AbortTxn) -> None:
         if not self._is_ended(entry.txn) and entry.txn not in self.prepared and not self.is_expired(entry.txn):
-            self._remember(entry.txn, OutcomeRecord(False, 0, entry.reason))
+            self._remember(entry.txn, OutcomeRecord(False, 0, entry.reason, error=entry.error))
 
     def _on_move(self, entry: MoveMarks) -> None:
         marks = self.engine.marks

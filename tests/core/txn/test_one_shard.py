@@ -129,6 +129,19 @@ def test_c17_a_repeat_after_the_commit_gets_the_same_answer_and_no_second_execut
     assert (shard.proposals, shard.host.askers, shard.balance(1)) == ([], [], 90)
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_repeat_of_what_failed_is_told_the_same_error(restarted: bool) -> None:
+    """Its first answer was lost: "aborted" would say less than what was wrong."""
+    shard = ShardReplica()
+    for number in range(2):
+        shard.receive(one_shard(TXN, update(1, -1_000)))
+        shard.apply()
+        (refusal,) = shard.host.said(Refused)
+        assert refusal.error is not None
+        assert (refusal.cause, refusal.error.sqlstate) == (FAILED, "23514")
+        shard = shard.restarted() if restarted and not number else shard
+
+
 def test_a_repeated_commit_entry_takes_effect_once() -> None:
     shard = asking()
     shard.host.answer_timestamp(50)
