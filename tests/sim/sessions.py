@@ -38,6 +38,7 @@ class SessionTraffic:
         self.simulation = simulation
         self.seed = seed
         self.begun = 0
+        self.is_over = False  # in peace who is open comes to its end: others need the locks
 
     def plan(self, most: int, within: int) -> None:
         rng = random.Random(f"{self.seed} sessions")
@@ -91,7 +92,7 @@ class Client:
 
     def _pause(self) -> None:
         pause = 4 * SECOND if self.rng.random() < 0.03 else self.rng.choice(PAUSES)
-        if self.is_slow:
+        if self.is_slow and not self.simulation.sessions.is_over:
             pause = self._slow_pause()
         self.simulation.cluster.timeline.at(pause, self._next)
 
@@ -107,7 +108,7 @@ class Client:
 
     def _next(self) -> None:
         rng = self.rng
-        self.left -= 1
+        self.left = -1 if self.simulation.sessions.is_over else self.left - 1
         if self.left < 0:
             if rng.random() < 0.05:
                 count("interactive transaction left alone")

@@ -112,6 +112,7 @@ class Simulation:
             self.replacing.plan()
         self._run(FAULTS_FOR)
         faults.stop()
+        self.sessions.is_over = True
         self.schedule.begin("peace")
         participant.MAX_ACTIVE = MAX_ACTIVE  # in peace nobody may be refused for it, whoever comes at once
         self.demand_progress()
