@@ -32,13 +32,12 @@ from nodes.errors import (
     OutcomeUnknown,
     SnapshotTooOld,
     StoreError,
-    Unavailable,
 )
 from nodes.requests import ABORTED, COMMITTED, UNDECIDED, Reply, Request, Result
 from nodes.runtime import activity
 from nodes.runtime.as_of import parse
 from nodes.runtime.keyed import keyed
-from nodes.runtime.statements import bind, error_of, parts_of, results_of
+from nodes.runtime.statements import bind, error_of, parts_of, results_of, unsent
 from nodes.runtime.trace import Record
 from nodes.sql.plan import Bound, Plan
 from nodes.sql.schema import ShardRows
@@ -150,7 +149,7 @@ class Execution:
         elif isinstance(end, Unknown):
             self._fail(OutcomeUnknown(f"{end.why}: ask for the fate of the transaction, or fence it"))
         else:
-            self._fail(self._unsent(end))
+            self._fail(unsent(end.silent, self.gateway.surroundings.silence_of))
 
     def _keep(self, end: Any) -> None:
         """For the trace and the counts: how this attempt ended."""
@@ -169,12 +168,9 @@ class Execution:
     def _ended_by(self, end: Aborted | Taken | Unsent) -> ErrorInfo:
         if isinstance(end, Taken):
             return ErrorInfo("aborted", "an earlier request under the same key has its outcome: that was told")
-        error = error_of(end.refusal, self.gateway.catalog.name_of) if isinstance(end, Aborted) else self._unsent(end)
-        return error.info
-
-    def _unsent(self, end: Unsent) -> Unavailable:
-        why = "; ".join(map(self.gateway.surroundings.silence_of, end.silent))
-        return Unavailable(f"not all shards had answered by the deadline: {why}; it did not happen")
+        if isinstance(end, Aborted):
+            return error_of(end.refusal, self.gateway.catalog.name_of).info
+        return unsent(end.silent, self.gateway.surroundings.silence_of).info
 
     def _on_aborted(self, refusal: Refused) -> None:
         fenced = refusal.cause == ENDED and refusal.error is not None and refusal.error.message == "fenced"

@@ -31,7 +31,8 @@ from nodes.errors import (
     Unavailable,
 )
 from nodes.requests import Begun, Reply
-from nodes.runtime.open_transaction import HOME, End, OpenTransaction
+from nodes.runtime.execution import HOME
+from nodes.runtime.open_transaction import End, OpenTransaction
 from nodes.runtime.questions import deadline_after
 from nodes.runtime.relays import Relays
 from nodes.wire.protocol import COMMIT, ROLLBACK, Within

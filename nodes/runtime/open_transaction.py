@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nodes import ids
 from nodes.core.txn.attempt import Aborted, Attempt, Committed, Last, Unknown, Unsent
 from nodes.core.txn.messages import Held, Refused
-from nodes.core.txn.session import Rows, Session
+from nodes.core.txn.session import OVER, Rows, Session
 from nodes.errors import (
     DID_NOT_HAPPEN,
     BadRequest,
@@ -16,19 +16,18 @@ from nodes.errors import (
     OutcomeUnknown,
     StoreError,
     TransactionAborted,
-    Unavailable,
 )
 from nodes.requests import ABORTED, COMMITTED, UNDECIDED, Reply, Request, Result
 from nodes.runtime import activity
+from nodes.runtime.execution import HOME
 from nodes.runtime.questions import deadline_after
-from nodes.runtime.statements import bind, error_of, parts_of, results_of
+from nodes.runtime.statements import bind, error_of, parts_of, results_of, unsent
 from nodes.sql.plan import Bound
 from nodes.wire.protocol import BACK_TO, COMMIT, ROLLBACK, RUN, SAVE, Within
 
 if TYPE_CHECKING:
     from nodes.runtime.gateway import Gateway
 
-HOME = "c1"
 MAX_SAVEPOINTS = 100
 
 End = Reply | list[Result] | StoreError
@@ -47,7 +46,7 @@ class OpenTransaction:
         self.seq, self.verb = 0, RUN  # of what was numbered last
         self.is_busy = self.is_over = False
         self._on_end = on_end
-        self._is_failed = self._is_ending = False
+        self._is_failed = False
         self._answer: End | None = None  # to what was numbered last
         self._is_numbered = False
         self._now_us = around.clock_ms() * 1000  # as in PostgreSQL, one for all its statements
@@ -59,7 +58,7 @@ class OpenTransaction:
     @property
     def may_roll_back(self) -> bool:
         """Its commit is not proposed, and will not be."""
-        return not self.is_over and not self._is_ending
+        return self.session.state != OVER
 
     def do(self, message: Within, then: Answer) -> None:
         if self.is_busy:  # a step takes too long for its client, who rolls back
@@ -185,7 +184,6 @@ class OpenTransaction:
         if not shards:
             self._over(Reply(self.text, COMMITTED, 0, 1, [], []), COMMITTED)
             return
-        self._is_ending = True
         self._record.shards = sorted(shards)
         last = {shard: Last(asked.number + 1, asked.keep, asked.term) for shard, asked in shards.items()}
         parts: dict[str, list[Any]] = {shard: [] for shard in shards}
@@ -206,9 +204,7 @@ class OpenTransaction:
             self._over(self._with_age(error_of(end.refusal, gateway.catalog.name_of)), ABORTED)
         else:
             assert isinstance(end, Unsent), "an attempt without a key ends in one of these"
-            why = "; ".join(map(gateway.surroundings.silence_of, end.silent))
-            words = f"not all shards had answered by the deadline: {why}; it did not happen"
-            self._over(self._with_age(Unavailable(words)), ABORTED)
+            self._over(self._with_age(unsent(end.silent, gateway.surroundings.silence_of)), ABORTED)
 
     def _on_lost(self, refusal: Refused) -> None:
         """A shard ended it."""

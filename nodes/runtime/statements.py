@@ -64,6 +64,12 @@ def _expected(bound: Bound, result: Result) -> Result:
     return result
 
 
+def unsent(silent: Sequence[str], silence_of: Callable[[str], str]) -> Unavailable:
+    """These shards had not answered when the time was up, and nothing can commit any more."""
+    why = "; ".join(map(silence_of, silent))
+    return Unavailable(f"not all shards had answered by the deadline: {why}; it did not happen")
+
+
 def error_of(refusal: Refused, name_of: Callable[[int], str]) -> StoreError:
     """`name_of` a table."""
     cause = refusal.cause

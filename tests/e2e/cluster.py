@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +259,20 @@ class LocalCluster:
         except (StoreError, OSError) as error:
             return str(error)
         return unready(status, self.shards, self.replicas if caught_up else 0, targets)
+
+
+@contextlib.contextmanager
+def served(directory: Path, **options: Any) -> Iterator[LocalCluster]:
+    """A cluster that is ready; no node may have ended by itself when it is done with. `options` as of LocalCluster."""
+    cluster = LocalCluster(directory, **options)
+    try:
+        cluster.start_all()
+        cluster.wait_ready()
+        yield cluster
+    finally:
+        cluster.terminate()
+    assert not cluster.unexpected, cluster.unexpected
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def unready(status: dict[str, Any], shards: int, replicas: int, targets: dict[str, int]) -> str:

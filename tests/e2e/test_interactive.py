@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +21,7 @@ from nodes.errors import (
     StoreError,
     TransactionAborted,
 )
-from tests.e2e.cluster import LocalCluster
+from tests.e2e.cluster import LocalCluster, served
 from tests.e2e.test_supervisor import eventually
 
 ACCOUNTS = 12
@@ -36,26 +34,22 @@ READ = "SELECT balance FROM held WHERE id = $1"
 @pytest.fixture(scope="module")
 def local_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """As everywhere, but a client that asks nothing is left sooner."""
-    directory: Path = tmp_path_factory.mktemp("cluster")
-    cluster = LocalCluster(directory, constants={"interactive_idle_ms": IDLE_MS})
-    try:
-        cluster.start_all()
-        cluster.wait_ready()
+    with served(tmp_path_factory.mktemp("cluster"), constants={"interactive_idle_ms": IDLE_MS}) as cluster:
         yield cluster
-    finally:
-        cluster.terminate()
-    assert not cluster.unexpected, cluster.unexpected
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
 def bank(local_cluster: LocalCluster) -> Iterator[Cluster]:
     """A client of all nodes, and twelve accounts over all shards."""
     with local_cluster.client() as client:
-        client.execute("CREATE TABLE held (id BIGINT PRIMARY KEY, balance BIGINT NOT NULL CHECK (balance >= 0))")
-        rows = ", ".join(f"({id}, {BALANCE})" for id in range(1, ACCOUNTS + 1))
-        client.execute(f"INSERT INTO held (id, balance) VALUES {rows}", expect_rows=ACCOUNTS)
+        create_accounts(client)
         yield client
+
+
+def create_accounts(client: Cluster) -> None:
+    client.execute("CREATE TABLE held (id BIGINT PRIMARY KEY, balance BIGINT NOT NULL CHECK (balance >= 0))")
+    rows = ", ".join(f"({id}, {BALANCE})" for id in range(1, ACCOUNTS + 1))
+    client.execute(f"INSERT INTO held (id, balance) VALUES {rows}", expect_rows=ACCOUNTS)
 
 
 def balance(client: Cluster, id: int) -> int:

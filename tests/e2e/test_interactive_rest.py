@@ -12,16 +12,14 @@ from nodes import ids
 from nodes.client import Cluster
 from tests.e2e.cluster import LocalCluster
 from tests.e2e.rest import PATH, Answer, Door, check_problem
-from tests.e2e.test_interactive import ACCOUNTS, ADD, BALANCE, balance
+from tests.e2e.test_interactive import ADD, BALANCE, balance, create_accounts
 from tests.e2e.web import WebServer
 
 
 @pytest.fixture(scope="module")
 def bank(local_cluster: LocalCluster) -> Iterator[Cluster]:
     with local_cluster.client() as client:
-        client.execute("CREATE TABLE held (id BIGINT PRIMARY KEY, balance BIGINT NOT NULL CHECK (balance >= 0))")
-        rows = ", ".join(f"({id}, {BALANCE})" for id in range(1, ACCOUNTS + 1))
-        client.execute(f"INSERT INTO held (id, balance) VALUES {rows}", expect_rows=ACCOUNTS)
+        create_accounts(client)
         yield client
 
 

@@ -2,7 +2,7 @@
 
     OPEN ── run ──> RUNNING ── all shards hold it ──> OPEN
      │                 └── refused, lost, out of time ──> OVER: rolled back on all shards
-     └── commit: an Attempt (attempt.py) goes on from `steps`, with PREPARE as the last step of each shard
+     └── commit: an Attempt (attempt.py) goes on from `shards`, with PREPARE as the last step of each shard
 
 A step goes to the shards that its statements concern, as one message each; `keep` says which came out well, so a step
 that failed anywhere leaves nothing: each next message names, at its shard, the last step that is to stand. Messages are
