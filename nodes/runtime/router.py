@@ -60,7 +60,7 @@ class Router:
 
 
 def _names(nodes: Iterable[int]) -> str:
-    return ", ".join(map(node_name, nodes))
+    return ", ".join(map(node_name, sorted(nodes)))
 
 
 def place(nodes: int, shards: int, replicas: int) -> dict[str, tuple[int, ...]]:
