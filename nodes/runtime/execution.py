@@ -14,17 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nodes import ids
 from nodes.core.txn.attempt import Aborted, Attempt, Committed, Taken, Unknown, Unsent
-from nodes.core.txn.messages import (
-    ENDED,
-    FAILED,
-    STALE,
-    TOO_LATE,
-    WOUNDED,
-    KeyBinding,
-    KeyKnown,
-    KeyRecord,
-    Refused,
-)
+from nodes.core.txn.messages import ENDED, FAILED, STALE, TOO_LATE, WOUNDED, KeyBinding, KeyKnown, KeyRecord, Refused
 from nodes.errors import (
     DID_NOT_HAPPEN,
     BadRequest,

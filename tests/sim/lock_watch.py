@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from nodes.core.locks import CONFLICT, IX, JOIN, LockTable, Node, Waiter, X
 from nodes.core.membership import MARK
 from nodes.core.replicated_log import Entry
-from nodes.core.txn.messages import CommitTxn, EndTxn, PrepareTxn, Wound, decode_shard_entry
+from nodes.core.txn.entries import CommitTxn, EndTxn, PrepareTxn, decode_shard_entry
+from nodes.core.txn.messages import Wound
 from nodes.core.txn.participant import WOUND_AGAIN_TICKS, Participant
 from nodes.core.txn.states import ASKING, ENDING, LOCKING, STATE_NAMES, Active
 from nodes.runtime.group import Group

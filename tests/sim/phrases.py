@@ -14,7 +14,8 @@ from nodes import ids
 from nodes.core.oracle import SHIFT
 from nodes.core.paxos import ballots
 from nodes.core.replicated_log import Entry
-from nodes.core.txn import messages as txn
+from nodes.core.txn import entries
+from nodes.core.txn.messages import Refused, SnapshotRefused
 from nodes.errors import ErrorInfo, StoreError
 from nodes.requests import Fate, Reply
 from tests.sim.world import EPOCH_MS
@@ -68,7 +69,7 @@ def _field(group: str, message: Any, name: str) -> str:
         return name if value else f"not {name}" if name in TOLD_WHEN_FALSE else ""
     if name in PAIRS and hasattr(message, PAIRS[name]):
         return f"{name[:-5]}={value}/{epoch(group, getattr(message, PAIRS[name]))}"
-    if isinstance(message, txn.Refused | txn.SnapshotRefused) and name == "cause":
+    if isinstance(message, Refused | SnapshotRefused) and name == "cause":
         return f"({CAUSES[value]})"
     if value is None or value in (0, "", b"", []):
         return ""
@@ -105,7 +106,7 @@ def _list(group: str, name: str, values: list[Any]) -> str:
 
 def entry(group: str, entry: Entry) -> str:
     """`13/4:EndTxn n2.1.17 commit`"""
-    decode = txn.decode_coordinator_entry if group[0] == "c" else txn.decode_shard_entry
+    decode = entries.decode_coordinator_entry if group[0] == "c" else entries.decode_shard_entry
     words = phrase(group, decode(entry.data)) if entry.data else "nothing"
     return f"{entry.slot}/{epoch(group, entry.epoch)}:{words}"
 

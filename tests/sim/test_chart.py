@@ -11,7 +11,8 @@ from nodes import ids
 from nodes.core.paxos.messages import Prepare
 from nodes.core.raft.messages import Append, Vote
 from nodes.core.replicated_log import Entry
-from nodes.core.txn.messages import Decided, EndTxn, encode
+from nodes.core.txn.entries import EndTxn, encode
+from nodes.core.txn.messages import Decided
 from tests.sim import phrases
 from tests.sim.chart import LEGEND, WIDTH, chart
 from tests.sim.failure import cut_at

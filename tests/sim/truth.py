@@ -15,7 +15,7 @@ from nodes.core.locks import CONFLICT, IX, JOIN, X
 from nodes.core.membership import MARK
 from nodes.core.oracle import at_ms
 from nodes.core.replicated_log import Entry
-from nodes.core.txn.messages import (
+from nodes.core.txn.entries import (
     AbortTxn,
     CommitTxn,
     DecideTxn,
@@ -23,14 +23,13 @@ from nodes.core.txn.messages import (
     EndTxn,
     FenceKey,
     ForgetDecisions,
-    KeyBinding,
-    KeyRecord,
     MoveMarks,
     PrepareTxn,
     Reserve,
     decode_coordinator_entry,
     decode_shard_entry,
 )
+from nodes.core.txn.messages import KeyBinding, KeyRecord
 from nodes.sql import keys
 from nodes.sql.schema import CATALOG_TABLE, AddColumns, CreateTable, Ddl, Image, TableDef
 

@@ -13,7 +13,7 @@ from nodes.core.membership import MARK
 from nodes.core.replicated_log import Entry
 from nodes.core.txn.attempt import Attempt
 from nodes.core.txn.coordinator import Coordinator
-from nodes.core.txn.messages import DecideTxn, decode_coordinator_entry
+from nodes.core.txn.entries import DecideTxn, decode_coordinator_entry
 from nodes.runtime.driver import ORACLE_GROUP, Driver
 from nodes.runtime.group import Group
 from nodes.runtime.open_transaction import OpenTransaction

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from nodes.core.host import GATEWAY, Host
 from nodes.core.txn.decisions import CoordinatorState
-from nodes.core.txn.messages import AskKey, FenceKey, KeyKnown, KeyRecord, encode
+from nodes.core.txn.entries import FenceKey, encode
+from nodes.core.txn.messages import AskKey, KeyKnown, KeyRecord
 
 
 class ClientKeys:

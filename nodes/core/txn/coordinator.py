@@ -22,24 +22,8 @@ from nodes.core.replicated_log import TICK_MS, Entry
 from nodes.core.txn import steps
 from nodes.core.txn.client_keys import ClientKeys, refuse_key
 from nodes.core.txn.decisions import CoordinatorState
-from nodes.core.txn.messages import (
-    Acknowledge,
-    AskFate,
-    AskKey,
-    CoordinatorEntry,
-    Decide,
-    Decided,
-    DecideTxn,
-    DoneTxns,
-    FateKnown,
-    FenceKey,
-    ForgetDecisions,
-    InDoubt,
-    NotHome,
-    Outcome,
-    Reserve,
-    encode,
-)
+from nodes.core.txn.entries import CoordinatorEntry, DecideTxn, DoneTxns, FenceKey, ForgetDecisions, Reserve, encode
+from nodes.core.txn.messages import Acknowledge, AskFate, AskKey, Decide, Decided, FateKnown, InDoubt, NotHome, Outcome
 from nodes.requests import ABORTED, COMMITTED, EXPIRED, UNDECIDED
 
 RESERVATION_MS = 3_000

@@ -16,19 +16,17 @@ from nodes import ids
 from nodes.core.engine import Decisions, HomeMarks
 from nodes.core.membership import MARK, Configuration, decode_members
 from nodes.core.replicated_log import Entry
-from nodes.core.txn.messages import (
+from nodes.core.txn.entries import (
     CoordinatorEntry,
     DecideTxn,
     DoneTxns,
     FenceKey,
-    KeyBinding,
-    KeyRecord,
     Reserve,
     decode_coordinator_entry,
     decode_decision,
-    decode_key_record,
     encode,
 )
+from nodes.core.txn.messages import KeyBinding, KeyRecord, decode_key_record
 from nodes.core.txn.remembered import RememberedIds
 
 KEY_TAKEN = "its key belongs to another transaction, or is fenced"

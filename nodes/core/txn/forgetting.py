@@ -14,7 +14,7 @@ from nodes import ids
 from nodes.core.host import Host
 from nodes.core.oracle import at_ms
 from nodes.core.replicated_log import TICK_MS
-from nodes.core.txn.messages import MoveMarks, encode
+from nodes.core.txn.entries import MoveMarks, encode
 from nodes.core.txn.participant import Participant
 from nodes.core.txn.shard_state import ShardState
 

@@ -1,4 +1,4 @@
-"""What gateways, shards and homes say to each other about transactions, and what they write in their logs.
+"""What gateways, shards and homes say to each other about transactions.
 
     gateway            shard leaders             home (coordinator group)
       │ Execute(PREPARE) ─> locks, evaluate
@@ -14,7 +14,8 @@
 
 `Refused` answers an Execute that came to nothing here. In doubt: `InDoubt` to the gateway, then to the home, which
 answers `Outcome`. All messages may be lost, repeated, reordered and late; ids make them idempotent.
-Tags: 1-39 messages, 40-59 log entries, 60-69 founding (nodes/core/founding.py), 100 and up the replicated logs.
+Tags: 1-39 messages, 40-59 log entries (nodes/core/txn/entries.py), 60-69 founding (nodes/core/founding.py),
+100 and up the replicated logs.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import msgspec
 
 from nodes.core.oracle import TimestampReply, TimestampRequest
 from nodes.errors import ErrorInfo
-from nodes.sql.schema import Ddl, Fragment, Image, ShardRows
+from nodes.sql.schema import Fragment, ShardRows
 
 # How an Execute ends at the shard. HOLD: it does not yet, locks and images stay in the leader's memory.
 COMMIT, PREPARE, HOLD = 1, 2, 3
@@ -275,126 +276,10 @@ class KeyKnown(msgspec.Struct, array_like=True, tag=23):
     leader: int = 0
 
 
-# -- entries of shard logs
-
-
-class PrepareTxn(msgspec.Struct, array_like=True, tag=40):
-    """A participant's promise: whoever leads the shard can commit it. `locks` are (table, key, mode number)."""
-
-    txn: bytes
-    age: bytes
-    gateway: int
-    images: list[Image]
-    locks: list[tuple[int, bytes, int]]
-    rows: list[ShardRows]
-    floor: int
-    ddl: Ddl | None = None
-
-
-class CommitTxn(msgspec.Struct, array_like=True, tag=41):
-    """A one-shard transaction whose home this shard is: this entry is its commit. `commit_ts` 0: it changed nothing,
-    and is recorded so that a late copy of its Execute, which would change something, is answered from the record."""
-
-    txn: bytes
-    images: list[Image]
-    locks: list[tuple[int, bytes, int]]
-    rows: list[ShardRows]
-    commit_ts: int
-
-
-class EndTxn(msgspec.Struct, array_like=True, tag=42):
-    """The outcome of a prepared transaction."""
-
-    txn: bytes
-    commit: bool
-    commit_ts: int
-
-
-class AbortTxn(msgspec.Struct, array_like=True, tag=43):
-    """This id will never commit here: a fence, or an abort that the gateway must be able to rely on; its `error`."""
-
-    txn: bytes
-    reason: str
-    error: ErrorInfo | None = None
-
-
-class MoveMarks(msgspec.Struct, array_like=True, tag=47):
-    """What lies at or below these oracle timestamps is forgotten from here on (nodes/core/engine.py, Marks)."""
-
-    late: int
-    home: int
-    horizon: int
-
-
-# -- entries of coordinator logs
-
-
-class DecideTxn(msgspec.Struct, array_like=True, tag=44):
-    """The first for an id counts."""
-
-    txn: bytes
-    commit: bool
-    commit_ts: int
-    participants: list[str]
-    reason: str
-    binding: KeyBinding | None = None
-
-
-class DoneTxns(msgspec.Struct, array_like=True, tag=45):
-    """All participants of these commits have acknowledged."""
-
-    txns: list[bytes]
-
-
-class Reserve(msgspec.Struct, array_like=True, tag=46):
-    """The oracle hands out values up to `until`."""
-
-    until: int
-
-
-ShardEntry = PrepareTxn | CommitTxn | EndTxn | AbortTxn | MoveMarks
-
-
-class ForgetDecisions(msgspec.Struct, array_like=True, tag=48):
-    """Decisions on ids dated at or below `until` are forgotten from here on; all of them are done."""
-
-    until: int
-
-
-class FenceKey(msgspec.Struct, array_like=True, tag=49):
-    """Nothing will be committed under this key, unless it is already. `date`: an oracle value drawn for it. It has no
-    effect if `since` is given and lies at or below the mark."""
-
-    key: bytes
-    date: int
-    since: int = 0
-
-
-CoordinatorEntry = DecideTxn | DoneTxns | Reserve | ForgetDecisions | FenceKey
 Message = (
     Execute | Voted | Held | Finished | Refused | Decide | Decided | Outcome | Acknowledge | InDoubt | Deciding | Wound
     | AskFate | FateKnown | SnapshotRead | SnapshotRows | SnapshotRefused | TimestampRequest | TimestampReply
     | AskCatalog | CatalogIs | NotHome | AskKey | KeyKnown
 )  # fmt: skip
 
-encode = msgspec.msgpack.Encoder().encode
-decode_shard_entry: Any = msgspec.msgpack.Decoder(ShardEntry).decode
-decode_coordinator_entry: Any = msgspec.msgpack.Decoder(CoordinatorEntry).decode
-decode_decision: Any = msgspec.msgpack.Decoder(DecideTxn).decode
 decode_key_record: Any = msgspec.msgpack.Decoder(KeyRecord).decode
-
-
-class OutcomeRecord(msgspec.Struct, array_like=True):
-    """What a shard remembers of an id that ended, for a repeated question: `rows` of a one-shard commit, `error` of
-    what its statements did wrong; `seen_ts`, of one that changed nothing: the largest commit_ts here at that time."""
-
-    commit: bool
-    commit_ts: int
-    reason: str = ""
-    rows: list[ShardRows] = []
-    seen_ts: int = 0
-    error: ErrorInfo | None = None
-
-
-decode_outcome: Any = msgspec.msgpack.Decoder(OutcomeRecord).decode
-decode_prepared: Any = msgspec.msgpack.Decoder(PrepareTxn).decode

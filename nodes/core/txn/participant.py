@@ -19,6 +19,7 @@ from nodes.core.host import GATEWAY, Host
 from nodes.core.locks import JOIN, MODES, LockTable
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn import steps
+from nodes.core.txn.entries import AbortTxn, CommitTxn, OutcomeRecord, PrepareTxn, encode
 from nodes.core.txn.evaluated import image_locks, over_bound, stale_version
 from nodes.core.txn.interactive import Interactive
 from nodes.core.txn.messages import (
@@ -33,16 +34,11 @@ from nodes.core.txn.messages import (
     TIMED_OUT,
     TOO_LATE,
     WOUNDED,
-    AbortTxn,
-    CommitTxn,
     Execute,
     Finished,
-    OutcomeRecord,
-    PrepareTxn,
     Refused,
     Voted,
     Wound,
-    encode,
 )
 from nodes.core.txn.shard_state import ShardState
 from nodes.core.txn.states import (

@@ -14,26 +14,21 @@ from nodes.core.engine import Engine
 from nodes.core.host import GATEWAY, Host
 from nodes.core.replicated_log import Entry
 from nodes.core.txn import steps
+from nodes.core.txn.entries import AbortTxn, CommitTxn, EndTxn, PrepareTxn, ShardEntry, encode
 from nodes.core.txn.forgetting import ROWS_A_TICK, Forgetting
 from nodes.core.txn.messages import (
     NOT_LEADER,
-    AbortTxn,
     Acknowledge,
     AskCatalog,
     AskFate,
-    CommitTxn,
     Deciding,
-    EndTxn,
     Execute,
     FateKnown,
     NotHome,
     Outcome,
-    PrepareTxn,
     Refused,
-    ShardEntry,
     SnapshotRead,
     SnapshotRefused,
-    encode,
 )
 from nodes.core.txn.participant import Participant
 from nodes.core.txn.recovery import Doubts

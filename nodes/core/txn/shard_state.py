@@ -14,7 +14,7 @@ from nodes import ids
 from nodes.core.engine import Engine, Marks
 from nodes.core.membership import MARK, decode_members
 from nodes.core.replicated_log import Entry
-from nodes.core.txn.messages import (
+from nodes.core.txn.entries import (
     AbortTxn,
     CommitTxn,
     EndTxn,

@@ -9,7 +9,8 @@ from nodes import ids
 from nodes.constants import Constants
 from nodes.core.replicated_log import Entry
 from nodes.core.txn.coordinator import Coordinator
-from nodes.core.txn.messages import COMMIT, PREPARE, Execute, decode_coordinator_entry, decode_shard_entry
+from nodes.core.txn.entries import decode_coordinator_entry, decode_shard_entry
+from nodes.core.txn.messages import COMMIT, PREPARE, Execute
 from nodes.core.txn.shard import Shard
 from nodes.errors import StoreError
 from nodes.sql import keys

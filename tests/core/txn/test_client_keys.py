@@ -7,22 +7,18 @@ import pytest
 
 from nodes import ids
 from nodes.core.txn.decisions import FLUSH_TICKS
+from nodes.core.txn.entries import DecideTxn, DoneTxns, FenceKey, ForgetDecisions, encode
 from nodes.core.txn.messages import (
     AskFate,
     AskKey,
     Decide,
     Decided,
-    DecideTxn,
-    DoneTxns,
     FateKnown,
-    FenceKey,
-    ForgetDecisions,
     InDoubt,
     KeyBinding,
     KeyKnown,
     KeyRecord,
     Outcome,
-    encode,
 )
 from nodes.requests import ABORTED, EXPIRED, UNDECIDED
 from tests.core.txn.scene import GATEWAY_NODE, CoordinatorReplica, new_id

@@ -7,20 +7,8 @@ import pytest
 from nodes.core.host import GATEWAY
 from nodes.core.oracle import TimestampReply, TimestampRequest, at_ms
 from nodes.core.txn.coordinator import TELL_AGAIN_TICKS
-from nodes.core.txn.messages import (
-    Acknowledge,
-    AskFate,
-    Decide,
-    Decided,
-    DecideTxn,
-    DoneTxns,
-    FateKnown,
-    InDoubt,
-    NotHome,
-    Outcome,
-    Reserve,
-    encode,
-)
+from nodes.core.txn.entries import DecideTxn, DoneTxns, Reserve, encode
+from nodes.core.txn.messages import Acknowledge, AskFate, Decide, Decided, FateKnown, InDoubt, NotHome, Outcome
 from nodes.requests import ABORTED, COMMITTED, UNDECIDED
 from tests.core.txn.scene import GATEWAY_NODE, CoordinatorReplica, new_id
 

@@ -10,16 +10,8 @@ from nodes import ids
 from nodes.core.membership import Configuration, Members, encode_members
 from nodes.core.replicated_log import Entry
 from nodes.core.txn.decisions import FLUSH_TICKS, CoordinatorState
-from nodes.core.txn.messages import (
-    DecideTxn,
-    DoneTxns,
-    FenceKey,
-    ForgetDecisions,
-    KeyBinding,
-    KeyRecord,
-    Reserve,
-    encode,
-)
+from nodes.core.txn.entries import DecideTxn, DoneTxns, FenceKey, ForgetDecisions, Reserve, encode
+from nodes.core.txn.messages import KeyBinding, KeyRecord
 from nodes.storage.sqlite_decisions import SqliteDecisions
 
 TIMES = range(1, 12)

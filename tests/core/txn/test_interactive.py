@@ -9,6 +9,7 @@ import pytest
 from nodes import ids
 from nodes.core.host import GATEWAY
 from nodes.core.replicated_log import TICK_MS
+from nodes.core.txn.entries import MoveMarks, encode
 from nodes.core.txn.interactive import ASK_TICKS, MARGIN_TICKS, SILENT_TICKS
 from nodes.core.txn.messages import (
     ENDED,
@@ -22,11 +23,9 @@ from nodes.core.txn.messages import (
     Execute,
     Held,
     InDoubt,
-    MoveMarks,
     Outcome,
     Refused,
     Voted,
-    encode,
 )
 from nodes.sql.schema import Fragment
 from tests.core.txn.scene import GATEWAY_NODE, ShardReplica, execute, new_id, row, select, update

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nodes.core.txn.entries import AbortTxn, CommitTxn, PrepareTxn, encode
 from nodes.core.txn.messages import (
     BUSY,
     ENDED,
@@ -12,14 +13,10 @@ from nodes.core.txn.messages import (
     STALE,
     TIMED_OUT,
     WOUNDED,
-    AbortTxn,
     AskFate,
-    CommitTxn,
     FateKnown,
     Finished,
-    PrepareTxn,
     Refused,
-    encode,
 )
 from nodes.errors import ReplicaStopped
 from nodes.requests import ABORTED, ACTIVE, COMMITTED, UNDECIDED

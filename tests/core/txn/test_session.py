@@ -7,18 +7,7 @@ from typing import Any
 import pytest
 
 from nodes.core.txn.attempt import SEND_AGAIN_TICKS
-from nodes.core.txn.messages import (
-    ENDED,
-    HOLD,
-    NOT_LEADER,
-    WOUNDED,
-    Deciding,
-    Execute,
-    Held,
-    InDoubt,
-    Outcome,
-    Refused,
-)
+from nodes.core.txn.messages import ENDED, HOLD, NOT_LEADER, WOUNDED, Deciding, Execute, Held, InDoubt, Outcome, Refused
 from nodes.core.txn.session import OPEN, OVER, RUNNING, Rows, Session
 from nodes.errors import ErrorInfo
 from nodes.sql.schema import ShardRows

@@ -6,6 +6,7 @@ import pytest
 
 from nodes.core.host import GATEWAY
 from nodes.core.locks import IS, IX, S, X
+from nodes.core.txn.entries import EndTxn, PrepareTxn, encode
 from nodes.core.txn.messages import (
     ENDED,
     FAILED,
@@ -15,14 +16,11 @@ from nodes.core.txn.messages import (
     TIMED_OUT,
     WOUNDED,
     Acknowledge,
-    EndTxn,
     InDoubt,
     Outcome,
-    PrepareTxn,
     Refused,
     Voted,
     Wound,
-    encode,
 )
 from nodes.core.txn.recovery import FIRST_QUESTION_TICKS
 from nodes.errors import ReplicaStopped

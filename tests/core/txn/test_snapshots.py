@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
+from nodes.core.txn.entries import MoveMarks, encode
 from nodes.core.txn.messages import (
     NOT_LEADER,
     STALE,
     TIMED_OUT,
     AskCatalog,
     CatalogIs,
-    MoveMarks,
     Outcome,
     SnapshotRead,
     SnapshotRefused,
     SnapshotRows,
-    encode,
 )
 from nodes.sql.schema import AddColumns, ColumnDef, Fragment, Lock
 from tests.core.txn.scene import GATEWAY_NODE, ShardReplica, execute, new_id, one_shard, select, update
