@@ -154,6 +154,7 @@ class Execution:
             around.counts.add(activity.ABORTED)
             info = self._ended_by(end)
             around.trace.end(self._record, ABORTED, code=info.code, cause=info.message)
+            self.gateway.note_abort(self._txn, info.message)
 
     def _ended_by(self, end: Aborted | Taken | Unsent) -> ErrorInfo:
         if isinstance(end, Taken):

@@ -151,9 +151,28 @@ class Relayed(msgspec.Struct, array_like=True, tag=80):
     results: list[Result] = []
 
 
+class AskGateway(msgspec.Struct, array_like=True, tag=85):
+    """To the gateway that minted `txn`, from the one at `node`: is it open there, or under way? `fenced`: its home has
+    decided abort, so what is open there is to end. It may come again."""
+
+    number: int
+    node: int
+    txn: bytes
+    fenced: bool = False
+
+
+class GatewayTells(msgspec.Struct, array_like=True, tag=86):
+    """`state`: ACTIVE, ABORTED (never proposed, and never will be, or its home said so), or UNDECIDED: it cannot tell.
+    `reason` in words."""
+
+    number: int
+    state: str
+    reason: str = ""
+
+
 NodeQuestion = (
     AskNodeStatus | NodeStatusIs | AskNodeTransactions | NodeTransactionsAre | AskNodeTrace | NodeTraceIs
-    | HandOver | LedBy | MembersAre | CarryOut | RosterIs | Relay | Relayed
+    | HandOver | LedBy | MembersAre | CarryOut | RosterIs | Relay | Relayed | AskGateway | GatewayTells
 )  # fmt: skip
 NodeMessage = raft.Message | paxos.Message | txn.Message | transfer.Message | founding.Message | NodeQuestion
 Record = raft.Record | paxos.Record | founding.Record | Boundaries | Anew | Left

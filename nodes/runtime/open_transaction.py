@@ -214,6 +214,11 @@ class OpenTransaction:
         assert self.may_roll_back, "who commits has a deadline of its own"
         self._roll_back(TransactionAborted(f"the transaction was rolled back: {why}", sqlstate="25P03"), None)
 
+    def end_fenced(self) -> None:
+        assert self.may_roll_back, "what commits hears it from its home"
+        words = "the transaction was fenced while it was open: it is rolled back and will never be committed"
+        self._roll_back(TransactionAborted(words), None)
+
     def _roll_back(self, end: StoreError, answer: list[Result] | None) -> None:
         """`answer` None: what was asked is told the end, too."""
         self.session.roll_back()
