@@ -21,7 +21,7 @@ from nodes.requests import ABORTED, COMMITTED, UNDECIDED, Reply, Request, Result
 from nodes.runtime import activity
 from nodes.runtime.execution import HOME
 from nodes.runtime.questions import deadline_after
-from nodes.runtime.statements import bind, error_of, parts_of, results_of, unsent
+from nodes.runtime.statements import bind, error_of, is_fenced, parts_of, results_of, unsent
 from nodes.sql.plan import Bound
 from nodes.wire.protocol import BACK_TO, COMMIT, ROLLBACK, RUN, SAVE, Within
 
@@ -201,7 +201,8 @@ class OpenTransaction:
         elif isinstance(end, Unknown):
             self._over(OutcomeUnknown(f"{end.why}: ask for the fate of the transaction, or fence it"), UNDECIDED)
         elif isinstance(end, Aborted):
-            self._over(self._with_age(error_of(end.refusal, gateway.catalog.name_of)), ABORTED)
+            error = error_of(end.refusal, gateway.catalog.name_of)
+            self._over(error if is_fenced(end.refusal) else self._with_age(error), ABORTED)
         else:
             assert isinstance(end, Unsent), "an attempt without a key ends in one of these"
             self._over(self._with_age(unsent(end.silent, gateway.surroundings.silence_of)), ABORTED)

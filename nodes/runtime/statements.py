@@ -70,6 +70,11 @@ def unsent(silent: Sequence[str], silence_of: Callable[[str], str]) -> Unavailab
     return Unavailable(f"not all shards had answered by the deadline: {why}; it did not happen")
 
 
+def is_fenced(refusal: Refused) -> bool:
+    """Whoever fenced it relies on that it never happens: it is not made again."""
+    return refusal.cause == ENDED and refusal.error is not None and refusal.error.message == "fenced"
+
+
 def error_of(refusal: Refused, name_of: Callable[[int], str]) -> StoreError:
     """`name_of` a table."""
     cause = refusal.cause

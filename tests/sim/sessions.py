@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nodes import ids
@@ -31,7 +32,8 @@ VERBS = {RUN: "runs", COMMIT: "commits", ROLLBACK: "rolls back", SAVE: "saves", 
 NOT_OPEN = "25P01"
 OLD_MS = 12_000
 FENCED = "8 progress of the fenced"
-PATIENCE = 100  # looks, fifty milliseconds apart
+LOOKS = 100  # fifty milliseconds apart
+FENCE_LOOKS = 10  # far below the idle time that would end it too
 PAUSES = (0, 0, 2 * MS, 20 * MS, 300 * MS)
 
 
@@ -71,6 +73,13 @@ class SessionTraffic:
             here = self.simulation.cluster.here()
             self.simulation.ask_fate(ids.from_text(rng.choice(known[-3:])), rng.random() < 0.2, rng.choice(here))
 
+    def meddle_soon(self, txn: bytes) -> None:
+        """Somebody asks for the fate of one while it is decided."""
+        if self._meddler.random() < 0.6:
+            node, delay = self._meddler.choice(self.simulation.cluster.here()), self._meddler.randint(1_000, 12_000)
+            ask = partial(self.simulation.ask_fate, txn, False, node)
+            self.simulation.schedule.at(delay, "fate of an interactive transaction", ask)
+
     def fence_one(self) -> None:
         """In peace: one that holds a lock is open, until it is fenced; then its locks are free, and it is told so."""
         client = self._client()
@@ -82,13 +91,15 @@ class SessionTraffic:
             told = self.simulation.ask_fate(txn, fence, self._meddler.choice(self.simulation.cluster.here()))
             self._until(lambda told=told: bool(told), "no fate is told in peace")  # type: ignore[misc]
             found = told[0].state if isinstance(told[0], Fate) else told[0]
-            demand(found == state, FENCED, f"{txn.hex()} is open, or was fenced then, and is told {found!r}, not {state}")
+            demand(
+                found == state, FENCED, f"{txn.hex()} is open, or was fenced then, and is told {found!r}, not {state}"
+            )
         drivers = self.simulation.cluster.drivers
         words = f"{txn.hex()} is open after its fence"
-        self._until(lambda: not any(txn in each.gateway.interactive.open for each in drivers()), words)
+        self._until(lambda: not any(txn in each.gateway.interactive.open for each in drivers()), words, FENCE_LOOKS)
 
-    def _until(self, holds: Callable[[], bool], words: str) -> None:
-        for _ in range(PATIENCE):
+    def _until(self, holds: Callable[[], bool], words: str, looks: int = LOOKS) -> None:
+        for _ in range(looks):
             if holds():
                 return
             self.simulation.cluster.run(50 * MS)
@@ -198,6 +209,7 @@ class Client:
         simulation.watch.of_txn[operation.txns[0]] = operation
         simulation.operations.append(operation)
         self.operation = operation
+        simulation.sessions.meddle_soon(operation.txns[0])
         self._ask(COMMIT)
 
     # -- asked and answered

@@ -295,7 +295,7 @@ class Simulation:
     def _remember_fate(self, txn: bytes, fate: Fate, fence: bool, was_committed: bool) -> None:
         self.fates.append((txn, fate))
         done = fate.state in (COMMITTED, ABORTED, EXPIRED)
-        demand(done or not fence and not was_committed, "3 one decision", f"{txn.hex()} is ended and is {fate.state}")
+        demand(done or (not fence and not was_committed), "3 one decision", f"{txn.hex()} is ended and is {fate.state}")
         history.check_fate(self.truth, txn, fate)
 
     # -- the end
