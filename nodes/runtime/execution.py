@@ -154,6 +154,7 @@ class Execution:
             around.counts.add(activity.ABORTED)
             info = self._ended_by(end)
             around.trace.end(self._record, ABORTED, code=info.code, cause=info.message)
+            self.gateway.note_abort(self._txn, info.message)
 
     def _ended_by(self, end: Aborted | Taken | Unsent) -> ErrorInfo:
         if isinstance(end, Taken):
@@ -166,9 +167,7 @@ class Execution:
         may_retry = not self._named and self.gateway.surroundings.now < self.deadline
         if refusal.cause == STALE and may_retry:
             self.gateway.replan(self, refusal.version)
-        elif may_retry and (
-            refusal.cause in (WOUNDED, TOO_LATE) or (refusal.cause == ENDED and not is_fenced(refusal))
-        ):
+        elif may_retry and refusal.cause in (WOUNDED, TOO_LATE, ENDED) and not is_fenced(refusal):
             self._attempt()
         else:
             self._fail(error_of(refusal, self.gateway.catalog.name_of))

@@ -21,7 +21,7 @@ from nodes.requests import ABORTED, COMMITTED, UNDECIDED, Reply, Request, Result
 from nodes.runtime import activity
 from nodes.runtime.execution import HOME
 from nodes.runtime.questions import deadline_after
-from nodes.runtime.statements import bind, error_of, parts_of, results_of, unsent
+from nodes.runtime.statements import bind, error_of, is_fenced, parts_of, results_of, unsent
 from nodes.sql.plan import Bound
 from nodes.wire.protocol import BACK_TO, COMMIT, ROLLBACK, RUN, SAVE, Within
 
@@ -201,7 +201,8 @@ class OpenTransaction:
         elif isinstance(end, Unknown):
             self._over(OutcomeUnknown(f"{end.why}: ask for the fate of the transaction, or fence it"), UNDECIDED)
         elif isinstance(end, Aborted):
-            self._over(self._with_age(error_of(end.refusal, gateway.catalog.name_of)), ABORTED)
+            error = error_of(end.refusal, gateway.catalog.name_of)
+            self._over(error if is_fenced(end.refusal) else self._with_age(error), ABORTED)
         else:
             assert isinstance(end, Unsent), "an attempt without a key ends in one of these"
             self._over(self._with_age(unsent(end.silent, gateway.surroundings.silence_of)), ABORTED)
@@ -213,6 +214,11 @@ class OpenTransaction:
     def expire(self, why: str) -> None:
         assert self.may_roll_back, "who commits has a deadline of its own"
         self._roll_back(TransactionAborted(f"the transaction was rolled back: {why}", sqlstate="25P03"), None)
+
+    def end_fenced(self) -> None:
+        assert self.may_roll_back, "what commits hears it from its home"
+        words = "the transaction was fenced while it was open: it is rolled back and will never be committed"
+        self._roll_back(TransactionAborted(words), None)
 
     def _roll_back(self, end: StoreError, answer: list[Result] | None) -> None:
         """`answer` None: what was asked is told the end, too."""

@@ -36,6 +36,9 @@ class Surroundings(Protocol):
     def members_of(self, group: str) -> tuple[int, ...]:
         """() for a group that is none."""
 
+    def is_connected(self, node: int) -> bool:
+        """True of this node itself."""
+
     def silence_of(self, group: str) -> str:
         """Why there may be no answer from it, in words."""
 

@@ -78,7 +78,7 @@ class FakeCluster:
     def fate(self, id: str) -> Any:
         return self._answer("fate", id)
 
-    def fence(self, id: str) -> Any:
+    def fence(self, id: str, timeout: float | None = None) -> Any:
         return self._answer("fence", id)
 
     def tables(self, after: str = "", limit: int | None = None) -> Any:

@@ -116,6 +116,7 @@ class Simulation:
         self.schedule.begin("peace")
         participant.MAX_ACTIVE = MAX_ACTIVE  # in peace nobody may be refused for it, whoever comes at once
         self.demand_progress()
+        self.sessions.fence_one()
         if self.cluster.constants.rebalance_after_ms <= 1_000:  # else it takes for ever
             self._wait_out(lambda: rest.led_elsewhere(self.cluster.drivers()))
         if self.profile == "late":
@@ -275,12 +276,14 @@ class Simulation:
         if life is None:
             return answers
 
+        was_committed = txn in self.truth.committed
+
         def then(answer: Fate | StoreError) -> None:
             answers.append(answer)
             name = f"{'fence' if fence else 'fate'} of {phrases.txn_name(txn)}"
             self.cluster.say(f"{name} is told {phrases.answer(answer)}", node, "<")
             if isinstance(answer, Fate):
-                self._remember_fate(txn, answer, fence)
+                self._remember_fate(txn, answer, fence, was_committed)
 
         def ask(driver: Driver) -> None:
             driver.gateway.inquiries.ask_fate(ids.to_text(txn), fence, 3_000, then)
@@ -289,10 +292,10 @@ class Simulation:
         life.do(lambda: ask(life.driver))  # type: ignore[arg-type]
         return answers
 
-    def _remember_fate(self, txn: bytes, fate: Fate, fence: bool) -> None:
+    def _remember_fate(self, txn: bytes, fate: Fate, fence: bool, was_committed: bool) -> None:
         self.fates.append((txn, fate))
         done = fate.state in (COMMITTED, ABORTED, EXPIRED)
-        demand(done or not fence, "3 one decision", f"{txn.hex()} was fenced and is {fate.state}")
+        demand(done or (not fence and not was_committed), "3 one decision", f"{txn.hex()} is ended and is {fate.state}")
         history.check_fate(self.truth, txn, fate)
 
     # -- the end

@@ -39,6 +39,9 @@ PLAYED = {
         "tests/core/test_transfer.py::test_what_the_laggard_knows_nothing_of_goes_from_its_beginning"
     ),
     "cut-change-of-members-still-counts": f"{_MEMBERS}::test_a_change_that_is_lost_was_none[raft]",
+    "fate-told-by-the-gateway-before-the-home": (
+        "tests/runtime/test_fates.py::test_what_the_home_knows_is_told_without_the_gateway[committed]"
+    ),
     "removed-are-told-before-it-is-settled": f"{_MEMBERS}::test_who_was_removed_goes_when_others_can_do_without[paxos]",
 }
 
