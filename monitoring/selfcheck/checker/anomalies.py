@@ -10,6 +10,7 @@ G0, G1A, G1B, G1C = "G0", "G1a", "G1b", "G1c"
 G_SINGLE, G_NONADJACENT, G2_ITEM, G2 = "G-single", "G-nonadjacent", "G2-item", "G2"
 INTERNAL, DUPLICATE, INCOMPATIBLE = "internal", "duplicate-elements", "incompatible-order"
 GARBAGE, LOST_UPDATE = "garbage-read", "lost-update"
+BROKEN_INVARIANT = "broken-invariant"  # no business of the checker: a workload finds it
 OF_PROCESS, OF_REALTIME = "-process", "-realtime"
 
 MEANINGS = {
@@ -25,12 +26,14 @@ MEANINGS = {
     DUPLICATE: "a list has an element twice",
     INCOMPATIBLE: "a list was read in two orders",
     GARBAGE: "somebody read what nobody wrote",
+    BROKEN_INVARIANT: "what holds in every serial world did not",
     LOST_UPDATE: "several transactions read the same version and all replaced it",
 }
 RULES_OUT = {
     G0: "read uncommitted", DUPLICATE: "read uncommitted", INCOMPATIBLE: "read uncommitted",
     GARBAGE: "read uncommitted", INTERNAL: "read uncommitted", G1A: "read committed",
-    G1B: "read committed", G1C: "read committed", LOST_UPDATE: "snapshot isolation", G_SINGLE: "snapshot isolation",
+    G1B: "read committed", G1C: "read committed", LOST_UPDATE: "snapshot isolation",
+    BROKEN_INVARIANT: "serializable", G_SINGLE: "snapshot isolation",
     G_NONADJACENT: "snapshot isolation", G2_ITEM: "repeatable read", G2: "serializable",
 }  # fmt: skip
 
