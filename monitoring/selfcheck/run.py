@@ -39,18 +39,33 @@ WORKLOADS: dict[str, type[Workload]] = {
 OUTCOMES = (HAPPENED, DID_NOT_HAPPEN, MAY_HAVE_HAPPENED)
 LOOK_S, PAUSE_S, TELL_EVERY_S = 30.0, 0.05, 0.5
 MOST_ANOMALIES = 20
+MOST_S, MOST_CLIENTS = 3600, 32
 
 Tell = Callable[[float, int], None]
 """Told (seconds since the beginning, transactions begun so far) while the workloads run."""
 
 
+def say_nothing(seconds: float, begun: int) -> None:
+    """For who wants to be told nothing."""
+
+
 @dataclass(frozen=True)
 class Wishes:
-    """`clients`: threads of each workload."""
+    """`clients`: threads of each workload. ValueError for what cannot be wished."""
 
     seconds: float = 10.0
     clients: int = 3
     workloads: Sequence[str] = tuple(WORKLOADS)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.seconds <= MOST_S:
+            raise ValueError(f"seconds must be above 0 and at most {MOST_S}, not {self.seconds}")
+        if not 1 <= self.clients <= MOST_CLIENTS:
+            raise ValueError(f"clients of a workload must be from 1 to {MOST_CLIENTS}, not {self.clients}")
+        if unknown := [name for name in self.workloads if name not in WORKLOADS]:
+            raise ValueError(f"no workload is called {unknown[0]!r}; there are {', '.join(WORKLOADS)}")
+        if not self.workloads or len(set(self.workloads)) < len(self.workloads):
+            raise ValueError("each workload is named once, and at least one is")
 
 
 @dataclass(frozen=True)
@@ -112,10 +127,10 @@ class Player:
         if anomalies:
             names = ", ".join(sorted({anomaly.name for anomaly in anomalies}))
             return found(FAIL, names, anomalies[:MOST_ANOMALIES])
-        return found(OK, "strictly serializable")
+        return found(OK, "no anomaly")
 
 
-def run(cluster: Cluster, wishes: Wishes, tell: Tell = lambda seconds, begun: None) -> list[Finding]:
+def run(cluster: Cluster, wishes: Wishes, tell: Tell = say_nothing) -> list[Finding]:
     """The finding of each workload. StoreError if the cluster does not even let the tables be made."""
     scratch = Scratch(cluster)
     try:
