@@ -27,6 +27,7 @@ FORMS = {
     "lists": "id BIGINT PRIMARY KEY, items TEXT NOT NULL",
     "registers": "id BIGINT PRIMARY KEY, value BIGINT",
     "sets": "grp BIGINT, id BIGINT, value BIGINT NOT NULL, PRIMARY KEY (grp, id)",
+    "sets of one shard": "grp BIGINT, id BIGINT, value BIGINT NOT NULL, PRIMARY KEY (grp, id)",
     "accounts": "book BIGINT, id BIGINT, balance BIGINT NOT NULL CHECK (balance >= 0), PRIMARY KEY (book, id)",
     "ledger": "book BIGINT, id BIGINT, source BIGINT, target BIGINT, amount BIGINT, PRIMARY KEY (book, id)",
 }

@@ -176,9 +176,10 @@ class CausalReverse(OfSets):
 
 
 class Predicate(OfSets):
-    """Adya's G2: whoever finds no row of its group in two tables inserts one, so no group ever has two."""
+    """Adya's G2: whoever finds no row of its group in two tables inserts one, so no group ever has two. Of one table a
+    group lies on many shards, of the other on one."""
 
-    name, tables = "predicate", {"predicate_a": "sets", "predicate_b": "sets"}
+    name, tables = "predicate", {"predicate_a": "sets", "predicate_b": "sets of one shard"}
     turns = 6
 
     def draw(self, session: Session, group: int) -> None:

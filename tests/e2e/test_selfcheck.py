@@ -11,11 +11,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from monitoring.selfcheck.run import Finding, Wishes, run
+from monitoring.verdicts import FAIL
 from tests.e2e import browser as browsers
 from tests.e2e.browser import Window
 from tests.e2e.cluster import ROOT, LocalCluster, served
 from tests.e2e.web import WebServer
+from tests.sim.planted.hunt import PATCHES, copy_with
 from txstore.home import Home, Shape
+
+RUNS = 8
 
 PLANT = """
 from monitoring.models import SelfCheck
@@ -110,3 +115,23 @@ def test_the_admin_shows_the_verdicts_and_the_cycle(web: WebServer, browser: Bro
     assert window.overflow() == 0
     assert (window.errors, window.foreign) == ([], [])
     window.context.close()
+
+
+@pytest.mark.parametrize(
+    ("bug", "workloads"),
+    [
+        ("predicate-under-an-intention", ("predicate",)),
+        ("snapshot-does-not-wait-for-those-in-flight", ("bank", "register")),
+    ],
+)
+def test_a_bug_that_is_planted_into_real_nodes_is_found(tmp_path: Path, bug: str, workloads: tuple[str, ...]) -> None:
+    (patch,) = [path for path in PATCHES if path.stem == bug]
+    code = copy_with(patch, tmp_path / "code")
+    with served(tmp_path / "home", code=code) as cluster, cluster.client() as client:
+        found: list[Finding] = []
+        for _ in range(RUNS):
+            found = [each for each in run(client, Wishes(4.0, 4, workloads)) if each.state == FAIL]
+            if found:
+                break
+    assert found, f"{bug} was not found in {RUNS} runs"
+    assert all(each.anomalies for each in found)

@@ -101,7 +101,7 @@ def text(value: Any) -> str:
         return "nothing"
     if isinstance(value, frozenset):
         return "{" + _joined(sorted(value), str) + "}"
-    if isinstance(value, tuple):
+    if type(value) is tuple:
         return "[" + _joined(list(value), str) + "]"
     return str(value)
 
