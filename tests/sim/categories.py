@@ -103,9 +103,10 @@ CHECKS = (  # what the checks themselves met: named where they do
     "at once, and only another order fits",
     "at once, lost to another",
     "at once, an error of its own",
-    "dependency: wrote before",
-    "dependency: was read by",
-    "dependency: read what was overwritten by",
-    "dependency: was answered before the beginning of",
+    "dependency: ww",
+    "dependency: wr",
+    "dependency: rw",
+    "dependency: rw (predicate)",
+    "dependency: real time",
 )
 CATEGORIES = LOGS + TRANSACTIONS + DISK + CHECKS

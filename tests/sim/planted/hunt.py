@@ -81,9 +81,10 @@ class Find:
 
 
 def copy_with(patch: Path, directory: Path) -> Path:
-    """A copy of nodes/, and of the tests that hunts run, with the patch in it."""
+    """A copy of nodes/, of the checker, and of the tests that hunts run, with the patch in it."""
     ignored = shutil.ignore_patterns("__pycache__")
-    for folder in ("nodes", "tests/sim", "tests/core", "tests/contract", "tests/scripts", "tests/runtime"):
+    tests = [f"tests/{part}" for part in ("sim", "core", "contract", "scripts", "runtime")]
+    for folder in ("nodes", "monitoring", *tests):
         shutil.copytree(ROOT / folder, directory / folder, ignore=ignored)
     (directory / "tests" / "__init__.py").touch()
     command = ["patch", "--strip=1", "--fuzz=0", "--forward", "--batch", f"--directory={directory}", f"--input={patch}"]
