@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 
 from nodes.core.engine import Engine
-from nodes.core.locks import IX, JOIN, Node, X
+from nodes.core.locks import IS, IX, JOIN, Node, X
 from nodes.core.txn.states import Active, LockNeed
 from nodes.errors import ErrorInfo
 from nodes.sql import keys
 from nodes.sql.schema import Fragment, Image
 
 MAX_IMAGES = 10_000
+MAX_LOCKS = 4_096  # nodes of one table that a transaction holds on one shard
 
 
 def stale_version(engine: Engine, active: Active) -> int:
@@ -48,14 +50,41 @@ def image_locks(engine: Engine, held: Mapping[Node, int], images: Sequence[Image
     for image in images:
         table = engine.table(image.table)
         assert table is not None, "an image of a table that this shard does not hold"
-        types = [table.columns[i].type for i in table.primary_key]
+        path_of = keys.path_encoder(tuple([table.columns[i].type for i in table.primary_key]))
         new_key = None if image.row is None else [image.row[i] for i in table.primary_key]
-        found: dict[Node, int] = {(image.table, b""): IX}
+        need[image.table, b""] = IX
         for key in (image.old_key, new_key) if image.old_key != new_key else (new_key,):
             if key is not None:
-                found[image.table, keys.encode(types, key)] = X
-        for node, mode in found.items():
-            now = held.get(node)
-            if now is None or JOIN[now][mode] != now:
-                need[node] = mode
-    return list(need.items())
+                *above, full = path_of(key)
+                for prefix in above:
+                    need[image.table, prefix] = IX
+                need[image.table, full] = X
+    return bounded(held, need)
+
+
+def bounded(held: Mapping[Node, int], need: Mapping[Node, int]) -> LockNeed:
+    """What `need` adds to what is held. Of a table of which a transaction would hold over MAX_LOCKS nodes it locks the
+    topmost prefixes that it needs something of; if those are too many, too, the table."""
+    added = [(node, mode) for node, mode in need.items() if node not in held or JOIN[held[node]][mode] != held[node]]
+    if len(held) + len(added) <= MAX_LOCKS:
+        return added
+    larger: dict[Node, int] = {}
+    for table in dict.fromkeys(table for table, _ in need):
+        larger |= _escalated(held, {node: mode for node, mode in need.items() if node[0] == table}, table)
+    return [(node, mode) for node, mode in larger.items() if node not in held or JOIN[held[node]][mode] != held[node]]
+
+
+def _escalated(held: Mapping[Node, int], need: dict[Node, int], table: int) -> dict[Node, int]:
+    """What is needed of one table."""
+    count = sum(node[0] == table for node in held)
+    if count + sum(node not in held for node in need) <= MAX_LOCKS:
+        return need
+    whole, topmost = need.get((table, b""), IS), b""
+    prefixes: dict[Node, int] = {}
+    for node in sorted(need):
+        if node[1]:
+            topmost = topmost if topmost and node[1].startswith(topmost) else node[1]
+            prefixes[table, topmost] = JOIN[prefixes.get((table, topmost), IS)][need[node]]
+    if count + sum(node not in held for node in prefixes) <= MAX_LOCKS:
+        return {(table, b""): whole} | prefixes
+    return {(table, b""): reduce(lambda one, other: JOIN[one][other], need.values())}

@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections import deque
 
 from nodes.core.host import GATEWAY, Host
-from nodes.core.locks import JOIN, MODES, LockTable
+from nodes.core.locks import JOIN, MODES, LockTable, Node
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn import steps
 from nodes.core.txn.entries import AbortTxn, CommitTxn, OutcomeRecord, PrepareTxn, encode
-from nodes.core.txn.evaluated import image_locks, over_bound, stale_version
+from nodes.core.txn.evaluated import bounded, image_locks, over_bound, stale_version
 from nodes.core.txn.interactive import Interactive
 from nodes.core.txn.messages import (
     BUSY,
@@ -107,7 +107,7 @@ class Participant:
         self.begin(active)
 
     def begin(self, active: Active) -> None:
-        self.acquire(active, self.planned_locks(active))
+        self.acquire(active, bounded(self.locks.held_by(active.txn), self.planned_locks(active)))
         self.run()
 
     def answer_from_record(self, message: Execute) -> bool:
@@ -136,14 +136,14 @@ class Participant:
         seen_ts = outcome.commit_ts or outcome.seen_ts
         return Finished(txn, self.host.group, outcome.commit_ts, outcome.rows, seen_ts)
 
-    def planned_locks(self, active: Active) -> LockNeed:
-        need: dict[tuple[int, bytes], int] = {}
+    def planned_locks(self, active: Active) -> dict[Node, int]:
+        need: dict[Node, int] = {}
         for fragment in active.fragments:
             for lock in fragment.locks:
                 node = (lock.table, lock.key)
                 mode = MODES[lock.mode]
                 need[node] = mode if node not in need else JOIN[need[node]][mode]
-        return list(need.items())
+        return need
 
     # -- locks
 
