@@ -204,7 +204,7 @@ class Author:
             names = table.shard_by if kind == "shard" else names[: rng.randint(1, len(names) - 1)]
         named = {column: self._value(table, column) for column in names}
         texts = [
-            f"{column} IN ({value}, {self._value(table, column)})" if rng.random() < 0.15 else f"{column} = {value}"
+            f"{column} IN ({value}, {self._value(table, column)})" if rng.random() < 0.2 else f"{column} = {value}"
             for column, value in named.items()
         ]
         if kind == "prefix" and rng.random() < 0.25:

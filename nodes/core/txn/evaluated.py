@@ -10,24 +10,25 @@ from nodes.core.locks import IS, IX, JOIN, Node, X
 from nodes.core.txn.states import Active, LockNeed
 from nodes.errors import ErrorInfo
 from nodes.sql import keys
-from nodes.sql.schema import Fragment, Image
+from nodes.sql.schema import CATALOG_TABLE, Fragment, Image
 
 MAX_IMAGES = 10_000
 MAX_LOCKS = 4_096  # nodes of one table that a transaction holds on one shard
 
 
-def stale_version(engine: Engine, active: Active) -> int:
-    """-1: planned with what this shard has. Compared after the locks are granted, so it cannot change under us."""
+def stale_version(engine: Engine, active: Active) -> tuple[int, int] | None:
+    """None: planned with what this shard has; else a table and its version here (0: there is none), or the catalog and
+    its version. Compared after the locks are granted, so it cannot change under us."""
     active.ddl = None
     for fragment in active.fragments:
         for table, version in fragment.tables:
             known = engine.table(table)
             if known is None or known.version != version:
-                return 0 if known is None else known.version
+                return table, 0 if known is None else known.version
         if _is_stale_ddl(engine, fragment):
-            return engine.catalog_version
+            return CATALOG_TABLE, engine.catalog_version
         active.ddl = fragment.ddl or active.ddl
-    return -1
+    return None
 
 
 def _is_stale_ddl(engine: Engine, fragment: Fragment) -> bool:
@@ -79,12 +80,10 @@ def _escalated(held: Mapping[Node, int], need: dict[Node, int], table: int) -> d
     count = sum(node[0] == table for node in held)
     if count + sum(node not in held for node in need) <= MAX_LOCKS:
         return need
-    whole, topmost = need.get((table, b""), IS), b""
-    prefixes: dict[Node, int] = {}
+    found, topmost = dict[Node, int](), b""
     for node in sorted(need):
-        if node[1]:
-            topmost = topmost if topmost and node[1].startswith(topmost) else node[1]
-            prefixes[table, topmost] = JOIN[prefixes.get((table, topmost), IS)][need[node]]
-    if count + sum(node not in held for node in prefixes) <= MAX_LOCKS:
-        return {(table, b""): whole} | prefixes
+        topmost = topmost if topmost and node[1].startswith(topmost) else node[1]
+        found[table, topmost] = JOIN[found.get((table, topmost), IS)][need[node]]
+    if count + sum(node not in held for node in found) <= MAX_LOCKS:
+        return found
     return {(table, b""): reduce(lambda one, other: JOIN[one][other], need.values())}
