@@ -154,12 +154,14 @@ class Keys:
             part = self.encode_shard([values[i] for i in self.shard_at])
         return path, keys.shard_of_slot(keys.slot_of(part), shards)
 
-    def locks(self, path: list[bytes], intention: str, mode: str) -> list[Lock]:
-        """`mode` on the last node of the path, `intention` on those above, but for the table."""
+    def locks(self, whole: Lock, path: list[bytes], intention: str, mode: str) -> list[Lock]:
+        """`whole`, the table's, then `mode` on the last node of the path and `intention` on those above."""
         if len(path) == 1:
-            return [Lock(self.table, path[0], mode)]
-        *above, last = path
-        return [*(Lock(self.table, key, intention) for key in above), Lock(self.table, last, mode)]
+            return [whole, Lock(self.table, path[0], mode)]
+        locks = [whole, *[Lock(self.table, key, intention) for key in path]]
+        if path:
+            locks[-1] = Lock(self.table, path[-1], mode)
+        return locks
 
 
 class ByKey:
@@ -182,31 +184,27 @@ class ByKey:
         self.parts = parts
         self.single = [part[0] for part in parts] if all(len(part) == 1 for part in parts) else None
         self.intention, self.mode = intention, mode
-        self.none = [Lock(table.id, b"", intention)]  # of who looks for a NULL, and finds nothing
-        self.table = self.none if depth else [Lock(table.id, b"", mode)]
+        self.none = Lock(table.id, b"", intention)  # is enough for who looks for a NULL, and finds nothing
+        self.table = self.none if depth else Lock(table.id, b"", mode)
 
     def targets(self, pool: Sequence[Value], shards: int) -> Targets:
         if self.single is not None:
             values: Sequence[Value] = [pool[i] for i in self.single]
-            if None in values:
-                return {1: self.none}
-            where, path = self._locate(values, shards)
-            locks = [*self.table, *self.keys.locks(path, self.intention, self.mode)] if path else self.table
-            return dict.fromkeys(where, locks)
+            return {1: [self.none]} if None in values else self._targets(values, shards)
         found: dict[int, dict[bytes, Lock]] = {}
         for values in product(*([pool[i] for i in part] for part in self.parts)):
             if None not in values:
-                where, path = self._locate(values, shards)
-                locks = self.keys.locks(path, self.intention, self.mode) if path else []
-                for shard in where:
-                    found.setdefault(shard, {}).update((lock.key, lock) for lock in locks)
-        return {shard: [*self.table, *locks.values()] for shard, locks in found.items()} or {1: self.none}
+                for shard, locks in self._targets(values, shards).items():
+                    found.setdefault(shard, {}).update([(lock.key, lock) for lock in locks])
+        return {shard: list(locks.values()) for shard, locks in found.items()} or {1: [self.none]}
 
-    def _locate(self, values: Sequence[Value], shards: int) -> tuple[Sequence[int], list[bytes]]:
+    def _targets(self, values: Sequence[Value], shards: int) -> Targets:
+        """Of one value for each named column."""
         if self.every_shard:
-            return range(1, shards + 1), self.keys.path(values)
+            locks = self.keys.locks(self.table, self.keys.path(values), self.intention, self.mode)
+            return dict.fromkeys(range(1, shards + 1), locks)
         path, shard = self.keys.locate(values, shards)
-        return (shard,), path
+        return {shard: self.keys.locks(self.table, path, self.intention, self.mode)}
 
 
 class OneShard:

@@ -79,7 +79,7 @@ class InsertPlan:
     def _one(self, number: int, pool: list[Value], shards: int) -> dict[int, Fragment]:
         row = [pool[i] for i in self.rows[0]]
         path, shard = self._locate(row, shards)
-        locks = [self.above, *self.keys.locks(path, "IX", "X")]
+        locks = self.keys.locks(self.above, path, "IX", "X")
         return {shard: self._fragment(number, pool, row, locks)}
 
     def _fragment(self, number: int, pool: list[Value], values: list[Value], locks: list[Lock]) -> Fragment:
@@ -97,8 +97,8 @@ class InsertPlan:
         for sources in self.rows:
             row = [pool[i] for i in sources]
             path, shard = self._locate(row, shards)
-            locks = self.keys.locks(path, "IX", "X")
-            locks_of.setdefault(shard, {}).update((lock.key, lock) for lock in locks)
+            locks = self.keys.locks(self.above, path, "IX", "X")
+            locks_of.setdefault(shard, {}).update([(lock.key, lock) for lock in locks])
             values = rows_of.setdefault(shard, [])
             order.append((shard, len(values) // width))
             values += row
@@ -106,7 +106,7 @@ class InsertPlan:
         for shard, values in rows_of.items():
             if len(values) > MAX_PARAMETERS:
                 raise TooLarge(f"an INSERT of more than {MAX_PARAMETERS} values on one shard")
-            fragments[shard] = self._fragment(number, pool, values, [self.above, *locks_of[shard].values()])
+            fragments[shard] = self._fragment(number, pool, values, list(locks_of[shard].values()))
         return fragments
 
 

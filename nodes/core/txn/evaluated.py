@@ -56,23 +56,26 @@ def image_locks(engine: Engine, held: Mapping[Node, int], images: Sequence[Image
         need[image.table, b""] = IX
         for key in (image.old_key, new_key) if image.old_key != new_key else (new_key,):
             if key is not None:
-                *above, full = path_of(key)
-                for prefix in above:
+                path = path_of(key)
+                need[image.table, path.pop()] = X
+                for prefix in path:
                     need[image.table, prefix] = IX
-                need[image.table, full] = X
     return bounded(held, need)
 
 
 def bounded(held: Mapping[Node, int], need: Mapping[Node, int]) -> LockNeed:
     """What `need` adds to what is held. Of a table of which a transaction would hold over MAX_LOCKS nodes it locks the
     topmost prefixes that it needs something of; if those are too many, too, the table."""
-    added = [(node, mode) for node, mode in need.items() if node not in held or JOIN[held[node]][mode] != held[node]]
-    if len(held) + len(added) <= MAX_LOCKS:
-        return added
+    if len(held) + len(need) <= MAX_LOCKS:
+        return _added(held, need)
     larger: dict[Node, int] = {}
     for table in dict.fromkeys(table for table, _ in need):
         larger |= _escalated(held, {node: mode for node, mode in need.items() if node[0] == table}, table)
-    return [(node, mode) for node, mode in larger.items() if node not in held or JOIN[held[node]][mode] != held[node]]
+    return _added(held, larger)
+
+
+def _added(held: Mapping[Node, int], need: Mapping[Node, int]) -> LockNeed:
+    return [(node, mode) for node, mode in need.items() if (now := held.get(node)) is None or JOIN[now][mode] != now]
 
 
 def _escalated(held: Mapping[Node, int], need: dict[Node, int], table: int) -> dict[Node, int]:
