@@ -27,7 +27,8 @@ from nodes.requests import ABORTED, COMMITTED, UNDECIDED, Reply, Request, Result
 from nodes.runtime import activity
 from nodes.runtime.as_of import parse
 from nodes.runtime.keyed import keyed
-from nodes.runtime.statements import bind, error_of, is_fenced, parts_of, results_of, unsent
+from nodes.runtime.refusals import KEY_TAKEN, UNANSWERED, cause_of, error_of, is_fenced
+from nodes.runtime.statements import bind, parts_of, results_of, unsent
 from nodes.runtime.trace import Record
 from nodes.sql.plan import Bound, Plan
 from nodes.sql.schema import ShardRows
@@ -151,17 +152,19 @@ class Execution:
         elif isinstance(end, Unknown):
             around.trace.end(self._record, UNDECIDED, code=OutcomeUnknown.code, cause=end.why)
         else:
-            around.counts.add(activity.ABORTED)
-            info = self._ended_by(end)
+            cause, info = self._ended_by(end)
+            around.counts.abort(cause)
             around.trace.end(self._record, ABORTED, code=info.code, cause=info.message)
             self.gateway.note_abort(self._txn, info.message)
 
-    def _ended_by(self, end: Aborted | Taken | Unsent) -> ErrorInfo:
+    def _ended_by(self, end: Aborted | Taken | Unsent) -> tuple[str, ErrorInfo]:
+        """(what it is counted as, the words)"""
         if isinstance(end, Taken):
-            return ErrorInfo("aborted", "an earlier request under the same key has its outcome: that was told")
+            words = "an earlier request under the same key has its outcome: that was told"
+            return KEY_TAKEN, ErrorInfo("aborted", words)
         if isinstance(end, Aborted):
-            return error_of(end.refusal, self.gateway.catalog.name_of).info
-        return unsent(end.silent, self.gateway.surroundings.silence_of).info
+            return cause_of(end.refusal), error_of(end.refusal, self.gateway.catalog.table_of).info
+        return UNANSWERED, unsent(end.silent, self.gateway.surroundings.silence_of).info
 
     def _on_aborted(self, refusal: Refused) -> None:
         may_retry = not self._named and self.gateway.surroundings.now < self.deadline
@@ -170,7 +173,7 @@ class Execution:
         elif may_retry and refusal.cause in (WOUNDED, TOO_LATE, ENDED) and not is_fenced(refusal):
             self._attempt()
         else:
-            self._fail(error_of(refusal, self.gateway.catalog.name_of))
+            self._fail(error_of(refusal, self.gateway.catalog.table_of))
 
     # -- answering
 

@@ -89,6 +89,9 @@ DISK = (
 )
 CHECKS = (  # what the checks themselves met: named where they do
     "locks held until the entry is applied",
+    "written beside a prefix that is locked",
+    "escalated to a prefix",
+    "escalated to the table",
     "older waited behind younger",
     "cycle of waits",
     "snapshot repeated at its leader",

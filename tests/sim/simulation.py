@@ -12,7 +12,7 @@ from uuid import UUID
 
 from nodes import ids
 from nodes.constants import Constants
-from nodes.core.txn import participant
+from nodes.core.txn import evaluated, participant
 from nodes.errors import OutcomeUnknown, StoreError
 from nodes.requests import ABORTED, COMMITTED, EXPIRED, Fate, Reply
 from nodes.runtime.driver import Driver
@@ -35,7 +35,7 @@ from tests.sim.truth import Truth, Violation, demand
 from tests.sim.watch import Watch
 
 PROGRESS_WITHIN = 30  # virtual seconds after the faults
-MAX_ACTIVE = participant.MAX_ACTIVE
+MAX_ACTIVE, MAX_LOCKS = participant.MAX_ACTIVE, evaluated.MAX_LOCKS
 READERS = 3
 CPU_SECONDS = 40  # a run takes about one
 
@@ -91,6 +91,8 @@ class Simulation:
         self.sessions = SessionTraffic(self, f"{seed} {profile}")
         self.past = PastReads(self, f"{seed} {profile}")
         participant.MAX_ACTIVE = self.rng.choice((4_096, 4_096, 2))  # refusals for being busy are rare else
+        # So few that most transactions take what is above their keys.
+        evaluated.MAX_LOCKS = random.Random(f"{seed} {profile} locks").choice((MAX_LOCKS, MAX_LOCKS, MAX_LOCKS, 3))
         self.watch.look_often(self.cluster)
 
     def _on_start(self, life: Life) -> None:
@@ -391,7 +393,7 @@ def _simulate(simulation: Simulation, report: Report) -> Report:
         report.invariant, report.violation = f"raised {type(error).__name__}", f"{error!r}"
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        participant.MAX_ACTIVE = MAX_ACTIVE
+        participant.MAX_ACTIVE, evaluated.MAX_LOCKS = MAX_ACTIVE, MAX_LOCKS
         report.trace = simulation.cluster.trace.hexdigest()
         report.committed = len(simulation.truth.committed)
         report.events, report.ended_at = simulation.schedule.events, simulation.cluster.timeline.now

@@ -47,11 +47,14 @@ PLAYED = {
 
 # What a check was made for must be found by that check; it may be that another one sees it in an earlier seed.
 FOUND_BY = {
+    "images-lock-full-keys-only": ("11 locks",),
     "key-read-without-its-lock": ("17 dependencies",),
+    "large-statement-under-an-intention": ("11 locks",),
     "locks-released-when-appended": ("11 locks",),
     "new-key-not-locked": ("11 locks",),
     "oracle-follows-one-clock": ("14 oracle beside the clocks",),
     "predicate-under-an-intention": ("18 serial order of a few",),
+    "prefix-under-an-intention": ("18 serial order of a few",),
     "snapshot-below-the-horizon": ("5 same snapshot",),
     "wound-is-not-heeded": ("13 wait graph",),
     "wound-is-not-repeated": ("13 wait graph",),
