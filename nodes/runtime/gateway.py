@@ -17,6 +17,8 @@ from nodes import ids
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn.attempt import Attempt
 from nodes.core.txn.messages import (
+    NOT_LEADER,
+    ClosedIs,
     Decided,
     Deciding,
     Finished,
@@ -30,10 +32,11 @@ from nodes.core.txn.messages import (
     Wound,
 )
 from nodes.errors import BadRequest, NotSupported, StoreError, TooLarge, Unavailable
-from nodes.requests import Reply, Request
+from nodes.requests import MOST_STALENESS_MS, Reply, Request
 from nodes.runtime.as_of import AsOf
 from nodes.runtime.catalog import Catalog
 from nodes.runtime.execution import Execution
+from nodes.runtime.follower_reads import ClosedTimestamps, FollowerRead, Wanted
 from nodes.runtime.inquiries import ANSWERS, Inquiries
 from nodes.runtime.interactive import Interactive
 from nodes.runtime.messages import Relay, Relayed
@@ -66,7 +69,8 @@ class Gateway:
         self.catalog = catalog
         self.plans = PlanCache()
         self.attempts: dict[bytes, Attempt] = {}
-        self.reads: dict[int, SnapshotRun] = {}
+        self.reads: dict[int, SnapshotRun | FollowerRead] = {}
+        self.closed = ClosedTimestamps(surroundings, self.hear)
         self.inquiries = Inquiries(surroundings, catalog, self._number)
         self.heard = 0
         self._drawn_at = 0  # the tick in which the newest value that was drawn here was asked for
@@ -89,6 +93,7 @@ class Gateway:
             InDoubt: self._on_in_doubt,
             SnapshotRows: self._on_rows,
             SnapshotRefused: self._on_read_refused,
+            ClosedIs: lambda sender, message: self.closed.on_closed(message),
             **dict.fromkeys(ANSWERS, self.inquiries.receive),
         }
 
@@ -114,7 +119,17 @@ class Gateway:
         except StoreError as error:
             execution.fail(error)
         else:
-            self.when_heard(execution.deadline, execution.fail, lambda: self._plan(execution))
+            self._begin(execution)
+
+    def _begin(self, execution: Execution) -> None:
+        """What may be old mints no id, and needs no oracle. A token above all that was heard needs a fresh value."""
+        request = execution.request
+        is_heard = self.heard >= request.session_token
+        if is_heard and request.max_staleness_ms:
+            self._plan(execution)
+        else:
+            when = self.when_heard if is_heard else self.when_fresh
+            when(execution.deadline, execution.fail, lambda: self._plan(execution))
 
     def check(self, request: Request) -> None:
         if not request.statements:
@@ -123,6 +138,10 @@ class Gateway:
             raise TooLarge(f"{len(request.statements)} statements; at most {MAX_STATEMENTS} are allowed: split it")
         if not 1 <= request.timeout_ms <= MAX_TIMEOUT_MS:
             raise BadRequest(f"timeout_ms must lie between 1 and {MAX_TIMEOUT_MS}")
+        if not 0 <= request.max_staleness_ms <= MOST_STALENESS_MS:
+            raise BadRequest(f"max_staleness_ms must lie between 1 and {MOST_STALENESS_MS}, or be left out")
+        if request.session_token < 0:
+            raise BadRequest("session_token must be that of a reply")
         if len(self.attempts) + len(self.reads) >= MAX_LIVE:
             raise Unavailable(f"n{self.surroundings.node} has too many requests under way; nothing happened")
 
@@ -251,6 +270,31 @@ class Gateway:
         deadline: int,
         as_of: AsOf | None,
         then: Callable[[int, Rows, StoreError | None, int], None],
+        wanted: Wanted | None = None,
+    ) -> None:
+        """`then` as of SnapshotRun. What is `wanted` may be had here; else the leaders are asked."""
+        closed = None if wanted is None else self.closed.find(parts, wanted)
+        if not closed:
+            self._ask_leaders(parts, deadline, as_of, then)
+            return
+        number, ts = self._number(), min(closed.values()).ts
+
+        def ended(rows: Rows | None) -> None:
+            if self.reads.pop(number, None) is None:
+                return
+            if rows is None:
+                self._ask_leaders(parts, deadline, as_of, then)
+            else:
+                then(ts, rows, None, -1)
+
+        self.reads[number] = FollowerRead(self.surroundings, number, parts, closed, deadline, ended)
+
+    def _ask_leaders(
+        self,
+        parts: dict[str, list[Fragment]],
+        deadline: int,
+        as_of: AsOf | None,
+        then: Callable[[int, Rows, StoreError | None, int], None],
     ) -> None:
         number = self._number()
 
@@ -282,6 +326,7 @@ class Gateway:
         for read in list(self.reads.values()):
             read.tick()
         self.inquiries.tick()
+        self.closed.tick()
         stale, self._stale = self._stale, []
         for execution in stale:
             self._confirm(execution)
@@ -328,7 +373,8 @@ class Gateway:
             read.on_rows(message)
 
     def _on_read_refused(self, sender: int, message: SnapshotRefused) -> None:
-        self.surroundings.on_hint(message.shard, sender, message.leader)
+        if message.cause == NOT_LEADER:
+            self.surroundings.on_hint(message.shard, sender, message.leader)
         read = self.reads.get(message.number)
         if read is not None:
             read.on_refused(message)

@@ -20,6 +20,7 @@ from nodes.core.replicated_log import TICK_MS
 from nodes.errors import SnapshotTooOld, StoreError, Unavailable
 from nodes.runtime.as_of import AsOf
 from nodes.runtime.driver import Driver
+from nodes.runtime.follower_reads import Wanted
 from nodes.runtime.gateway import Rows
 from nodes.runtime.group import Group
 from nodes.runtime.snapshot import SnapshotRun
@@ -70,13 +71,19 @@ class Replays:
         assert driver is not None, "a life that starts has a driver"
         begin = driver.gateway.begin_read
 
-        def watched(parts: dict[str, list[Fragment]], deadline: int, as_of: AsOf | None, then: Any) -> None:
+        def watched(
+            parts: dict[str, list[Fragment]],
+            deadline: int,
+            as_of: AsOf | None,
+            then: Any,
+            wanted: Wanted | None = None,
+        ) -> None:
             def ended(ts: int, rows: Rows, error: StoreError | None, stale: int) -> None:
                 if error is None and stale < 0:
                     self._remember(ts, parts, rows)
                 then(ts, rows, error, stale)
 
-            begin(parts, deadline, as_of, ended)
+            begin(parts, deadline, as_of, ended, wanted)
 
         driver.gateway.begin_read = watched  # type: ignore[method-assign]
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from nodes import ids
@@ -30,6 +31,7 @@ from tests.sim.replacing import Replacing
 from tests.sim.replay import Replays
 from tests.sim.schedule import Event, Number, Schedule, numbers_text
 from tests.sim.sessions import SessionTraffic
+from tests.sim.stale import StaleReads
 from tests.sim.timeline import MS, SECOND
 from tests.sim.truth import Truth, Violation, demand
 from tests.sim.watch import Watch
@@ -90,6 +92,7 @@ class Simulation:
         self.replacing = Replacing(self)
         self.sessions = SessionTraffic(self, f"{seed} {profile}")
         self.past = PastReads(self, f"{seed} {profile}")
+        self.stale = StaleReads(self, f"{seed} {profile}")
         participant.MAX_ACTIVE = self.rng.choice((4_096, 4_096, 2))  # refusals for being busy are rare else
         self.watch.look_often(self.cluster)
 
@@ -108,6 +111,7 @@ class Simulation:
         self.keyed.plan(self.rng.randint(0, 16), within)
         self.lists.plan(self.rng.randint(8, 20), within)
         self.sessions.plan(12, within)
+        self.stale.plan(12, within)
         if self.profile == "members":
             self.replacing.plan()
         self._run(FAULTS_FOR)
@@ -225,21 +229,19 @@ class Simulation:
         self.submit(steps or self.mix.draw(), node, False, self.rng.choice((400, 1500, 4000)))
 
     def submit(
-        self,
-        steps: Steps,
-        node: int,
-        named: bool = False,
-        timeout_ms: int = 4_000,
-        key: str = "",
-        locked: bool | None = None,
-        as_of: str = "",
+        self, steps: Steps, node: int, named: bool = False, timeout_ms: int = 4_000, key: str = "", locked: Any = None
     ) -> Operation:
+        """`locked` None: it is drawn whether it reads under locks."""
         if locked is None:
             locked = self.rng.random() < 0.3
-        operation = Operation(len(self.operations), steps, node, named, locked, timeout_ms, key=key, as_of=as_of)
-        operation.after, operation.begun_at = 0 if as_of else self.largest_told, self.cluster.timeline.now
+        operation = Operation(len(self.operations), steps, node, named, locked, timeout_ms, key=key)
+        operation.after = self.largest_told
+        return self.send(operation)
+
+    def send(self, operation: Operation) -> Operation:
+        operation.begun_at = self.cluster.timeline.now
         self.operations.append(operation)
-        request = operation.request
+        node, request = operation.node, operation.request
         self.watch.of_request[id(request)] = operation
         life = self.cluster.nodes[node].life
         if life is None:
@@ -250,6 +252,7 @@ class Simulation:
             operation.newest = max(self.largest_told, self.truth.newest)
             self.cluster.say(f"request {operation.number} is told {phrases.answer(answer)}", node, "<")
             self.past.on_told(operation, answer)
+            self.stale.on_told(operation, answer)
             if isinstance(answer, Reply):
                 self.largest_told = max(self.largest_told, answer.commit_ts, answer.ts)
 
@@ -257,7 +260,7 @@ class Simulation:
             driver = life.driver
             assert driver is not None, "a running node has a driver"
             self.cluster.say(operation.title, node, ">")
-            driver.gateway.submit(request, named, b"", lambda name: None, told)
+            driver.gateway.submit(request, operation.named, b"", lambda name: None, told)
             driver.wake()
 
         life.do(begin)
@@ -311,6 +314,7 @@ class Simulation:
                     and here[operation.number % len(here)] == node
                 ):
                     self._settle_fate(operation, node)
+        self.stale.demand_near()
         self.wait_for_rest()
 
     def wait_for_rest(self) -> None:
