@@ -161,7 +161,8 @@ class History:
         told = [seen for seen in self.seen if isinstance(seen.operation.told, Reply)]
         for one in told:
             for other in self.seen:
-                if one.told_at < other.begun_at and self._is_sure(other):
+                is_old = other.operation.reads_the_past  # it may stand before what was answered
+                if one.told_at < other.begun_at and not is_old and self._is_sure(other):
                     yield "was answered before the beginning of", one, other
 
     def _is_sure(self, seen: Seen) -> bool:
