@@ -18,6 +18,8 @@ if that is certain of every attempt.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from nodes import ids
 from nodes.client.admission import NodeDown
 from nodes.client.exchange import Lost, NotSent
@@ -80,7 +82,7 @@ class Submission:
 
     def _call(self, number: int) -> Call:
         left_ms = milliseconds(self._begin_by.left())
-        request = Request(self._request.statements, left_ms, self._read_only, self._request.key, self._request.as_of)
+        request = replace(self._request, timeout_ms=left_ms, read_only=self._read_only)
         return Call(number, request, True, self._age)
 
     def _gives_up(self, named: str) -> bool:
