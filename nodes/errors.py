@@ -102,7 +102,7 @@ class ExpectationFailed(StoreError):
 
 
 class TransactionAborted(StoreError):
-    """Aborted for good, by a fence or by in-doubt resolution; never retried by the gateway."""
+    """Aborted. By a fence: for good, and never retried. Else, as by its home while it was in doubt: `retryable`."""
 
     status, code, sqlstate = 409, "aborted", "40000"
 

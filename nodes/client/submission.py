@@ -64,7 +64,7 @@ class Submission:
 
     async def _attempt(self) -> Reply:
         """One attempt, at the first node that takes it."""
-        reasons, candidates = [], self._pool.candidates()
+        reasons, candidates = [], self._pool.gateways()
         while candidates:
             try:
                 answer, named = await self._pool.ask(

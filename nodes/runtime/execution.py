@@ -29,7 +29,7 @@ from nodes.runtime import activity
 from nodes.runtime.as_of import AsOf, parse
 from nodes.runtime.follower_reads import Wanted
 from nodes.runtime.keyed import keyed
-from nodes.runtime.statements import bind, error_of, parts_of, results_of, unsent
+from nodes.runtime.statements import bind, error_of, is_fenced, parts_of, results_of, unsent
 from nodes.runtime.trace import Record
 from nodes.sql.plan import Bound, Plan
 from nodes.sql.schema import ShardRows
@@ -173,11 +173,12 @@ class Execution:
         return unsent(end.silent, self.gateway.surroundings.silence_of).info
 
     def _on_aborted(self, refusal: Refused) -> None:
-        fenced = refusal.cause == ENDED and refusal.error is not None and refusal.error.message == "fenced"
         may_retry = not self._named and self.gateway.surroundings.now < self.deadline
         if refusal.cause == STALE and may_retry:
             self.gateway.replan(self, refusal.version)
-        elif may_retry and (refusal.cause in (WOUNDED, TOO_LATE) or (refusal.cause == ENDED and not fenced)):
+        elif may_retry and (
+            refusal.cause in (WOUNDED, TOO_LATE) or (refusal.cause == ENDED and not is_fenced(refusal))
+        ):
             self._attempt()
         else:
             self._fail(error_of(refusal, self.gateway.catalog.name_of))

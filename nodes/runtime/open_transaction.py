@@ -223,7 +223,6 @@ class OpenTransaction:
         """It did not happen; who begins anew with its age keeps its place."""
         info = error.info
         if info.outcome == DID_NOT_HAPPEN:
-            info.retryable = True
             info.detail = {**info.detail, "age": self.age.hex()}
         return error
 

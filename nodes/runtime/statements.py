@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from nodes import ids
+from nodes.core.txn.entries import FENCED
 from nodes.core.txn.messages import BUSY, ENDED, FAILED, STALE, TIMED_OUT, TOO_LATE, Refused
 from nodes.errors import (
     Conflict,
@@ -70,6 +71,11 @@ def unsent(silent: Sequence[str], silence_of: Callable[[str], str]) -> Unavailab
     return Unavailable(f"not all shards had answered by the deadline: {why}; it did not happen")
 
 
+def is_fenced(refusal: Refused) -> bool:
+    """Who fenced it relies on that it never happens: it is not tried again under another id."""
+    return refusal.cause == ENDED and refusal.error is not None and refusal.error.message == FENCED
+
+
 def error_of(refusal: Refused, name_of: Callable[[int], str]) -> StoreError:
     """`name_of` a table."""
     cause = refusal.cause
@@ -77,7 +83,9 @@ def error_of(refusal: Refused, name_of: Callable[[int], str]) -> StoreError:
         return StoreError.of(refusal.error)
     if cause == ENDED:
         reason = refusal.error.message if refusal.error is not None else "aborted"
-        return TransactionAborted(f"the transaction was aborted for good: {reason}")
+        if is_fenced(refusal):
+            return TransactionAborted(f"the transaction was aborted for good: {reason}")
+        return TransactionAborted(f"the transaction was aborted: {reason}; it can be tried again", retryable=True)
     if cause == BUSY:
         words = "takes no transactions now (too many under way, or low disk space); it did not happen"
         return Unavailable(f"{refusal.shard} {words}")

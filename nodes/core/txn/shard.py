@@ -14,7 +14,7 @@ from nodes.core.engine import Engine
 from nodes.core.host import GATEWAY, Host
 from nodes.core.replicated_log import Entry
 from nodes.core.txn import steps
-from nodes.core.txn.entries import AbortTxn, CommitTxn, EndTxn, PrepareTxn, ShardEntry, encode
+from nodes.core.txn.entries import FENCED, AbortTxn, CommitTxn, EndTxn, PrepareTxn, ShardEntry, encode
 from nodes.core.txn.forgetting import ROWS_A_TICK, Forgetting
 from nodes.core.txn.messages import (
     NOT_LEADER,
@@ -205,7 +205,7 @@ class Shard:
                 self._refuse(message.gateway, message)
             elif message.fence and self.state.outcome(message.txn) is None and not self.state.is_expired(message.txn):
                 leading.fences.setdefault(message.txn, []).append(message)
-                self.host.propose(encode(AbortTxn(message.txn, "fenced")))
+                self.host.propose(encode(AbortTxn(message.txn, FENCED)))
             else:
                 self._tell_fate(leading, message)
 
