@@ -64,7 +64,9 @@ class Submission:
 
     async def _attempt(self) -> Reply:
         """One attempt, at the first node that takes it."""
-        reasons, candidates = [], self._pool.gateways()
+        # What may be old is answered by any node's replicas as well: the nodes take turns.
+        candidates = self._pool.candidates() if self._request.max_staleness_ms else self._pool.gateways()
+        reasons = []
         while candidates:
             try:
                 answer, named = await self._pool.ask(

@@ -60,3 +60,13 @@ def test_an_age_or_a_token_that_cannot_be_is_refused_before_anything_is_asked(
     with pytest.raises(BadRequest, match="nothing was asked"):
         client(n1).query("SELECT", [3], **wrong)
     assert n1.calls == []
+
+
+def test_the_nodes_take_turns_whatever_they_advise(node: MakeNode, client: MakeClient) -> None:
+    nodes = [node(number) for number in (1, 2, 3)]
+    for each in nodes:
+        each.gateway = 2
+    cluster = client(*nodes)
+    old = [cluster.query("SELECT", [3], max_staleness=5)[0][0] for _ in range(6)]
+    assert sorted(old) == [1, 1, 2, 2, 3, 3]
+    assert [cluster.query("SELECT", [3])[0][0] for _ in range(3)] == [2, 2, 2]
