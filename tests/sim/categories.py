@@ -61,6 +61,13 @@ TRANSACTIONS = (
     "asked again in an interactive transaction",
     "the past read",
     "read of what is no past refused",
+    "follower read",
+    "follower read of a shard that is led elsewhere",
+    "follower read refused: the leaders are asked",
+    "closed below what was drawn",
+    "no replica here has applied what is closed",
+    "nothing is closed late enough",
+    "stale read with a token",
 )
 DISK = (
     "unsynced write lost",

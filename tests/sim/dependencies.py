@@ -36,10 +36,11 @@ def check(operations: list[Operation]) -> None:
 
 
 def transaction(operation: Operation) -> history.Transaction:
-    """Each is of a client of its own: who asks in a run asks once."""
+    """Each is of a client of its own: who asks in a run asks once. Who reads the past may stand before what was told
+    when it asked."""
     steps = [step for number, _ in enumerate(operation.steps) for step in _operations(operation, number)]
-    name = operation.number
-    return history.Transaction(name, name, steps, outcome_of(operation), operation.begun_at, operation.told_at)
+    name, begun_at = operation.number, 0 if operation.reads_the_past else operation.begun_at
+    return history.Transaction(name, name, steps, outcome_of(operation), begun_at, operation.told_at)
 
 
 def outcome_of(operation: Operation) -> str:

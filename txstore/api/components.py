@@ -51,6 +51,7 @@ REPLY = record(
         "state": {"const": COMMITTED},
         "commit_ts": TIMESTAMP,
         "ts": TIMESTAMP,
+        "session_token": TIMESTAMP,
         "attempts": {**COUNT, "description": "0 for one that only read."},
         "shards": listed({"type": "string", "pattern": listings.SHARD_PATTERN}),
         "results": listed(ref("Result")),

@@ -360,6 +360,11 @@ class Participant:
         elif active is not None and (active.state == APPENDED or active.finish == HOLD):
             active.told = False
 
+    def floors_in_flight(self) -> list[int]:
+        """Of each that is in flight here: it commits above its own, or not at all."""
+        here = [active.floor for active in self.active.values() if active.state in (ASKING, APPENDED)]
+        return here + [prepared.floor for prepared in self.state.prepared.values()]
+
     def after_apply(self) -> None:
         self.run()
 
