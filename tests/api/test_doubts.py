@@ -15,7 +15,7 @@ from nodes.requests import UNDECIDED, Decision, Doubt, Fate, LocksOn, Transactio
 from tests.api.conftest import KEY, TXN, FakeCluster
 from txstore.models import Operation
 
-PAGE = "/admin/cluster/in-doubt/"
+PAGE = "/admin/in-doubt/"
 RESOLVE = f"{PAGE}{TXN}/resolve/"
 OTHER = ids.to_text(ids.mint(9 << 16, 2, 1, 2, "c1", b"abc"))
 
@@ -53,7 +53,8 @@ def test_the_page_has_participants_votes_locks_who_waits_and_that_nothing_is_dec
     text = text_of(answer)
     for words in (
         TXN, "Gateway n1", "Home c1", "Participants s1, s4", "Decision none is known: c1 has not decided",
-        "s4 led by n2", f"Vote yes, {age_text(65_000)} ago", "IX on the table accounts; X on 2 keys of accounts", "and 3 more",
+        "s4 led by n2", f"Vote yes, {age_text(65_000)} ago", "and 3 more",
+        "IX on the table accounts; X on 2 keys of accounts",
         "s1 Not in doubt there", "n3 did not answer", "Resolve",
     ):  # fmt: skip
         assert words in text, words
