@@ -13,6 +13,8 @@ import msgspec
 Value = Any
 Params = list[Value] | dict[str, Value]
 
+MOST_STALENESS_MS = 3_600_000
+
 ACTIVE, UNDECIDED, COMMITTED, ABORTED, EXPIRED = "active", "undecided", "committed", "aborted", "expired"
 
 
@@ -27,13 +29,17 @@ class Statement(msgspec.Struct, array_like=True):
 class Request(msgspec.Struct, array_like=True):
     """A one-shot transaction. `read_only` None: read-only when all statements are SELECTs. `key`: a UUID as text, or
     "": under one key a request happens at most once. `as_of` "": reads see now; else the past that it names: a
-    timestamp, "-5s", or a time in ISO 8601 (nodes/runtime/as_of.py)."""
+    timestamp, "-5s", or a time in ISO 8601 (nodes/runtime/as_of.py). `max_staleness_ms` 0: reads see now;
+    else, of SELECTs alone, what they see may be so old, and replicas near by answer. `session_token` 0: none; else that
+    of a reply: what that one has seen and done is seen."""
 
     statements: list[Statement]
     timeout_ms: int = 10_000
     read_only: bool | None = None
     key: str = ""
     as_of: str = ""
+    max_staleness_ms: int = 0
+    session_token: int = 0
 
 
 class Begun(msgspec.Struct, array_like=True, frozen=True):
@@ -76,6 +82,11 @@ class Reply(msgspec.Struct, array_like=True):
     ts: int = 0
     results_lost: bool = False
     repeated: bool = False
+
+    @property
+    def session_token(self) -> int:
+        """A request with it sees all that this one has seen and done; 0: nothing."""
+        return max(self.commit_ts, self.ts)
 
 
 class Fate(msgspec.Struct, array_like=True):

@@ -59,6 +59,7 @@ TABLES_A_QUESTION = 500
 
 T = TypeVar("T")
 Past = str | int | datetime | timedelta
+Age = float | timedelta
 
 
 class Calls:
@@ -125,18 +126,37 @@ class Calls:
         timeout: float | None = None,
         idempotency_key: str | UUID = "",
         as_of: Past = "",
+        max_staleness: Age = 0,
+        session_token: int = 0,
     ) -> Reply:
         """Several statements, one transaction, one round trip. `expect_rows` holds for each that states none itself.
-        Under an `idempotency_key` they happen at most once; `repeated` tells that an earlier call had done it. `as_of`,
-        of SELECTs alone: as in `query`."""
-        return await self.submit(self._request(listed(statements, expect_rows), timeout, idempotency_key, as_of))
+        Under an `idempotency_key` they happen at most once; `repeated` tells that an earlier call had done it. `as_of`
+        and `max_staleness`, of SELECTs alone, and `session_token`: as in `query`."""
+        steps = listed(statements, expect_rows)
+        return await self.submit(
+            self._request(steps, timeout, idempotency_key, as_of, _staleness_ms(max_staleness), session_token)
+        )
 
-    async def query(self, sql: str, params: Params = (), timeout: float | None = None, as_of: Past = "") -> Rows:
+    async def query(
+        self,
+        sql: str,
+        params: Params = (),
+        timeout: float | None = None,
+        as_of: Past = "",
+        max_staleness: Age = 0,
+        session_token: int = 0,
+    ) -> Rows:
         """A SELECT on a snapshot; gives its rows. Of now, or `as_of` a past: a timestamp that a reply named, an aware
-        time, or how long ago ("-5s", or a timedelta). SnapshotTooOld when that is not kept any more."""
-        request = self._request([statement(sql, params)], timeout, as_of=as_of)
+        time, or how long ago ("-5s", or a timedelta). SnapshotTooOld when that is not kept any more.
+
+        `max_staleness`, in seconds or a timedelta: it may be so old, and replicas near by answer where they can; 0: it
+        is not. `session_token`: that of a reply, or of rows; all that it had seen and done is seen."""
+        request = self._request(
+            [statement(sql, params)], timeout, "", as_of, _staleness_ms(max_staleness), session_token
+        )
         request.read_only = True
-        return Rows(_only_result(await self.submit(request)))
+        reply = await self.submit(request)
+        return Rows(_only_result(reply), reply.session_token)
 
     def transaction(self, timeout: float | None = None, age: str = "") -> Interactive:
         """An interactive transaction, for `with`, which begins it and commits it at the end. `timeout` holds for each
@@ -253,9 +273,18 @@ class Calls:
         return await ask(self._pool, question, answer, self._seconds(timeout))
 
     def _request(
-        self, statements: list[Statement], timeout: float | None, key: str | UUID = "", as_of: Past = ""
+        self,
+        statements: list[Statement],
+        timeout: float | None,
+        key: str | UUID = "",
+        as_of: Past = "",
+        staleness_ms: int = 0,
+        session_token: int = 0,
     ) -> Request:
-        return Request(statements, round(self._seconds(timeout) * 1000), None, str(key), _past(as_of))
+        if not 0 <= session_token < 1 << 63:
+            raise BadRequest(f"{session_token} is no session token; nothing was asked")
+        timeout_ms = round(self._seconds(timeout) * 1000)
+        return Request(statements, timeout_ms, None, str(key), _past(as_of), staleness_ms, session_token)
 
     def _seconds(self, timeout: float | None) -> float:
         if timeout is None:
@@ -295,6 +324,14 @@ def _past(as_of: Past) -> str:
             raise BadRequest("`as_of` must say its time zone; nothing was asked")
         return as_of.isoformat()
     return str(as_of)
+
+
+def _staleness_ms(age: Age) -> int:
+    """BadRequest for what is no time that passes; at least a millisecond for what is above 0."""
+    seconds = age.total_seconds() if isinstance(age, timedelta) else age
+    if not 0 <= seconds < math.inf:
+        raise BadRequest(f"`max_staleness` is a number of seconds from 0 on, not {age}; nothing was asked")
+    return math.ceil(seconds * 1000)
 
 
 def _timestamp(since: int | datetime) -> int:

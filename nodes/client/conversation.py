@@ -96,7 +96,7 @@ class _Asking(Generic[Answer]):
     async def run(self, holder: int) -> Answer | Failed:
         pauses, is_limited = Pauses(self._pool.surroundings), False
         while True:
-            candidates = self._pool.candidates(holder)
+            candidates = self._pool.candidates(holder) if holder else self._pool.gateways()
             self._reasons = []
             while candidates:
                 found = await self._put(candidates)

@@ -3,6 +3,9 @@
 A node that failed or fell silent is suspect, and tried last. Each SUSPECT_S one call turns to it first, to see whether
 it is back, while all others go on to avoid it; an answer clears it at once.
 
+Nodes advise where a call does best; that node is turned to first while it is sound. If it has too much to do it says so
+itself, and for SPREAD_S each call begins with another node again.
+
 *Invariant*: a call gets each node once.
 """
 
@@ -14,6 +17,10 @@ import threading
 from nodes.client.surroundings import Surroundings
 
 SUSPECT_S = 1.0
+SPREAD_S = 1.0
+
+
+ANY = -1
 
 
 class Candidates:
@@ -41,8 +48,24 @@ class Health:
         self._turns = itertools.count(int(surroundings.chance() * count))
         self._lock = threading.Lock()
         self._look_again_at = [0.0] * count  # 0: nothing is known against it
+        self._preferred = ANY
+        self._spread_until = 0.0
 
-    def candidates(self, first: int = -1) -> Candidates:
+    def gateways(self) -> Candidates:
+        """For a call: as the nodes advise."""
+        return self.candidates(self._preferred)
+
+    def advise(self, by: int, node: int) -> None:
+        """The node `by` says where a call does best."""
+        if node == self._preferred:
+            return
+        if node != ANY:
+            if self._now() >= self._spread_until:
+                self._preferred = node
+        elif by == self._preferred:
+            self._preferred, self._spread_until = ANY, self._now() + SPREAD_S
+
+    def candidates(self, first: int = ANY) -> Candidates:
         """`first`: the node to turn to first, unless it is suspect."""
         turn, now = next(self._turns), self._now()
         sound: list[int] = []

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from nodes.client.admission import Admission, NodeDown
 from nodes.client.connection import Connection
 from nodes.client.exchange import Answer, Exchange, GivesUp, Lost, NotSent
-from nodes.client.health import Candidates, Health
+from nodes.client.health import ANY, Candidates, Health
 from nodes.client.surroundings import Address, Deadline, Surroundings
 from nodes.errors import BadRequest, StoreError, TooLarge
 from nodes.wire.frames import FrameError
-from nodes.wire.protocol import AskStatus, Failed, FromClient, StatusIs
+from nodes.wire.protocol import AskStatus, Done, Failed, FromClient, StatusIs
 
 PROBE_AFTER_S = 0.5
 
@@ -71,7 +71,11 @@ class Pool:
 
     def candidates(self, number: int = 0) -> Candidates:
         """The nodes to try, for one call; first the one of that number, if it is known."""
-        return self._health.candidates(self._node_of.get(number, -1))
+        return self._health.candidates(self._node_of.get(number, ANY))
+
+    def gateways(self) -> Candidates:
+        """The nodes to try, for one call that commits or reads; first the one that the nodes advise."""
+        return self._health.gateways()
 
     async def ask(
         self,
@@ -132,6 +136,8 @@ class Pool:
             exchange = Exchange(connection, question(next(self._numbers)))
             reply = await exchange.run(answer, until, silent)
             self._health.clear(node)
+            if isinstance(reply, Done):
+                self._health.advise(node, self._node_of.get(reply.gateway, ANY))
             is_whole = exchange.is_even
         except (BadRequest, TooLarge):
             is_whole = True

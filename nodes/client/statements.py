@@ -14,11 +14,13 @@ Steps = Sequence[tuple[str, Params] | tuple[str, Params, int]]
 
 
 class Rows(Sequence[list[Value]]):
-    """The rows of a query, each a list of values in the order of `columns`."""
+    """The rows of a query, each a list of values in the order of `columns`. `session_token` is that of the reply; 0
+    within a transaction, which has its own when it ends."""
 
-    def __init__(self, result: Result) -> None:
+    def __init__(self, result: Result, session_token: int = 0) -> None:
         self.columns = [column.name for column in result.columns]
         self.result = result
+        self.session_token = session_token
 
     def __iter__(self) -> Iterator[list[Value]]:
         return iter(self.result.rows)

@@ -18,6 +18,8 @@ if that is certain of every attempt.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from nodes import ids
 from nodes.client.admission import NodeDown
 from nodes.client.exchange import Lost, NotSent
@@ -62,7 +64,9 @@ class Submission:
 
     async def _attempt(self) -> Reply:
         """One attempt, at the first node that takes it."""
-        reasons, candidates = [], self._pool.candidates()
+        # What may be old is answered by any node's replicas as well: the nodes take turns.
+        candidates = self._pool.candidates() if self._request.max_staleness_ms else self._pool.gateways()
+        reasons = []
         while candidates:
             try:
                 answer, named = await self._pool.ask(
@@ -80,7 +84,7 @@ class Submission:
 
     def _call(self, number: int) -> Call:
         left_ms = milliseconds(self._begin_by.left())
-        request = Request(self._request.statements, left_ms, self._read_only, self._request.key, self._request.as_of)
+        request = replace(self._request, timeout_ms=left_ms, read_only=self._read_only)
         return Call(number, request, True, self._age)
 
     def _gives_up(self, named: str) -> bool:

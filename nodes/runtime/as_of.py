@@ -29,21 +29,27 @@ _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 
 @dataclass(frozen=True)
 class AsOf:
-    """The timestamp `ts`, or, if that is 0, `ago_ms` milliseconds before now."""
+    """The timestamp `ts`, or, if that is 0, `ago_ms` milliseconds before now; not below `session_token`."""
 
     ts: int = 0
     ago_ms: int = 0
+    session_token: int = 0
 
     def comes_soon(self, newest: int) -> bool:
         """Not past yet, but worth to be waited for."""
         return newest < self.ts <= newest + at_ms(SOON_MS)
 
     def at(self, newest: int) -> int:
-        """The timestamp to read at, when `newest` was just drawn; BadRequest if it lies after that."""
+        """The timestamp to read at, when `newest` was just drawn; BadRequest if it lies after that, or below the
+        token."""
         if self.ts > newest:
             words = f"as_of is {self.ts}, and the newest timestamp is {newest}: only the past can be read again"
             raise BadRequest(words, sqlstate="22023")
-        return self.ts or max(1, newest - at_ms(self.ago_ms))
+        ts = self.ts or max(1, newest - at_ms(self.ago_ms))
+        if ts < self.session_token:
+            words = f"as_of is {ts}, which lies below the session token {self.session_token}: leave one of them out"
+            raise BadRequest(words, sqlstate="22023")
+        return ts
 
 
 def parse(text: str) -> AsOf | None:

@@ -9,9 +9,12 @@ from nodes import ids
 from nodes.core.membership import NodeFacts
 from nodes.core.roster import ADD, Order
 from nodes.errors import BadRequest, StoreError, Unavailable
+from nodes.requests import Reply
 from nodes.runtime import listing
 from nodes.runtime.connection import Connection
+from nodes.runtime.execution import HOME
 from nodes.runtime.gateway import Gateway
+from nodes.runtime.load import Load
 from nodes.runtime.messages import answers
 from nodes.runtime.survey import Survey
 from nodes.wire.protocol import (
@@ -46,9 +49,10 @@ from nodes.wire.protocol import (
 class Clients:
     """`gateway()` is None until the cluster is founded; the survey answers what is asked of all nodes."""
 
-    def __init__(self, gateway: Callable[[], Gateway | None], survey: Survey) -> None:
+    def __init__(self, gateway: Callable[[], Gateway | None], survey: Survey, load: Load) -> None:
         self._gateway = gateway
         self._survey = survey
+        self._load = load
 
     def receive(self, connection: Connection, message: Any) -> None:
         if isinstance(message, AskStatus):
@@ -93,7 +97,7 @@ class Clients:
             gateway.interactive.begin(age, _sender(connection, message.number, Opened))
 
     def _on_within(self, gateway: Gateway, connection: Connection, message: Within) -> None:
-        answer = Done if message.verb == COMMIT else Ran
+        answer = self._done if message.verb == COMMIT else Ran
         gateway.interactive.within(message, _sender(connection, message.number, answer))
 
     def _on_call(self, gateway: Gateway, connection: Connection, message: Call) -> None:
@@ -106,7 +110,14 @@ class Clients:
                 raise Unavailable("the client has gone, so nothing was begun")
             _send(connection, Named(message.number, txn))
 
-        gateway.submit(message.request, message.named, age, named, _sender(connection, message.number, Done))
+        gateway.submit(message.request, message.named, age, named, _sender(connection, message.number, self._done))
+
+    def _done(self, number: int, reply: Reply) -> Done:
+        """The home's leader stamps and decides without a message, so clients are sent there until it is busy."""
+        gateway = self._gateway()
+        leader = gateway.surroundings.leader_of(HOME) if gateway is not None else 0
+        is_busy = gateway is not None and leader == gateway.surroundings.node and self._load.is_high()
+        return Done(number, reply, 0 if is_busy else leader)
 
     def _on_change_nodes(self, gateway: Gateway, connection: Connection, message: ChangeNodes) -> None:
         """Whom to add may have asked another node than this one."""

@@ -53,11 +53,16 @@ def _waiting(leading: Leadership) -> dict[bytes, list[bytes]]:
 
 def _doubt(driver: Driver, shard: str, leading: Leadership, txn: bytes, age_ms: int, waiting: list[bytes]) -> Doubt:
     held = leading.participant.locks.held_by(txn)
-    counts = Counter((driver.catalog.name_of(table), NAMES[mode], bool(key)) for (table, key), mode in held.items())
+    counts = Counter((_name(driver, table), NAMES[mode], bool(key)) for (table, key), mode in held.items())
     locks = [LocksOn(table, mode, count if keys else 0) for (table, mode, keys), count in sorted(counts.items())]
     return Doubt(
         shard, driver.node, age_ms, locks[:MOST_LOCKS], list(map(ids.to_text, waiting[:MOST_WAITING])), len(waiting)
     )
+
+
+def _name(driver: Driver, table: int) -> str:
+    known = driver.catalog.table_of(table)
+    return known.name if known is not None else ""
 
 
 def facts_of(driver: Driver, txns: Iterable[bytes]) -> list[DoubtFacts]:

@@ -9,6 +9,7 @@ only after its key's home was asked, by a read index begun after the refusal.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,11 @@ from nodes.errors import (
 )
 from nodes.requests import ABORTED, COMMITTED, UNDECIDED, Reply, Request, Result
 from nodes.runtime import activity
-from nodes.runtime.as_of import parse
+from nodes.runtime.as_of import AsOf, parse
+from nodes.runtime.follower_reads import Wanted
 from nodes.runtime.keyed import keyed
-from nodes.runtime.statements import bind, error_of, is_fenced, parts_of, results_of, unsent
+from nodes.runtime.refusals import KEY_TAKEN, UNANSWERED, cause_of, error_of, is_fenced
+from nodes.runtime.statements import bind, parts_of, results_of, unsent
 from nodes.runtime.trace import Record
 from nodes.sql.plan import Bound, Plan
 from nodes.sql.schema import ShardRows
@@ -60,7 +63,7 @@ class Execution:
         self.age = age
         self.attempts = 0
         self._keyed = keyed(request)
-        self._as_of = parse(request.as_of)
+        self._as_of = _past(request)
         self._named = named
         self._on_named = on_named
         self._on_end = on_end
@@ -73,15 +76,21 @@ class Execution:
     # -- planning
 
     def run(self, plans: list[Plan]) -> None:
-        """Bind and begin. StoreError for parameters that do not fit, and of `on_named`: nothing was begun."""
+        """Bind and begin. StoreError for parameters that do not fit, for a token of the future, and of `on_named`:
+        nothing was begun."""
+        token, heard = self.request.session_token, self.gateway.heard
+        if token > heard:
+            words = f"the session token is {token}, and the newest timestamp is {heard}: it is no token of this cluster"
+            raise BadRequest(words, sqlstate="22023")
         around = self.gateway.surroundings
         self._bounds = bind(plans, self.request.statements, around.shards, around.clock_ms() * 1000)
         reads_only = all(plan.reads_only for plan in plans) and self.request.read_only is not False
         if reads_only and self._keyed is None:
             self._read()
-        elif self._as_of is not None:
-            words = "as_of reads the past: every statement must be a SELECT, without read_only false and without a key"
-            raise BadRequest(words, sqlstate="25006")
+        elif self._as_of is not None or self.request.max_staleness_ms:
+            which = "as_of" if self._as_of is not None else "max_staleness_ms"
+            words = "reads the past: every statement must be a SELECT, without read_only false and without a key"
+            raise BadRequest(f"{which} {words}", sqlstate="25006")
         else:
             self._attempt()
 
@@ -97,7 +106,9 @@ class Execution:
                 self.gateway.surroundings.counts.add(activity.READ)
                 self._answer("", 0, ts, rows)
 
-        self.gateway.begin_read(parts_of(self._bounds), self.deadline, self._as_of, then)
+        request = self.request
+        wanted = Wanted(request.max_staleness_ms, request.session_token) if request.max_staleness_ms else None
+        self.gateway.reads.begin(parts_of(self._bounds), self.deadline, self._as_of, then, wanted)
 
     # -- writing
 
@@ -151,17 +162,19 @@ class Execution:
         elif isinstance(end, Unknown):
             around.trace.end(self._record, UNDECIDED, code=OutcomeUnknown.code, cause=end.why)
         else:
-            around.counts.add(activity.ABORTED)
-            info = self._ended_by(end)
+            cause, info = self._ended_by(end)
+            around.counts.abort(cause)
             around.trace.end(self._record, ABORTED, code=info.code, cause=info.message)
             self.gateway.note_abort(self._txn, info.message)
 
-    def _ended_by(self, end: Aborted | Taken | Unsent) -> ErrorInfo:
+    def _ended_by(self, end: Aborted | Taken | Unsent) -> tuple[str, ErrorInfo]:
+        """(what it is counted as, the words)"""
         if isinstance(end, Taken):
-            return ErrorInfo("aborted", "an earlier request under the same key has its outcome: that was told")
+            words = "an earlier request under the same key has its outcome: that was told"
+            return KEY_TAKEN, ErrorInfo("aborted", words)
         if isinstance(end, Aborted):
-            return error_of(end.refusal, self.gateway.catalog.name_of).info
-        return unsent(end.silent, self.gateway.surroundings.silence_of).info
+            return cause_of(end.refusal), error_of(end.refusal, self.gateway.catalog.table_of).info
+        return UNANSWERED, unsent(end.silent, self.gateway.surroundings.silence_of).info
 
     def _on_aborted(self, refusal: Refused) -> None:
         may_retry = not self._named and self.gateway.surroundings.now < self.deadline
@@ -170,7 +183,7 @@ class Execution:
         elif may_retry and refusal.cause in (WOUNDED, TOO_LATE, ENDED) and not is_fenced(refusal):
             self._attempt()
         else:
-            self._fail(error_of(refusal, self.gateway.catalog.name_of))
+            self._fail(error_of(refusal, self.gateway.catalog.table_of))
 
     # -- answering
 
@@ -216,3 +229,12 @@ class Execution:
     def _on_record(self, record: KeyRecord) -> None:
         assert self._keyed is not None, "only a keyed request meets a record of its key"
         self._on_end(self._keyed.answer(record))
+
+
+def _past(request: Request) -> AsOf | None:
+    """BadRequest for an `as_of` that is none, or beside a `max_staleness_ms`."""
+    as_of = parse(request.as_of)
+    if as_of is not None and request.max_staleness_ms:
+        words = "as_of names the past, and max_staleness_ms leaves it open: leave one of them out; nothing happened"
+        raise BadRequest(words, sqlstate="22023")
+    return as_of and replace(as_of, session_token=request.session_token)

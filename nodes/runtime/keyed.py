@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from nodes import ids
+from nodes.core.txn.entries import FENCED
 from nodes.core.txn.messages import KeyBinding, KeyKnown, KeyRecord
 from nodes.errors import (
     DID_NOT_HAPPEN,
@@ -82,5 +83,5 @@ def fate_of_key(text: str, known: KeyKnown, since: int) -> Fate | StoreError:
         words = f"nothing is known of this key; that holds for one that was first sent after {when}"
         return NotFound(words, transaction=text, detail={"known_since": known.known_since})
     if not record.txn:
-        return Fate(text, ABORTED, DID_NOT_HAPPEN, 0, "fenced")
+        return Fate(text, ABORTED, DID_NOT_HAPPEN, 0, FENCED)
     return Fate(text, COMMITTED, HAPPENED, record.commit_ts, "", ids.to_text(record.txn))

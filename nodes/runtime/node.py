@@ -34,6 +34,7 @@ from nodes.runtime.compaction import read_records
 from nodes.runtime.config import Config, ConfigError
 from nodes.runtime.driver import Driver
 from nodes.runtime.known_nodes import KnownNodes
+from nodes.runtime.load import Load
 from nodes.runtime.messages import NODE_CODE, Boundaries, Boundary, clients, encode_record, peers
 from nodes.runtime.router import place
 from nodes.runtime.survey import Survey
@@ -77,7 +78,7 @@ class Node:
         )
         self._stores = SqliteStores(config.data / "engines", open_store)
         self._survey = Survey(self, lambda: self.driver)
-        self._clients = Clients(lambda: self.driver.gateway if self.driver else None, self._survey)
+        self._clients = Clients(lambda: self.driver.gateway if self.driver else None, self._survey, Load())
 
     # -- start
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from nodes.constants import Constants
 from nodes.runtime.activity import Counts
 from nodes.runtime.trace import Trace
+from nodes.runtime.world import World
 
 
 class Surroundings(Protocol):
@@ -22,6 +23,7 @@ class Surroundings(Protocol):
     coordinators: int
     cluster_id: bytes
     rng: random.Random
+    world: World
     constants: Constants
     trace: Trace
     counts: Counts
@@ -38,6 +40,9 @@ class Surroundings(Protocol):
 
     def is_connected(self, node: int) -> bool:
         """True of this node itself."""
+
+    def applied_slot(self, group: str) -> int:
+        """Of the replica here; -1: there is none."""
 
     def silence_of(self, group: str) -> str:
         """Why there may be no answer from it, in words."""

@@ -25,6 +25,9 @@ class World(Protocol):
     def clock_us(self) -> int:
         """The same, finer: for the times of a trace."""
 
+    def steady_ms(self) -> int:
+        """Time since some moment of this machine; nobody sets it, and it goes on while this process is stopped."""
+
     def call_soon(self, then: Callable[[], None]) -> None:
         """At the end of this turn of the loop."""
 
@@ -73,6 +76,9 @@ class RealWorld:
 
     def clock_us(self) -> int:
         return time.time_ns() // 1_000
+
+    def steady_ms(self) -> int:
+        return time.monotonic_ns() // 1_000_000
 
     def call_soon(self, then: Callable[[], None]) -> None:
         self._loop.call_soon(then)

@@ -44,8 +44,11 @@ class Named(msgspec.Struct, array_like=True, tag=2):
 
 
 class Done(msgspec.Struct, array_like=True, tag=3):
+    """`gateway`: the node that this client does best to turn to, 0: any. A commit costs least where its home is led."""
+
     number: int
     reply: Reply
+    gateway: int = 0
 
 
 class Failed(msgspec.Struct, array_like=True, tag=4):

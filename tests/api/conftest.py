@@ -167,6 +167,7 @@ def status(leader: int | None = 1, second_up: bool = True) -> dict[str, Any]:
             {"group": "s0", "kind": "shard", "leader": leader, **members, "replicas": replicas},
         ],
         "in_doubt": {"count": 0, "oldest_ms": 0},
+        "aborts": {"timed_out": 1, "wounded": 2},
     }
 
 

@@ -67,6 +67,7 @@ def test_one_is_begun_with_an_age_and_in_a_time(api: Any, cluster: FakeCluster) 
         {"read_only": True},
         {"as_of": "-5s"},
         {"max_staleness_ms": 5},
+        {"session_token": "5"},
         {"age": AGE[1:]},
         {"age": AGE.upper()},
         {"age": ""},

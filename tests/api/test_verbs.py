@@ -30,6 +30,13 @@ def test_a_request_reaches_the_store_as_it_was_written(api: Any, cluster: FakeCl
     assert cluster.asked == [("submit", Request([first, Statement("SELECT :x", {"x": -(2**63)})], 60_000, False))]
 
 
+def test_how_old_a_read_may_be_and_its_session_token_reach_the_store(api: Any, cluster: FakeCluster) -> None:
+    body = {"statements": [{"sql": "SELECT 1"}], "max_staleness_ms": 3_600_000, "session_token": str(2**63 - 1)}
+    assert api.post(PATH, body, content_type="application/json").status_code == 200
+    (_, request) = cluster.asked[-1]
+    assert (request.max_staleness_ms, request.session_token) == (3_600_000, 2**63 - 1)
+
+
 def test_what_is_not_stated_has_its_default(api: Any, cluster: FakeCluster) -> None:
     api.post(PATH, {"statements": [{"sql": "SELECT 1"}]}, content_type="application/json")
     assert cluster.asked == [("submit", Request([Statement("SELECT 1", [], -1)], 10_000, None))]
@@ -47,6 +54,7 @@ def test_a_reply_reads_as_the_values_table_says(api: Any, cluster: FakeCluster) 
         "state": "committed",
         "commit_ts": str(2**60),
         "ts": None,
+        "session_token": str(2**60),
         "attempts": 2,
         "shards": ["s1", "s4"],
         "results": [

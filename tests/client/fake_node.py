@@ -145,6 +145,7 @@ class FakeNode:
         self.within: list[Step] = [ran]
         self.fate: Any = fate or committed_fate
         self.greet = greet
+        self.gateway = 0
         self.tables: list[str] = []
         self.received: list[Any] = []
         self.ended: list[Talk] = []
@@ -285,7 +286,8 @@ def answered(talk: Talk, call: Call) -> None:
     params = call.request.statements[0].params
     row = [talk.node.number, params[0] if isinstance(params, list) and params else None]
     result = Result([Column("node", "INT"), Column("param", "INT")], [row], 1)
-    talk.send(Done(call.number, Reply(txn, COMMITTED, 77, 1, ["s1"], [result] * len(call.request.statements))))
+    reply = Reply(txn, COMMITTED, 77, 1, ["s1"], [result] * len(call.request.statements))
+    talk.send(Done(call.number, reply, talk.node.gateway))
 
 
 def opened(talk: Talk, begin: Begin) -> None:

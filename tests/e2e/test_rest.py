@@ -237,7 +237,11 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
     "NaN": (b'{"statements": [{"sql": "SELECT $1", "params": [NaN]}]}', 400, "bad_request"),
     "no statements": (b'{"statements": []}', 400, "bad_request"),
     "unknown field": (b'{"statements": [{"sql": "DELETE FROM accounts"}], "dry_run": true}', 400, "bad_request"),
-    "a later field": (b'{"statements": [{"sql": "DELETE FROM a"}], "max_staleness_ms": 5}', 400, "not_supported"),
+    "old and written": (
+        b'{"statements": [{"sql": "DELETE FROM accounts"}], "max_staleness_ms": 5}',
+        400,
+        "bad_request",
+    ),
     "interactive and read-only": (b'{"mode": "interactive", "read_only": true}', 400, "bad_request"),
     "another mode": (b'{"mode": "batch", "statements": [{"sql": "DELETE FROM accounts"}]}', 400, "bad_request"),
     "no time": (b'{"statements": [{"sql": "DELETE FROM accounts"}], "timeout_ms": 0}', 400, "bad_request"),

@@ -66,3 +66,12 @@ def test_what_lies_after_the_newest_timestamp_is_no_past() -> None:
     with pytest.raises(BadRequest, match="only the past") as refusal:
         AsOf(ts=newest + 1).at(newest)
     assert refusal.value.info.sqlstate == "22023"
+
+
+def test_a_past_below_the_session_token_is_refused() -> None:
+    newest = at_ms(10_000)
+    assert AsOf(ts=7, session_token=7).at(newest) == 7
+    assert AsOf(ago_ms=1_000, session_token=at_ms(9_000)).at(newest) == at_ms(9_000)
+    for as_of in (AsOf(ts=6, session_token=7), AsOf(ago_ms=1_000, session_token=at_ms(9_000) + 1)):
+        with pytest.raises(BadRequest, match="below the session token"):
+            as_of.at(newest)

@@ -36,7 +36,10 @@ def home(*decided: DecideTxn) -> Any:
 def driver(*groups: Any, shards: list[str] | None = None, slots: Any = None) -> Any:
     trace = SimpleNamespace(decisions=lambda txns: slots or {}, shards_of=lambda txn: shards or [])
     by_code = {ids.group_code(group.group): group for group in groups}
-    world, catalog = SimpleNamespace(clock_us=lambda: 9_000_000), SimpleNamespace(name_of="table {}".format)
+    world, catalog = (
+        SimpleNamespace(clock_us=lambda: 9_000_000),
+        SimpleNamespace(table_of=lambda table: SimpleNamespace(name=f"table {table}")),
+    )
     return SimpleNamespace(node=2, groups=by_code, trace=trace, world=world, catalog=catalog)
 
 

@@ -61,6 +61,13 @@ TRANSACTIONS = (
     "asked again in an interactive transaction",
     "the past read",
     "read of what is no past refused",
+    "follower read",
+    "follower read of a shard that is led elsewhere",
+    "follower read refused: the leaders are asked",
+    "closed below what was drawn",
+    "no replica here has applied what is closed",
+    "nothing is closed late enough",
+    "stale read with a token",
 )
 DISK = (
     "unsynced write lost",
@@ -89,6 +96,9 @@ DISK = (
 )
 CHECKS = (  # what the checks themselves met: named where they do
     "locks held until the entry is applied",
+    "written beside a prefix that is locked",
+    "escalated to a prefix",
+    "escalated to the table",
     "older waited behind younger",
     "cycle of waits",
     "snapshot repeated at its leader",
@@ -103,9 +113,10 @@ CHECKS = (  # what the checks themselves met: named where they do
     "at once, and only another order fits",
     "at once, lost to another",
     "at once, an error of its own",
-    "dependency: wrote before",
-    "dependency: was read by",
-    "dependency: read what was overwritten by",
-    "dependency: was answered before the beginning of",
+    "dependency: ww",
+    "dependency: wr",
+    "dependency: rw",
+    "dependency: rw (predicate)",
+    "dependency: real time",
 )
 CATEGORIES = LOGS + TRANSACTIONS + DISK + CHECKS

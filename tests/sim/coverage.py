@@ -29,6 +29,7 @@ from nodes.core.txn.client_keys import ClientKeys
 from nodes.core.txn.coordinator import Coordinator
 from nodes.core.txn.messages import WOUNDED
 from nodes.core.txn.participant import Participant
+from nodes.core.txn.reader import Reader
 from nodes.core.txn.recovery import FIRST_QUESTION_TICKS, Doubts
 from nodes.core.txn.shard import Shard
 from nodes.core.txn.shard_state import ShardState
@@ -38,6 +39,7 @@ from nodes.requests import ABORTED, ACTIVE
 from nodes.runtime.compaction import Compaction
 from nodes.runtime.driver import Driver
 from nodes.runtime.execution import Execution
+from nodes.runtime.follower_reads import ClosedTimestamps, FollowerRead
 from nodes.runtime.gateway import Gateway
 from nodes.runtime.group import Group
 from nodes.runtime.messages import Anew, GatewayTells, decode_record
@@ -58,6 +60,8 @@ def count(category: str) -> None:
 
 
 MANY_CHUNKS = 5
+CLOSED_BELOW = "closed below what was drawn"
+BEHIND = "no replica here has applied what is closed"
 
 Probe = Callable[..., Iterator[str]]
 _wrapped: dict[tuple[type, str], Any] = {}
@@ -297,8 +301,30 @@ def _waits(self: Snapshots, result: Any, need: Any, ts: int) -> Iterator[str]:
     yield from _if(result, "snapshot waited for those in flight")
 
 
-@_before(Snapshots, "_answer")
-def _answers(self: Snapshots, message: Any, rows: Any, error: BaseException | None) -> Iterator[str]:
+@_before(Snapshots, "on_ask_closed")
+def _closes(self: Snapshots, message: Any) -> Iterator[str]:
+    yield from _if(min(self.participant.floors_in_flight(), default=message.ts) < message.ts, CLOSED_BELOW)
+
+
+@_after(ClosedTimestamps, "find")
+def _finds(self: ClosedTimestamps, result: Any, shards: Any, wanted: Any) -> Iterator[str]:
+    around = self._surroundings
+    newest = [(shard, self._closed[shard][-1].slot) for shard in shards if self._closed.get(shard)]
+    yield from _if(any(slot > around.applied_slot(shard) for shard, slot in newest), BEHIND)
+    yield from _if(result is None and newest, "nothing is closed late enough")
+
+
+@_before(Reader, "read_closed")
+def _reads(self: Reader, message: Any) -> Iterator[str]:
+    yield from _if(self.host.leader != self.host.node, "follower read of a shard that is led elsewhere")
+
+
+_before(FollowerRead, "on_refused")(lambda self, message: iter(["follower read refused: the leaders are asked"]))
+_after(FollowerRead, "on_rows")(lambda self, result, message: _if(not self._missing, "follower read"))
+
+
+@_before(Reader, "_answer")
+def _answers(self: Reader, message: Any, rows: Any, error: BaseException | None) -> Iterator[str]:
     yield from _if(isinstance(error, SnapshotTooOld), "snapshot too old")
 
 

@@ -50,6 +50,7 @@ DRAWN = ("mixed", "mixed", "mixed", "network", "crash", "pause", "partition", "c
 MESSAGES = (
     "Execute", "Execute", "Execute", "Voted", "Finished", "Refused", "Decide", "Decided", "Outcome", "Acknowledge",
     "InDoubt", "Deciding", "Wound", "SnapshotRead", "TimestampRequest", "TimestampReply", "FateKnown", "AskFate",
+    "AskClosed", "ClosedIs",
 )  # fmt: skip
 
 LOG_WORDS = ("RequestVote", "Vote", "Append", "Appended", "Prepare", "Promise", "Accept", "Accepted")

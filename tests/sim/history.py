@@ -135,7 +135,7 @@ class SerialRun:
             happened = [txn for txn in operation.txns if txn in self.truth.committed]
             if happened:
                 steps.append((self.truth.committed[happened[0]], 0, operation))
-            elif operation.as_of and isinstance(operation.told, Reply) and operation.told.ts < self.set_up_at:
+            elif operation.reads_the_past and isinstance(operation.told, Reply) and operation.told.ts < self.set_up_at:
                 continue  # of a time before there is anything to read
             elif isinstance(operation.told, Reply) and not operation.told.repeated:
                 # A read under locks draws no timestamp: it stands behind all that was answered before it began.

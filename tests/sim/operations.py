@@ -64,22 +64,32 @@ class Operation:
     begun_at: int = 0
     told_at: int = 0
     as_of: str = ""  # the past that it reads
+    staleness_ms: int = 0  # what it reads may be so old
+    session_token: int = 0
 
     def __post_init__(self) -> None:
         statements = [statement(word, arguments) for word, arguments in self.steps]
+        read_only = False if self.locked else None
         # One object: the watch knows it by identity.
-        self.request = Request(statements, self.timeout_ms, False if self.locked else None, self.key, self.as_of)
+        self.request = Request(
+            statements, self.timeout_ms, read_only, self.key, self.as_of, self.staleness_ms, self.session_token
+        )
 
     @property
     def title(self) -> str:
         """What it asks, in words."""
         steps = "; ".join(" ".join([word, *map(str, arguments)]) for word, arguments in self.steps)
         under = f" under key {self.key}" if self.key else f" as of {self.as_of}" if self.as_of else ""
+        under += f", may be {self.staleness_ms} ms old" if self.staleness_ms else ""
         return f"request {self.number} ({self.timeout_ms} ms{under}): {steps}"
 
     @property
     def reads_a_snapshot(self) -> bool:
         return not self.locked and not self.key and all(word in READS for word, _ in self.steps)
+
+    @property
+    def reads_the_past(self) -> bool:
+        return bool(self.as_of or self.staleness_ms)
 
     def replay(self, bank: Bank) -> Results:
         return [REPLAYS[word](bank, *arguments) for word, arguments in self.steps]

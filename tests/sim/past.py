@@ -33,7 +33,8 @@ class PastReads:
         if any(word not in READS for word, _ in steps) or self.rng.random() >= SHARE:
             return False
         node, timeout_ms = self.rng.choice(self.simulation.cluster.here()), self.rng.choice((400, 1500, 4000))
-        self.simulation.submit(steps, node, False, timeout_ms, locked=False, as_of=self._draw())
+        number = len(self.simulation.operations)
+        self.simulation.send(Operation(number, steps, node, timeout_ms=timeout_ms, as_of=self._draw()))
         return True
 
     def _draw(self) -> str:

@@ -20,7 +20,7 @@ from nodes.errors import ErrorInfo, StoreError
 from nodes.requests import Fate, Reply
 from tests.sim.world import EPOCH_MS
 
-CAUSES = ("", "not the leader", "wounded", "timed out", "stale", "failed", "ended", "busy", "too late")
+CAUSES = ("", "not the leader", "wounded", "timed out", "stale", "failed", "ended", "busy", "too late", "behind")
 # Large, or of no use to a reader.
 HIDDEN = frozenset((
     "age", "timeout_ms", "clock_ms", "rows", "digest", "result", "data", "boot", "locks", "images", "binding", "table",

@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from nodes import ids
 from nodes.constants import Constants
-from nodes.core.txn import participant
+from nodes.core.txn import evaluated, participant
 from nodes.errors import OutcomeUnknown, StoreError
 from nodes.requests import ABORTED, COMMITTED, EXPIRED, Fate, Reply
 from nodes.runtime.driver import Driver
@@ -30,12 +31,13 @@ from tests.sim.replacing import Replacing
 from tests.sim.replay import Replays
 from tests.sim.schedule import Event, Number, Schedule, numbers_text
 from tests.sim.sessions import SessionTraffic
+from tests.sim.stale import StaleReads
 from tests.sim.timeline import MS, SECOND
 from tests.sim.truth import Truth, Violation, demand
 from tests.sim.watch import Watch
 
 PROGRESS_WITHIN = 30  # virtual seconds after the faults
-MAX_ACTIVE = participant.MAX_ACTIVE
+MAX_ACTIVE, MAX_LOCKS = participant.MAX_ACTIVE, evaluated.MAX_LOCKS
 READERS = 3
 CPU_SECONDS = 40  # a run takes about one
 
@@ -90,7 +92,10 @@ class Simulation:
         self.replacing = Replacing(self)
         self.sessions = SessionTraffic(self, f"{seed} {profile}")
         self.past = PastReads(self, f"{seed} {profile}")
+        self.stale = StaleReads(self, f"{seed} {profile}")
         participant.MAX_ACTIVE = self.rng.choice((4_096, 4_096, 2))  # refusals for being busy are rare else
+        # So few that most transactions take what is above their keys.
+        evaluated.MAX_LOCKS = random.Random(f"{seed} {profile} locks").choice((MAX_LOCKS, MAX_LOCKS, MAX_LOCKS, 3))
         self.watch.look_often(self.cluster)
 
     def _on_start(self, life: Life) -> None:
@@ -108,6 +113,7 @@ class Simulation:
         self.keyed.plan(self.rng.randint(0, 16), within)
         self.lists.plan(self.rng.randint(8, 20), within)
         self.sessions.plan(12, within)
+        self.stale.plan(12, within)
         if self.profile == "members":
             self.replacing.plan()
         self._run(FAULTS_FOR)
@@ -226,21 +232,19 @@ class Simulation:
         self.submit(steps or self.mix.draw(), node, False, self.rng.choice((400, 1500, 4000)))
 
     def submit(
-        self,
-        steps: Steps,
-        node: int,
-        named: bool = False,
-        timeout_ms: int = 4_000,
-        key: str = "",
-        locked: bool | None = None,
-        as_of: str = "",
+        self, steps: Steps, node: int, named: bool = False, timeout_ms: int = 4_000, key: str = "", locked: Any = None
     ) -> Operation:
+        """`locked` None: it is drawn whether it reads under locks."""
         if locked is None:
             locked = self.rng.random() < 0.3
-        operation = Operation(len(self.operations), steps, node, named, locked, timeout_ms, key=key, as_of=as_of)
-        operation.after, operation.begun_at = 0 if as_of else self.largest_told, self.cluster.timeline.now
+        operation = Operation(len(self.operations), steps, node, named, locked, timeout_ms, key=key)
+        operation.after = self.largest_told
+        return self.send(operation)
+
+    def send(self, operation: Operation) -> Operation:
+        operation.begun_at = self.cluster.timeline.now
         self.operations.append(operation)
-        request = operation.request
+        node, request = operation.node, operation.request
         self.watch.of_request[id(request)] = operation
         life = self.cluster.nodes[node].life
         if life is None:
@@ -251,6 +255,7 @@ class Simulation:
             operation.newest = max(self.largest_told, self.truth.newest)
             self.cluster.say(f"request {operation.number} is told {phrases.answer(answer)}", node, "<")
             self.past.on_told(operation, answer)
+            self.stale.on_told(operation, answer)
             if isinstance(answer, Reply):
                 self.largest_told = max(self.largest_told, answer.commit_ts, answer.ts)
 
@@ -258,7 +263,7 @@ class Simulation:
             driver = life.driver
             assert driver is not None, "a running node has a driver"
             self.cluster.say(operation.title, node, ">")
-            driver.gateway.submit(request, named, b"", lambda name: None, told)
+            driver.gateway.submit(request, operation.named, b"", lambda name: None, told)
             driver.wake()
 
         life.do(begin)
@@ -308,12 +313,10 @@ class Simulation:
             self._until_committed([("add", [a, 1]) for a in range(ACCOUNTS)])
             self._until_committed([("sum", [])])
             for operation in self.operations:
-                if (
-                    not isinstance(operation.told, Reply)
-                    and operation.txns
-                    and here[operation.number % len(here)] == node
-                ):
+                is_asked_here = here[operation.number % len(here)] == node
+                if is_asked_here and operation.txns and not isinstance(operation.told, Reply):
                     self._settle_fate(operation, node)
+        self.stale.demand_near()
         self.wait_for_rest()
 
     def wait_for_rest(self) -> None:
@@ -330,11 +333,8 @@ class Simulation:
 
     def _settle_fate(self, operation: Operation, node: int) -> None:
         answers = self.ask_fate(operation.txns[-1], False, node)
-        for _ in range(12):
-            self._run(SECOND // 4)
-            if answers:
-                break
-        demand(bool(answers) and isinstance(answers[0], Fate), "8 progress", f"no fate after the faults: {answers}")
+        self._wait_out(lambda: "" if answers else "a fate was not told")
+        demand(isinstance(answers[0], Fate), "8 progress", f"no fate after the faults: {answers}")
 
     def _chosen(self) -> dict[str, int]:
         """The last slot of each group that anybody has applied. Marks move on for a while, so a lag of nothing is no
@@ -391,7 +391,7 @@ def _simulate(simulation: Simulation, report: Report) -> Report:
         report.invariant, report.violation = f"raised {type(error).__name__}", f"{error!r}"
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        participant.MAX_ACTIVE = MAX_ACTIVE
+        participant.MAX_ACTIVE, evaluated.MAX_LOCKS = MAX_ACTIVE, MAX_LOCKS
         report.trace = simulation.cluster.trace.hexdigest()
         report.committed = len(simulation.truth.committed)
         report.events, report.ended_at = simulation.schedule.events, simulation.cluster.timeline.now

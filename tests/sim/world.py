@@ -50,6 +50,9 @@ class SimWorld:
     def clock_us(self) -> int:
         return self.clock_ms() * 1_000
 
+    def steady_ms(self) -> int:
+        return self._life.node.cluster.timeline.now // MS
+
     def call_soon(self, then: Callable[[], None]) -> None:
         self._life.later(self._chance.randint(0, 100), then)
 

@@ -212,3 +212,26 @@ def test_a_reader_of_its_own_connection_sees_a_column_that_came_meanwhile(tmp_pa
     fragment = Fragment(0, "", [], [(2, 3)], [], False, "SELECT id, credit FROM t2_1 WHERE _ts <= ?1")
     assert engine.read(fragment, 21).rows == [[1, 5]]
     engine.close()
+
+
+def test_a_read_that_has_begun_keeps_its_rows_whatever_is_changed_dropped_and_pruned_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long one. Who begins later is told that what it wants is too old."""
+    engine = opened(SqliteEngine(tmp_path / "s1.db"), (1, 100), (2, 200))
+    commits(engine, 20, writes("UPDATE t2_1 SET balance = 90 WHERE id = 1"))
+    begins = engine._refuse_below_horizon
+
+    def begun(*question: Any) -> None:
+        begins(*question)
+        define(engine, widened(LIMIT), 30)
+        define(engine, DropTable(2, 4), 40)
+        forget(engine, 50)
+        assert list(engine._main.execute("SELECT name FROM sqlite_master WHERE name LIKE 't2%'")) == []
+
+    monkeypatch.setattr(engine, "_refuse_below_horizon", begun)
+    assert rows_at(engine, 15) == [[1, 100, None], [2, 200, None]]
+    monkeypatch.undo()
+    with pytest.raises(SnapshotTooOld):
+        rows_at(engine, 15)
+    engine.close()

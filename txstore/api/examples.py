@@ -53,6 +53,10 @@ TRANSACTIONS = [
         "read the past",
         {"statements": [{"sql": "SELECT sum(balance), count(*) FROM accounts"}], "as_of": "-1ms"},
     ),
+    _request(
+        "read what may be old",
+        {"statements": [{"sql": "SELECT id, balance FROM accounts"}], "max_staleness_ms": 5_000},
+    ),
     _request("begin an interactive one", {"mode": "interactive"}),
 ]
 _RUN = [
@@ -63,21 +67,23 @@ STATEMENTS = [_request("read and write", {"statements": _RUN, "timeout_ms": 10_0
 SAVEPOINTS = [_request("a name", {"name": "before_the_fees"})]
 TOKENS = [_request("for an hour", {"lifetime_s": 3_600})]
 
+AGE_HELPS = "try again with the age that is told: then it is older than all that begin later"
 PROBLEMS = [
     ErrorInfo("bad_request", 'relation "nowhere" does not exist', sqlstate="42P01", statement=0),
-    ErrorInfo("not_supported", '"max_staleness_ms" is not supported yet.', sqlstate="0A000"),
+    ErrorInfo("not_supported", "FULL JOIN is not supported", sqlstate="0A000"),
     ErrorInfo("unauthenticated", "The token is wrong, revoked or expired, or its user is not active."),
     ErrorInfo("forbidden", "The user bob may not write: that takes the group writers."),
     ErrorInfo("not_found", "no such transaction: the id was minted by another cluster"),
     ErrorInfo("method_not_allowed", 'Method "DELETE" not allowed.'),
     ErrorInfo(
         "conflict",
-        "lost to an older transaction",
+        f"aborted at s2: the older transaction {WON} needs the row (id) = (2) of accounts, which this one had locked; "
+        f"it did not happen: {AGE_HELPS}",
         sqlstate="40001",
         retryable=True,
         transaction=LOST,
         statement=1,
-        conflict=ConflictInfo(WON, "accounts", [2], 12),
+        conflict=ConflictInfo(WON, "accounts", [2], 12, "wounded", AGE_HELPS),
     ),
     ErrorInfo(
         "constraint",

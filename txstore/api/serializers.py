@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from django.http import QueryDict
 
 from nodes import ids
-from nodes.errors import BadRequest, NotFound, NotSupported, TooLarge
-from nodes.requests import Fate, Leadership, Nodes, Reply, Request, Result, Statement, Value
+from nodes.errors import BadRequest, ConflictInfo, NotFound, TooLarge
+from nodes.requests import MOST_STALENESS_MS, Fate, Leadership, Nodes, Reply, Request, Result, Statement, Value
 from txstore.members import GONE, LEAVING, MEMBER, Member
 
 MAX_STATEMENTS = 1_000
@@ -28,15 +30,14 @@ MIN_BIGINT, MAX_BIGINT = -(2**63), 2**63 - 1
 
 ONE_SHOT, INTERACTIVE = "one-shot", "interactive"
 
-_REQUEST_FIELDS = {"statements", "timeout_ms", "read_only", "as_of", "mode"}
+_REQUEST_FIELDS = {"statements", "timeout_ms", "read_only", "as_of", "max_staleness_ms", "session_token", "mode"}
+_TIMESTAMP = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 _STATEMENT_FIELDS = {"sql", "params", "expect_rows"}
-_LATER_FIELDS = ("max_staleness_ms",)
 
 
 def read_request(data: Any, key: str = "") -> Request:
-    """The one-shot request that a body describes, under its `Idempotency-Key` if it has one; BadRequest, NotSupported
-    or TooLarge, saying what is wrong with it."""
-    _refuse_later_fields(data)
+    """The one-shot request that a body describes, under its `Idempotency-Key` if it has one; BadRequest or
+    TooLarge, saying what is wrong with it."""
     refuse_unknown_fields(data, _REQUEST_FIELDS, "The request")
     statements = read_statements(data)
     read_only = data.get("read_only")
@@ -45,7 +46,20 @@ def read_request(data: Any, key: str = "") -> Request:
     as_of = data.get("as_of", "")
     if not isinstance(as_of, str) or as_of != as_of.strip() or ("as_of" in data and not as_of):
         raise BadRequest('"as_of" must be a text: a time with its offset, "-5s", or a timestamp of a reply.')
-    return Request(statements, read_timeout_ms(data), read_only, key, as_of)
+    staleness_ms = 0
+    if "max_staleness_ms" in data:
+        staleness_ms = integer(data["max_staleness_ms"], 1, MOST_STALENESS_MS, '"max_staleness_ms"', -1)
+    return Request(statements, read_timeout_ms(data), read_only, key, as_of, staleness_ms, _read_session_token(data))
+
+
+def _read_session_token(data: dict[str, Any]) -> int:
+    """0: there is none. What no store can have given is refused here, the rest by the store."""
+    text = data.get("session_token", "")
+    if not isinstance(text, str) or ("session_token" in data and not _TIMESTAMP.fullmatch(text)):
+        raise BadRequest('"session_token" must be a text: that of a reply.')
+    if text and int(text) > MAX_BIGINT:
+        raise BadRequest('"session_token" is out of range: it is none of this store.', sqlstate="22003")
+    return int(text or 0)
 
 
 def read_statements(data: dict[str, Any]) -> list[Statement]:
@@ -155,12 +169,6 @@ def refuse_ignored(
             raise BadRequest(f"The query parameter {name!r} stands there {len(values)} times.")
 
 
-def _refuse_later_fields(data: Any) -> None:
-    for field in _LATER_FIELDS:
-        if isinstance(data, dict) and field in data:
-            raise NotSupported(f'"{field}" is not supported yet.')
-
-
 def refuse_unknown_fields(data: Any, known: set[str], what: str, statement: int = -1) -> None:
     if not isinstance(data, dict):
         raise BadRequest(f"{what} must be a JSON object.", statement=statement)
@@ -224,12 +232,13 @@ def check_text(text: str, what: str, number: int) -> None:
 
 
 def reply_to_json(reply: Reply) -> dict[str, Any]:
-    """A committed or read-only request. `commit_ts` and `ts` are null where none was drawn."""
+    """A committed or read-only request. Timestamps are null where none was drawn."""
     answer = {
         "id": reply.id,
         "state": reply.state,
         "commit_ts": _ts(reply.commit_ts),
         "ts": _ts(reply.ts),
+        "session_token": _ts(reply.session_token),
         "attempts": reply.attempts,
         "shards": reply.shards,
         "results": [result_to_json(result) for result in reply.results],
@@ -275,6 +284,12 @@ def value_to_json(value: Value, type: str) -> Value:
     return converter(value) if converter else value
 
 
+def conflict_to_json(conflict: ConflictInfo) -> dict[str, Any]:
+    """Its key holds values of SQL types, told apart by their Python types."""
+    key = [_OF_PYTHON[type(value)](value) if type(value) in _OF_PYTHON else value for value in conflict.key]
+    return {**msgspec.structs.asdict(conflict), "key": key}
+
+
 def _bigint_to_json(value: Value) -> Value:
     return str(value) if value is not None and not -MAX_EXACT <= value <= MAX_EXACT else value
 
@@ -315,3 +330,6 @@ _TO_JSON: dict[str, Callable[[Value], Value]] = {
     "BYTEA": _bytea_to_json,
     "TIMESTAMPTZ": _timestamptz_to_json,
 }
+_OF_PYTHON: dict[type, Callable[[Value], Value]] = {
+    int: _bigint_to_json, float: _double_to_json, bytes: _bytea_to_json, datetime: _timestamptz_to_json,
+}  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nodes.requests import ABORTED, ACTIVE
+from nodes.requests import ABORTED, ACTIVE, MOST_STALENESS_MS
 from txstore.api import interactive, serializers
 
 Schema = dict[str, Any]
@@ -74,8 +74,19 @@ ONE_SHOT = record(
             "description": "Of SELECTs alone: read the past. A time in ISO 8601 with its offset, how long ago (`-5s`;"
             " ms, s, m or h), or a timestamp of a reply.",
         },
+        "max_staleness_ms": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MOST_STALENESS_MS,
+            "description": "Of SELECTs alone: what they see may be so old. Replicas near by answer where they can.",
+        },
+        "session_token": {
+            "type": "string",
+            "pattern": "^[1-9][0-9]{0,18}$",
+            "description": "That of a reply: all that it had seen and done is seen.",
+        },
     },
-    optional=("mode", "timeout_ms", "read_only", "as_of"),
+    optional=("mode", "timeout_ms", "read_only", "as_of", "max_staleness_ms", "session_token"),
     description="All statements happen together, or none of them.",
 )
 AGE = {"type": "string", "pattern": interactive.AGE_PATTERN}

@@ -22,7 +22,16 @@ from nodes.core.replicated_log import TICK_MS, Entry
 from nodes.core.txn import steps
 from nodes.core.txn.client_keys import ClientKeys, refuse_key
 from nodes.core.txn.decisions import CoordinatorState
-from nodes.core.txn.entries import CoordinatorEntry, DecideTxn, DoneTxns, FenceKey, ForgetDecisions, Reserve, encode
+from nodes.core.txn.entries import (
+    FENCED,
+    CoordinatorEntry,
+    DecideTxn,
+    DoneTxns,
+    FenceKey,
+    ForgetDecisions,
+    Reserve,
+    encode,
+)
 from nodes.core.txn.messages import Acknowledge, AskFate, AskKey, Decide, Decided, FateKnown, InDoubt, NotHome, Outcome
 from nodes.requests import ABORTED, COMMITTED, EXPIRED, UNDECIDED
 
@@ -262,7 +271,7 @@ class Coordinator:
                 self._refuse(message.gateway, message)
             elif message.fence and self._is_open(message.txn):
                 leading.fates.setdefault(message.txn, []).append(message)
-                self._decide_abort(message.txn, "fenced")
+                self._decide_abort(message.txn, FENCED)
             else:
                 self._tell_fate(message)
 

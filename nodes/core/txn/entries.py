@@ -13,6 +13,8 @@ from nodes.core.txn.messages import KeyBinding
 from nodes.errors import ErrorInfo
 from nodes.sql.schema import Ddl, Image, ShardRows
 
+FENCED = "fenced"  # why it was aborted: somebody asked that it never happen
+
 # -- entries of shard logs
 
 

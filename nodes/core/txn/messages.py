@@ -32,7 +32,7 @@ from nodes.sql.schema import Fragment, ShardRows
 COMMIT, PREPARE, HOLD = 1, 2, 3
 
 # Why a Refused was sent. Only NOT_LEADER leaves open whether another copy of the Execute runs elsewhere.
-NOT_LEADER, WOUNDED, TIMED_OUT, STALE, FAILED, ENDED, BUSY, TOO_LATE = range(1, 9)
+NOT_LEADER, WOUNDED, TIMED_OUT, STALE, FAILED, ENDED, BUSY, TOO_LATE, BEHIND = range(1, 10)
 
 
 class Execute(msgspec.Struct, array_like=True, tag=1):
@@ -88,8 +88,9 @@ class Finished(msgspec.Struct, array_like=True, tag=3):
 class Refused(msgspec.Struct, array_like=True, tag=4):
     """The Execute came to nothing at this shard; for all causes but NOT_LEADER it never will at its own home.
 
-    `leader` is a hint (0: none). `version` is the shard's catalog version for STALE. `winner` is the id it lost to.
-    `seen_ts`, for TOO_LATE, is a value of the oracle: a new id is to be dated by that, or later.
+    `leader` is a hint (0: none). `version` is the shard's catalog version for STALE, of `table`. `winner` is the id it
+    lost to, at `table` and `key`, a node of the lock tree (nodes/sql/keys.py); `waited_ms`: how long it had waited for
+    locks itself. `seen_ts`, for TOO_LATE, is a value of the oracle: a new id is to be dated by that, or later.
     """
 
     txn: bytes
@@ -102,6 +103,7 @@ class Refused(msgspec.Struct, array_like=True, tag=4):
     table: int = 0
     waited_ms: int = 0
     seen_ts: int = 0
+    key: bytes = b""
 
 
 class KeyBinding(msgspec.Struct, array_like=True, frozen=True):
@@ -178,11 +180,13 @@ class Deciding(msgspec.Struct, array_like=True, tag=10):
 
 
 class Wound(msgspec.Struct, array_like=True, tag=11):
-    """Shard to the gateway of a prepared transaction: an older one waits for it."""
+    """Shard to the gateway of a prepared transaction: an older one waits for it, at this node of the lock tree."""
 
     txn: bytes
     shard: str
     winner: bytes
+    table: int = 0
+    key: bytes = b""
 
 
 class AskFate(msgspec.Struct, array_like=True, tag=12):
@@ -208,13 +212,15 @@ class FateKnown(msgspec.Struct, array_like=True, tag=13):
 
 
 class SnapshotRead(msgspec.Struct, array_like=True, tag=14):
-    """Read fragments at `ts`. `number` names the question at its gateway."""
+    """Read fragments at `ts`. `number` names the question at its gateway. `slot` 0: the leader is asked. Else `ts` is
+    closed as of that slot, and any replica that has applied it answers; one that has not refuses (BEHIND)."""
 
     number: int
     gateway: int
     ts: int
     fragments: list[Fragment]
     timeout_ms: int
+    slot: int = 0
 
 
 class SnapshotRows(msgspec.Struct, array_like=True, tag=15):
@@ -276,10 +282,25 @@ class KeyKnown(msgspec.Struct, array_like=True, tag=23):
     leader: int = 0
 
 
+class AskClosed(msgspec.Struct, array_like=True, tag=25):
+    """Any gateway to the leader of a shard: what is closed at or below `ts`, a value that the oracle gave?"""
+
+    gateway: int
+    ts: int
+
+
+class ClosedIs(msgspec.Struct, array_like=True, tag=26):
+    """Who has applied the shard's log up to `slot` has all that ever commits there at or below `ts`. True for ever."""
+
+    shard: str
+    ts: int
+    slot: int
+
+
 Message = (
     Execute | Voted | Held | Finished | Refused | Decide | Decided | Outcome | Acknowledge | InDoubt | Deciding | Wound
     | AskFate | FateKnown | SnapshotRead | SnapshotRows | SnapshotRefused | TimestampRequest | TimestampReply
-    | AskCatalog | CatalogIs | NotHome | AskKey | KeyKnown
+    | AskCatalog | CatalogIs | NotHome | AskKey | KeyKnown | AskClosed | ClosedIs
 )  # fmt: skip
 
 decode_key_record: Any = msgspec.msgpack.Decoder(KeyRecord).decode

@@ -14,12 +14,13 @@ from nodes.core.engine import Engine
 from nodes.core.host import GATEWAY, Host
 from nodes.core.replicated_log import Entry
 from nodes.core.txn import steps
-from nodes.core.txn.entries import AbortTxn, CommitTxn, EndTxn, PrepareTxn, ShardEntry, encode
+from nodes.core.txn.entries import FENCED, AbortTxn, CommitTxn, EndTxn, PrepareTxn, ShardEntry, encode
 from nodes.core.txn.forgetting import ROWS_A_TICK, Forgetting
 from nodes.core.txn.messages import (
     NOT_LEADER,
     Acknowledge,
     AskCatalog,
+    AskClosed,
     AskFate,
     Deciding,
     Execute,
@@ -28,9 +29,9 @@ from nodes.core.txn.messages import (
     Outcome,
     Refused,
     SnapshotRead,
-    SnapshotRefused,
 )
 from nodes.core.txn.participant import Participant
+from nodes.core.txn.reader import Reader
 from nodes.core.txn.recovery import Doubts
 from nodes.core.txn.shard_state import ShardState
 from nodes.core.txn.snapshots import Snapshots
@@ -40,9 +41,9 @@ from nodes.requests import ABORTED, ACTIVE, COMMITTED, EXPIRED, UNDECIDED
 class Leadership:
     """Everything a shard leader has in memory; gone with its epoch."""
 
-    def __init__(self, state: ShardState, host: Host) -> None:
+    def __init__(self, state: ShardState, reader: Reader, host: Host) -> None:
         self.participant = Participant(state, host)
-        self.snapshots = Snapshots(self.participant, host)
+        self.snapshots = Snapshots(self.participant, reader, host)
         self.doubts = Doubts(state, host)
         self.forgetting = Forgetting(state, self.participant, host)
         self.ending: set[bytes] = set()
@@ -56,6 +57,7 @@ class Shard:
     def __init__(self, engine: Engine, host: Host) -> None:
         self.host = host
         self.state = ShardState(host.group, engine)
+        self.reader = Reader(self.state, host)
         self.leading: Leadership | None = None
         self._handlers: dict[type, Callable[[Leadership, Any], None]] = {
             Execute: lambda leading, message: leading.participant.on_execute(message),
@@ -64,6 +66,7 @@ class Shard:
             Deciding: self._on_deciding,
             AskFate: self._on_ask_fate,
             AskCatalog: lambda leading, message: leading.snapshots.on_ask_catalog(message),
+            AskClosed: lambda leading, message: leading.snapshots.on_ask_closed(message),
         }
 
     # -- the replica
@@ -78,7 +81,7 @@ class Shard:
             leading.participant.after_apply()
 
     def lead(self) -> None:
-        self.leading = Leadership(self.state, self.host)
+        self.leading = Leadership(self.state, self.reader, self.host)
 
     def unlead(self) -> None:
         leading, self.leading = self.leading, None
@@ -88,7 +91,9 @@ class Shard:
         leading.forgetting.end()
 
     def receive(self, sender: int, message: Any) -> None:
-        if self.leading is None:
+        if type(message) is SnapshotRead and message.slot:
+            self.reader.read_closed(message)
+        elif self.leading is None:
             self._refuse(sender, message)
         else:
             handler = self._handlers.get(type(message))
@@ -110,10 +115,10 @@ class Shard:
         if isinstance(message, Execute):
             self.host.send(message.gateway, GATEWAY, Refused(message.txn, group, NOT_LEADER, leader))
         elif isinstance(message, SnapshotRead):
-            self.host.send(message.gateway, GATEWAY, SnapshotRefused(message.number, group, NOT_LEADER, leader))
+            self.reader.refuse(message, NOT_LEADER)
         elif isinstance(message, AskFate):
             self.host.send(message.gateway, GATEWAY, FateKnown(message.number, message.txn, "", 0, "", leader))
-        elif isinstance(message, Outcome | AskCatalog):
+        elif isinstance(message, Outcome | AskCatalog | AskClosed):
             self.host.send(sender, GATEWAY, NotHome(b"", group, leader))
 
     # -- what was applied, at the leader
@@ -200,7 +205,7 @@ class Shard:
                 self._refuse(message.gateway, message)
             elif message.fence and self.state.outcome(message.txn) is None and not self.state.is_expired(message.txn):
                 leading.fences.setdefault(message.txn, []).append(message)
-                self.host.propose(encode(AbortTxn(message.txn, "fenced")))
+                self.host.propose(encode(AbortTxn(message.txn, FENCED)))
             else:
                 self._tell_fate(leading, message)
 

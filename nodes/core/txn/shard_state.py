@@ -40,6 +40,7 @@ class ShardState:
         self.prepared: dict[bytes, PrepareTxn] = {txn: decode_prepared(record) for txn, record in engine.prepared()}
         self.has_to_forget = True
         self._newest_ts = 0
+        self._unkept: dict[bytes, bytes] = {}  # prepared in this local transaction: who ends in it is never written
         self._ended = RememberedIds(engine.newest_outcome())
 
     @property
@@ -59,14 +60,18 @@ class ShardState:
                     engine.set_members(entry.slot, decode_members(entry.data))
                 elif entry.data:
                     decoded = decode_shard_entry(entry.data)
-                    self._apply_one(decoded)
+                    self._apply_one(decoded, entry.data)
                     fresh.append((entry, decoded))
                 engine.advance(entry.slot, entry.epoch)
+            for txn, record in self._unkept.items():
+                engine.put_prepared(txn, record)
             self._note_newest()
         except BaseException:
             engine.rollback()
             self.prepared = prepared
             raise
+        finally:
+            self._unkept.clear()
         engine.commit()
         return fresh
 
@@ -93,9 +98,9 @@ class ShardState:
         record = self.engine.outcome(txn, self.is_home_of(txn))
         return None if record is None else decode_outcome(record)
 
-    def _apply_one(self, entry: ShardEntry) -> None:
+    def _apply_one(self, entry: ShardEntry, data: bytes) -> None:
         if isinstance(entry, PrepareTxn):
-            self._on_prepare(entry)
+            self._on_prepare(entry, data)
         elif isinstance(entry, EndTxn):
             self._on_end(entry)
         elif isinstance(entry, CommitTxn):
@@ -105,18 +110,19 @@ class ShardState:
         else:
             self._on_move(entry)
 
-    def _on_prepare(self, entry: PrepareTxn) -> None:
+    def _on_prepare(self, entry: PrepareTxn, data: bytes) -> None:
         if entry.txn in self.prepared or self._is_ended(entry.txn) or self.is_late(entry.txn):
             return
         self.prepared[entry.txn] = entry
-        self.engine.put_prepared(entry.txn, encode(entry))
+        self._unkept[entry.txn] = data
 
     def _on_end(self, entry: EndTxn) -> None:
         prepared = self.prepared.pop(entry.txn, None)
         if prepared is None:
             self._end_unprepared(entry)
             return
-        self.engine.drop_prepared(entry.txn)
+        if self._unkept.pop(entry.txn, None) is None:
+            self.engine.drop_prepared(entry.txn)
         self._remember(entry.txn, OutcomeRecord(entry.commit, entry.commit_ts))
         if entry.commit:
             self._install(prepared, entry.commit_ts)

@@ -5,33 +5,23 @@ arrival that overlap what is read, and may commit at or below `ts`, have ended h
 
 *Invariants*: every transaction with commit_ts <= ts was in flight on all its shards before ts was drawn; so it is met
 in flight, or finished. `floor` of one in flight lies below its commit_ts: with floor >= ts it need not be waited for.
-A read below the horizon is refused by the engine (`SnapshotTooOld`), never answered with rows missing.
-*Left out*: follower reads.
+A timestamp is *closed* as of a slot if all that ever commits at or below it is in the log up to there: it is a value
+that the oracle gave, or less, at most the `floor` of everything in flight when the slot was the applied one, and told
+only after a round begun after that, so whoever leads later was not in flight with anything below it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from nodes.core.host import GATEWAY, Host
 from nodes.core.locks import MODES, S
 from nodes.core.replicated_log import TICK_MS
-from nodes.core.txn.messages import (
-    FAILED,
-    NOT_LEADER,
-    STALE,
-    TIMED_OUT,
-    AskCatalog,
-    CatalogIs,
-    SnapshotRead,
-    SnapshotRefused,
-    SnapshotRows,
-)
+from nodes.core.txn.messages import NOT_LEADER, TIMED_OUT, AskCatalog, AskClosed, CatalogIs, ClosedIs, SnapshotRead
 from nodes.core.txn.participant import Participant
+from nodes.core.txn.reader import Reader
 from nodes.core.txn.states import APPENDED, ASKING, LockNeed
-from nodes.errors import ErrorInfo, SnapshotTooOld, StoreError
-from nodes.sql.schema import CATALOG_TABLE, ShardRows
+from nodes.sql.schema import CATALOG_TABLE
 
 NO_TIMESTAMP = 1 << 63  # above every timestamp: all in flight are waited for
 CATALOG_WAIT_TICKS = 200
@@ -55,8 +45,9 @@ class Question:
 class Snapshots:
     """All questions of one time of leadership, by (gateway, number)."""
 
-    def __init__(self, participant: Participant, host: Host) -> None:
+    def __init__(self, participant: Participant, reader: Reader, host: Host) -> None:
         self.participant = participant
+        self.reader = reader
         self.host = host
         self.questions: dict[tuple[int, int], Question] = {}
 
@@ -68,8 +59,8 @@ class Snapshots:
             Question(
                 deadline,
                 self._in_flight_below(need, message.ts),
-                lambda: self._read(message),
-                lambda cause: self._refuse(message, cause),
+                lambda: self.reader.read(message),
+                lambda cause: self.reader.refuse(message, cause),
             ),
         )
 
@@ -83,6 +74,18 @@ class Snapshots:
         waits = self._in_flight_below([((CATALOG_TABLE, b""), S)], NO_TIMESTAMP)
         deadline = self.host.now + CATALOG_WAIT_TICKS
         self._ask((message.gateway, message.number), Question(deadline, waits, run, lambda cause: None))
+
+    def on_ask_closed(self, message: AskClosed) -> None:
+        """Taken now, and told after a round begun now."""
+        self.participant.seen = max(self.participant.seen, message.ts)
+        floors = self.participant.floors_in_flight()
+        closed = ClosedIs(self.host.group, min([message.ts, *floors]), self.participant.state.engine.applied)
+
+        def then(confirmed: bool) -> None:
+            if confirmed:
+                self.host.send(message.gateway, GATEWAY, closed)
+
+        self.host.confirm(then)
 
     def _ask(self, key: tuple[int, int], question: Question) -> None:
         if key in self.questions:
@@ -127,35 +130,3 @@ class Snapshots:
         if question is not None and question.confirmed and not question.waits:
             del self.questions[key]
             question.run()
-
-    def _read(self, message: SnapshotRead) -> None:
-        engine = self.participant.state.engine
-        for fragment in message.fragments:
-            for table, version in fragment.tables:
-                try:
-                    is_right = engine.check_version(table, version, message.ts)
-                except SnapshotTooOld as error:
-                    self._answer(message, None, error)
-                    return
-                if not is_right:
-                    known = engine.table(table)
-                    self._refuse(message, STALE, version=0 if known is None else known.version)
-                    return
-
-        def job() -> list[ShardRows]:
-            return [engine.read(fragment, message.ts) for fragment in message.fragments]
-
-        self.host.read(job, lambda rows, error: self._answer(message, rows, error))
-
-    def _answer(self, message: SnapshotRead, rows: Any, error: BaseException | None) -> None:
-        answer: SnapshotRows | SnapshotRefused
-        if error is None:
-            answer = SnapshotRows(message.number, self.host.group, rows)
-        else:
-            info = error.info if isinstance(error, StoreError) else ErrorInfo("internal", str(error), "XX000")
-            answer = SnapshotRefused(message.number, self.host.group, FAILED, error=info)
-        self.host.send(message.gateway, GATEWAY, answer)
-
-    def _refuse(self, message: SnapshotRead, cause: int, version: int = 0) -> None:
-        refusal = SnapshotRefused(message.number, self.host.group, cause, leader=self.host.leader, version=version)
-        self.host.send(message.gateway, GATEWAY, refusal)

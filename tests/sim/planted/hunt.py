@@ -47,11 +47,14 @@ PLAYED = {
 
 # What a check was made for must be found by that check; it may be that another one sees it in an earlier seed.
 FOUND_BY = {
+    "images-lock-full-keys-only": ("11 locks",),
     "key-read-without-its-lock": ("17 dependencies",),
+    "large-statement-under-an-intention": ("11 locks",),
     "locks-released-when-appended": ("11 locks",),
     "new-key-not-locked": ("11 locks",),
     "oracle-follows-one-clock": ("14 oracle beside the clocks",),
     "predicate-under-an-intention": ("18 serial order of a few",),
+    "prefix-under-an-intention": ("18 serial order of a few",),
     "snapshot-below-the-horizon": ("5 same snapshot",),
     "wound-is-not-heeded": ("13 wait graph",),
     "wound-is-not-repeated": ("13 wait graph",),
@@ -81,9 +84,10 @@ class Find:
 
 
 def copy_with(patch: Path, directory: Path) -> Path:
-    """A copy of nodes/, and of the tests that hunts run, with the patch in it."""
+    """A copy of nodes/, of the checker, and of the tests that hunts run, with the patch in it."""
     ignored = shutil.ignore_patterns("__pycache__")
-    for folder in ("nodes", "tests/sim", "tests/core", "tests/contract", "tests/scripts", "tests/runtime"):
+    tests = [f"tests/{part}" for part in ("sim", "core", "contract", "scripts", "runtime")]
+    for folder in ("nodes", "monitoring", *tests):
         shutil.copytree(ROOT / folder, directory / folder, ignore=ignored)
     (directory / "tests" / "__init__.py").touch()
     command = ["patch", "--strip=1", "--fuzz=0", "--forward", "--batch", f"--directory={directory}", f"--input={patch}"]
