@@ -53,6 +53,7 @@ FOUND_BY = {
     "locks-released-when-appended": ("11 locks",),
     "new-key-not-locked": ("11 locks",),
     "oracle-follows-one-clock": ("14 oracle beside the clocks",),
+    "predicate-of-every-shard-under-an-intention": ("17 dependencies",),
     "predicate-under-an-intention": ("18 serial order of a few",),
     "prefix-under-an-intention": ("18 serial order of a few",),
     "snapshot-below-the-horizon": ("5 same snapshot",),
