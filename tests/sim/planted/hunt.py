@@ -39,16 +39,27 @@ PLAYED = {
         "tests/core/test_transfer.py::test_what_the_laggard_knows_nothing_of_goes_from_its_beginning"
     ),
     "cut-change-of-members-still-counts": f"{_MEMBERS}::test_a_change_that_is_lost_was_none[raft]",
+    "closed-without-a-round": (
+        "tests/core/txn/test_closed.py::test_it_is_told_after_a_round_begun_after_it_was_taken_and_as_it_was_taken"
+    ),
+    "follower-reads-another-version": (
+        "tests/core/txn/test_closed.py::test_a_follower_reads_a_table_only_by_the_definition_that_held_then"
+    ),
+    "age-of-what-is-closed-counted-from-its-answer": (
+        "tests/runtime/test_follower_reads.py::test_how_old_it_is_is_counted_from_before_the_draw"
+    ),
     "removed-are-told-before-it-is-settled": f"{_MEMBERS}::test_who_was_removed_goes_when_others_can_do_without[paxos]",
 }
 
 # What a check was made for must be found by that check; it may be that another one sees it in an earlier seed.
 FOUND_BY = {
+    "follower-read-older-than-wanted": ("6 bounded staleness",),
     "key-read-without-its-lock": ("17 dependencies",),
     "locks-released-when-appended": ("11 locks",),
     "new-key-not-locked": ("11 locks",),
     "oracle-follows-one-clock": ("14 oracle beside the clocks",),
     "predicate-under-an-intention": ("18 serial order of a few",),
+    "session-token-ignored": ("6 bounded staleness",),
     "snapshot-below-the-horizon": ("5 same snapshot",),
     "wound-is-not-heeded": ("13 wait graph",),
     "wound-is-not-repeated": ("13 wait graph",),
@@ -80,7 +91,15 @@ class Find:
 def copy_with(patch: Path, directory: Path) -> Path:
     """A copy of nodes/, and of the tests that hunts run, with the patch in it."""
     ignored = shutil.ignore_patterns("__pycache__")
-    for folder in ("nodes", "tests/sim", "tests/core", "tests/contract", "tests/scripts", "tests/runtime"):
+    for folder in (
+        "nodes",
+        "tests/sim",
+        "tests/core",
+        "tests/storage",
+        "tests/contract",
+        "tests/scripts",
+        "tests/runtime",
+    ):
         shutil.copytree(ROOT / folder, directory / folder, ignore=ignored)
     (directory / "tests" / "__init__.py").touch()
     command = ["patch", "--strip=1", "--fuzz=0", "--forward", "--batch", f"--directory={directory}", f"--input={patch}"]
