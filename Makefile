@@ -8,10 +8,10 @@ ARGS ?=
 
 # What the tests start or look through: PostgreSQL servers as peers and for Django, Redis as broker, bubblewrap to run the
 # composition's services in sandboxes, curl as a user has it, strace to see what reached the disk, patch to plant faults,
-# a browser for the admin.
-TEST_PACKAGES := postgresql-15 redis-server bubblewrap curl strace patch chromium fonts-dejavu-core
+# a browser for the admin, clocks that are off.
+TEST_PACKAGES := postgresql-15 redis-server bubblewrap curl strace patch chromium fonts-dejavu-core libfaketime
 
-.PHONY: help up demo test check sim kill failover soak bench reset fresh image venv packages
+.PHONY: help up demo test check sim kill histories failover soak bench reset fresh image venv packages
 
 help:
 	@echo "make up       start the cluster, the web server, a Celery worker and beat; Ctrl-C ends them"
@@ -20,6 +20,7 @@ help:
 	@echo "make check    linters, types, house rules"
 	@echo "make sim      the deterministic simulator, both rings (SEEDS=200)"
 	@echo "make kill     money moves while nodes are killed (N=3 rounds)"
+	@echo "make histories the self-check's workloads while faults of every kind strike, judged (ROUNDS=10)"
 	@echo "make failover how long a lost leader is missed, and elections that nobody needed (ROUNDS=50 MINUTES=10)"
 	@echo "make soak     full load for long: memory and disk stay flat (MINUTES=30)"
 	@echo "make bench    the benchmarks, peers included"
@@ -51,6 +52,10 @@ sim: venv
 
 kill: venv
 	$(PYTHON) -m tests.e2e.kill --rounds $(N)
+
+histories: ROUNDS = 10
+histories: venv
+	$(PYTHON) -m tests.e2e.histories --rounds $(ROUNDS)
 
 # Without a word from the caller, ten minutes of full load follow the rounds.
 failover: MINUTES = 10

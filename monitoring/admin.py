@@ -9,17 +9,20 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django_celery_beat import admin as beat
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from monitoring.health import RUN_CHECK
-from monitoring.models import CheckResult, Flip, Standing
+from monitoring.health import RUN_CHECK, SELFCHECK
+from monitoring.models import CheckResult, Flip, SelfCheck, Standing
 from monitoring.rules import CHECKS, check_named
+from monitoring.selfcheck.run import WORKLOADS, Wishes
 
 COLOURS = {"ok": "success", "unknown": "info", "warn": "warning", "fail": "danger"}
+AS_TOLD = "white-space: pre-wrap; overflow-wrap: anywhere"
 CHECK_CHOICES = [(name, check.title) for name, check in CHECKS.items()]
 
 
@@ -92,6 +95,37 @@ class FlipAdmin(ReadOnlyAdmin):
     search_fields = ("subject", "cause")
 
 
+class WorkloadFilter(admin.SimpleListFilter):
+    """By workload, without asking the table which there are."""
+
+    title = "workload"
+    parameter_name = "workload"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in WORKLOADS]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(workload=self.value()) if self.value() else queryset
+
+
+@admin.register(SelfCheck)
+class SelfCheckAdmin(ReadOnlyAdmin):
+    list_display = (
+        moment("at"), "workload", coloured("state"), "words", "happened", "did_not_happen", "unknown",
+    )  # fmt: skip
+    list_filter = (WorkloadFilter, "state")
+    fields = (moment("at"), "took_ms", "workload", "state", "words", "happened", "did_not_happen", "unknown", "cycles")
+    readonly_fields = fields
+    show_full_result_count = False
+
+    @display(description="anomalies")
+    def cycles(self, row: SelfCheck) -> str:
+        """Line by line, as they are told."""
+        if not row.anomalies:
+            return "-"
+        return format_html('<pre class="text-xs" style="{}">{}</pre>', AS_TOLD, row.anomalies)
+
+
 class TaskSelectWidget(UnfoldAdminSelectWidget, beat.TaskSelectWidget):
     """The list of tasks in the theme's looks."""
 
@@ -108,6 +142,8 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
         data: dict[str, Any] = super().clean()
         if data.get("task") == RUN_CHECK and "args" in data and "kwargs" in data:
             _refuse_arguments(data["args"], data["kwargs"])
+        if data.get("task") == SELFCHECK and "args" in data and "kwargs" in data:
+            _refuse_wishes(data["args"], data["kwargs"])
         return data
 
 
@@ -121,6 +157,15 @@ def _refuse_arguments(args: str, kwargs: str) -> None:
         check_named(listed[0], thresholds)
     except ValueError as error:
         raise forms.ValidationError(f"The check cannot run so: {error}.") from error
+
+
+def _refuse_wishes(args: str, kwargs: str) -> None:
+    try:
+        if json.loads(args):
+            raise ValueError('a self-check has keyword arguments alone, like {"seconds": 10, "clients": 3}')
+        Wishes(**json.loads(kwargs))
+    except (TypeError, ValueError) as error:
+        raise forms.ValidationError(f"The self-check cannot run so: {error}.") from error
 
 
 for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule):

@@ -130,9 +130,16 @@ def _tiles(status: dict[str, Any]) -> list[dict[str, str]]:
     return [
         _tile("Transactions a second", f"{committed:.1f}", f"committed, {over}", "committed"),
         _tile("Reads a second", f"{read:.1f}", f"snapshots, {over}", "read"),
-        _tile("Aborts a second", f"{aborted:.1f}", f"attempts, {over}", "aborted"),
+        _tile("Aborts a second", f"{aborted:.1f}", f"attempts, {over}{_causes(status)}", "aborted"),
         _tile("In doubt", str(doubt["count"]), oldest, "doubt"),
     ]
+
+
+def _causes(status: dict[str, Any]) -> str:
+    """Of all aborts since the nodes began, most frequent first."""
+    counts = sorted(status.get("aborts", {}).items(), key=lambda item: (-item[1], item[0]))
+    listed = ", ".join(f"{count} {cause.replace('_', ' ')}" for cause, count in counts)
+    return f"; so far {listed}" if listed else ""
 
 
 def _tile(name: str, value: str, words: str, kind: str) -> dict[str, str]:

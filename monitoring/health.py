@@ -21,7 +21,7 @@ from monitoring.models import CheckResult, Flip, Standing
 from monitoring.rules import CHECKS
 from monitoring.verdicts import UNKNOWN, worst
 
-RUN_CHECK = "monitoring.run_check"
+RUN_CHECK, SELFCHECK = "monitoring.run_check", "monitoring.selfcheck"
 STALE_RUNS, STALE_S_MIN = 4, 30.0
 
 

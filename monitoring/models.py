@@ -1,7 +1,8 @@
-"""What the watch keeps: each run's result, where every subject stands, and each change of a state.
+"""What the watch keeps: each run's result, where every subject stands, each change of a state, and the verdicts of
+self-checks.
 
 *Invariants*: one result per run (`run` is the task's id, so a message that is delivered twice counts once); one
-standing per check and subject; a standing's state is that of its last flip.
+standing per check and subject; a standing's state is that of its last flip; one verdict per run and workload.
 *Left out*: the intervals and thresholds of the checks, which are rows of django-celery-beat.
 """
 
@@ -72,3 +73,28 @@ class Flip(models.Model):
 
     def __str__(self) -> str:
         return f"{self.check_name} {self.subject}: {self.before} -> {self.after}"
+
+
+class SelfCheck(models.Model):
+    """What one workload of a self-check showed: how many of its transactions had which outcome, and the anomalies with
+    their cycles, in words."""
+
+    at = models.DateTimeField(help_text="when the run began")
+    took_ms = models.PositiveIntegerField("took (ms)", help_text="the whole run")
+    workload = models.CharField(max_length=40)
+    state = models.CharField(max_length=8, choices=STATE_CHOICES)
+    words = models.TextField("verdict")
+    happened = models.PositiveIntegerField()
+    did_not_happen = models.PositiveIntegerField()
+    unknown = models.PositiveIntegerField()
+    anomalies = models.TextField(blank=True)
+    run = models.CharField(max_length=64, help_text="the id of the task or command that ran it")
+
+    class Meta:
+        verbose_name = "self-check"
+        constraints = [models.UniqueConstraint(fields=["run", "workload"], name="one_verdict_per_workload")]
+        indexes = [models.Index(fields=["at"])]
+        ordering = ["-at", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.workload} {self.state}"

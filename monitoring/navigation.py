@@ -8,7 +8,11 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
-PAGES = (("Cluster", "hub", "monitoring:cluster"), ("Transactions", "receipt_long", "monitoring:transactions"))
+PAGES = (
+    ("Cluster", "hub", "monitoring:cluster"),
+    ("Transactions", "receipt_long", "monitoring:transactions"),
+    ("In doubt", "hourglass", "doubts"),
+)
 ICONS = {"auth.User": "person", "auth.Group": "group"}
 ICON = "table_rows"
 

@@ -1,4 +1,5 @@
-"""What Celery runs: a check, the thinning of what is kept, the telling of a flip. Nothing is decided here."""
+"""What Celery runs: a check, a self-check, the thinning of what is kept, the telling of a flip. Nothing is decided
+here."""
 
 from __future__ import annotations
 
@@ -11,9 +12,11 @@ from celery.signals import worker_ready
 from django.conf import settings
 from django.utils import timezone
 
-from monitoring import notify, record, runs
-from monitoring.health import RUN_CHECK
+from monitoring import collect, notify, record, runs
+from monitoring.health import RUN_CHECK, SELFCHECK
 from monitoring.models import Flip
+from monitoring.selfcheck import verdict
+from monitoring.selfcheck.run import Wishes
 
 TELL_TRIES, TELL_PAUSE_S_MAX = 12, 600
 TOLD_AFTER_RESTART = timedelta(days=1)
@@ -29,6 +32,13 @@ def run_check(self: Task, name: str, **thresholds: Any) -> None:
 def thin() -> None:
     """Delete what is too old, and most of what is not new."""
     record.thin(timezone.now())
+    verdict.thin(timezone.now())
+
+
+@shared_task(name=SELFCHECK, bind=True)
+def selfcheck(self: Task, **wishes: Any) -> None:
+    """Put the workloads on the cluster, and keep the verdicts."""
+    verdict.run_and_keep(collect.cluster, Wishes(**wishes), self.request.id)
 
 
 @shared_task(

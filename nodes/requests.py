@@ -167,13 +167,49 @@ class StatementText(msgspec.Struct, array_like=True):
     params: list[str] = []
 
 
+class LocksOn(msgspec.Struct, array_like=True, frozen=True):
+    """Locks in one `mode` (IS, IX, S, SIX, X): on that many keys of a table, or prefixes of keys; 0: on the table."""
+
+    table: str
+    mode: str
+    keys: int
+
+
+class Doubt(msgspec.Struct, array_like=True, frozen=True):
+    """A shard that has prepared a transaction, so its vote was yes, and has not heard the outcome for `for_ms`: what
+    its leader `node` says. `waiting`: ids that wait for its locks, at most twenty of `waiting_count`."""
+
+    shard: str
+    node: int
+    for_ms: int
+    locks: list[LocksOn]
+    waiting: list[str]
+    waiting_count: int = 0
+
+
+class Decision(msgspec.Struct, array_like=True):
+    """What a coordinator group has chosen, in `ballot` at `slot` of its log ("" and 0: no node remembers). `held_by`:
+    the nodes that said that they have applied it, of the group's `members`."""
+
+    home: str
+    commit: bool
+    commit_ts: int
+    reason: str
+    ballot: str
+    slot: int
+    held_by: list[int]
+    members: list[int]
+    participants: list[str] = []
+
+
 class Transaction(msgspec.Struct, array_like=True):
     """What is remembered of one transaction id. Times are microseconds of its gateway's clock, 0: not yet.
 
     `state` ACTIVE, COMMITTED or ABORTED; UNDECIDED: nobody who was asked knows. `gateway` is a node number.
     `cause` says why it was aborted (`code` as in nodes.errors); `retried_as` is the id of the next attempt.
     `in_doubt`: shard -> milliseconds since it prepared, of the shards that have not heard the outcome.
-    `left_out` counts statements that are not kept. From the filter in_doubt only id, gateway, times and `in_doubt`.
+    `left_out` counts statements that are not kept. From the filter in_doubt only id, gateway, times, `shards` (those
+    that are known to take part), `in_doubt`, `doubts` and, if the home has one, `decision`.
     """
 
     id: str
@@ -190,6 +226,8 @@ class Transaction(msgspec.Struct, array_like=True):
     cause: str = ""
     retried_as: str = ""
     in_doubt: dict[str, int] = {}
+    doubts: list[Doubt] = []
+    decision: Decision | None = None
 
     @property
     def duration_us(self) -> int:

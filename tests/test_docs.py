@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 from monitoring.rules import CHECKS
+from monitoring.selfcheck.checker.anomalies import MEANINGS
+from monitoring.selfcheck.run import WORKLOADS
 from nodes import errors
 from nodes.core.txn import steps
 from nodes.errors import StoreError
@@ -62,6 +64,13 @@ def test_each_threshold_of_a_check_has_its_row_with_its_default_and_no_other_has
         rows = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", text, re.MULTILINE))
         assert rows == {threshold: f"{default:g}" for threshold, default in CHECKS[name]().thresholds().items()}, name
         assert "What to do:" in text, name
+
+
+def test_each_workload_and_each_anomaly_of_the_self_check_has_its_row() -> None:
+    section = (DOCS / "operations.md").read_text().partition("## Self-check\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([\w, -]+) \|", section, re.MULTILINE)
+    named = {name for row in rows for name in row.split(", ")}
+    assert set(WORKLOADS) | set(MEANINGS) <= named
 
 
 def test_each_variable_of_the_front_has_its_row() -> None:

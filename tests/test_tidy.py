@@ -70,6 +70,8 @@ def test_a_long_file_and_a_long_function_are_found():
         ("txstore.api.views", "import asyncio"),
         ("txstore.api.views", "from nodes.runtime.node import Node"),
         ("monitoring.rules", "from txstore.home import Home"),
+        ("monitoring.selfcheck.checker.lists", "from nodes.errors import HAPPENED"),
+        ("monitoring.selfcheck.checker.lists", "from django.conf import settings"),
         ("nodes.runtime.node", "import pickle"),
     ],
 )

@@ -41,6 +41,8 @@ FORBIDDEN = [
     ("nodes", "django"),
     ("nodes", "rest_framework"),
     ("nodes", "celery"),
+    ("monitoring.selfcheck.checker", "nodes"),
+    ("monitoring.selfcheck.checker", "django"),
     *(("txstore", inside) for inside in ("nodes.core", "nodes.sql", "nodes.storage", "nodes.wire", "nodes.runtime")),
     *(("monitoring", inside) for inside in ("nodes.core", "nodes.sql", "nodes.storage", "nodes.wire", "nodes.runtime")),
 ]

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from nodes.errors import HAPPENED, StoreError
 from nodes.ids import node_name
-from nodes.requests import Leadership, Nodes
+from nodes.requests import Fate, Leadership, Nodes
 from txstore import store
 from txstore.models import Operation
 
@@ -56,6 +56,17 @@ def replace_node(node: int, successor: int, by: str, via: str, timeout: float | 
         via,
         lambda: store.cluster().replace_node(node, successor, timeout=timeout),
         lambda nodes: parting(nodes, node),
+    )
+
+
+def resolve(id: str, by: str, via: str, timeout: float | None = None) -> Fate:
+    """The fence: the decision that the home of this transaction has, or makes now, which is abort."""
+    return _logged(
+        f"resolve {id[:80]}",
+        by,
+        via,
+        lambda: store.cluster().fence(id, timeout=timeout),
+        lambda fate: fate.state + (f": {fate.reason}" if fate.reason else ""),
     )
 
 

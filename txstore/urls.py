@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from txstore import group_page, nodes_page
+from txstore import doubts_page, group_page, nodes_page
 from txstore.api import (
     catalog_views,
     document_views,
@@ -26,6 +26,11 @@ NODE_PAGES = [
     path("live/", nodes_page.nodes_live, name="nodes-live"),
     path("<int:node>/add/", nodes_page.add, name="node-add"),
     path("<int:node>/leave/", nodes_page.leave, name="node-leave"),
+]
+DOUBT_PAGES = [
+    path("", doubts_page.doubts, name="doubts"),
+    path("live/", doubts_page.doubts_live, name="doubts-live"),
+    path("<str:id>/resolve/", doubts_page.resolve, name="doubt-resolve"),
 ]
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
@@ -57,6 +62,7 @@ urlpatterns = [
     path("readyz", views.readyz),
     path("admin/cluster/groups/", include([path("<str:name>/", group_page.group, name="group")])),
     path("admin/cluster/nodes/", include(NODE_PAGES)),
+    path("admin/cluster/in-doubt/", include(DOUBT_PAGES)),
     path("admin/", include("monitoring.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -91,16 +91,16 @@ class LockTable:
     def held_by(self, txn: bytes) -> dict[Node, int]:
         return self._held.get(txn, {})
 
-    def wounds_of(self, txn: bytes) -> list[bytes]:
-        """The younger holders that the waiting `txn` conflicts with."""
+    def wounds_of(self, txn: bytes) -> dict[bytes, Node]:
+        """The younger holders that the waiting `txn` conflicts with, and where."""
         waiter = self._waiters[txn]
-        found: dict[bytes, None] = {}
+        found: dict[bytes, Node] = {}
         for node, mode in waiter.need:
             target = self._target(txn, node, mode)
             for other, held in self._holders.get(node, {}).items():
                 if other != txn and CONFLICT[held][target] and self._ages[other] > waiter.age:
-                    found[other] = None
-        return list(found)
+                    found.setdefault(other, node)
+        return found
 
     def is_waiting(self, txn: bytes) -> bool:
         return txn in self._waiters
@@ -119,13 +119,21 @@ class LockTable:
         return found
 
     def blocker_of(self, txn: bytes) -> tuple[bytes, Node] | None:
-        """One transaction that the waiting `txn` waits for, and where (for the words of an error)."""
+        """One transaction that the waiting `txn` waits for, and where (for the words of an error): who holds the lock,
+        else an older one that waits for it; None if it does not wait."""
         waiter = self._waiters.get(txn)
-        for node, mode in waiter.need if waiter else ():
+        if waiter is None:
+            return None
+        for node, mode in waiter.need:
             target = self._target(txn, node, mode)
             for other, held in self._holders.get(node, {}).items():
                 if other != txn and CONFLICT[held][target]:
                     return other, node
+        for node, mode in waiter.need:
+            others = (other for other in self._queues[node].values() if other.age < waiter.age)
+            older = self._in_front(others, node, self._target(txn, node, mode))
+            if older is not None:
+                return older.txn, node
         return None
 
     def __len__(self) -> int:
@@ -152,18 +160,18 @@ class LockTable:
                 for other, held in holders.items():
                     if other != txn and CONFLICT[held][target]:
                         return True
-            if queue and self._stands_behind(waiter, node, target, queue):
+            older = (other for other in queue.values() if other.age < waiter.age) if queue else ()
+            if self._in_front(older, node, target) is not None:
                 return True
         return False
 
-    def _stands_behind(self, waiter: Waiter, node: Node, target: int, queue: dict[bytes, Waiter]) -> bool:
-        for other in queue.values():
-            if other is waiter or other.age >= waiter.age:
-                continue
+    def _in_front(self, others: Iterable[Waiter], node: Node, target: int) -> Waiter | None:
+        """One of these that waits for a mode of the node that conflicts with `target`."""
+        for other in others:
             for wanted, mode in other.need:
                 if wanted == node and CONFLICT[self._target(other.txn, node, mode)][target]:
-                    return True
-        return False
+                    return other
+        return None
 
     def _grant(self, waiter: Waiter) -> None:
         txn = waiter.txn

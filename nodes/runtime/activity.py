@@ -7,7 +7,7 @@ nodes saw of the same.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -29,9 +29,15 @@ class Counts:
         self._current = [0, 0, 0]
         self._second = 0
         self._seconds: deque[list[int]] = deque(maxlen=SECONDS_KEPT)
+        self.causes: Counter[str] = Counter()  # of what was aborted
 
     def add(self, kind: int) -> None:
         self._current[kind] += 1
+
+    def abort(self, cause: str) -> None:
+        """`cause` as in nodes/runtime/refusals.py."""
+        self.add(ABORTED)
+        self.causes[cause] += 1
 
     def roll(self, clock_ms: int) -> None:
         """Time has passed; called several times a second."""

@@ -20,7 +20,7 @@ class Catalog:
     def __init__(self) -> None:
         self._engine: Engine | None = None
         self._tables: dict[str, TableDef] = {}
-        self._names: dict[int, str] = {}
+        self._by_id: dict[int, TableDef] = {}
         self.users: dict[str, TableDef] = {}
         self._waiting: list[tuple[int, Callable[[], None]]] = []
         self.version = 0
@@ -33,7 +33,7 @@ class Catalog:
         assert self._engine is not None, "a node holds a replica of s0"
         tables = self._engine.tables()
         self._tables = {table.name: table for table in tables}
-        self._names = {table.id: table.name for table in tables}
+        self._by_id = {table.id: table for table in tables}
         own = {table.id for table in SYSTEM_TABLES}
         self.users = {name: self._tables[name] for name in sorted(self._tables) if self._tables[name].id not in own}
         self.version = self._engine.catalog_version
@@ -52,5 +52,6 @@ class Catalog:
     def table(self, name: str) -> TableDef | None:
         return self._tables.get(name)
 
-    def name_of(self, table: int) -> str:
-        return self._names.get(table, "")
+    def table_of(self, table: int) -> TableDef | None:
+        """By its id."""
+        return self._by_id.get(table)

@@ -200,6 +200,9 @@ class Driver:
         here = self.groups.get(ids.group_code(group))
         return -1 if here is None or here.stopped else here.applied_slot
 
+    def is_connected(self, node: int) -> bool:
+        return node == self.node or self.network.is_connected(node)
+
     def silence_of(self, group: str) -> str:
         return self.router.silence_of(group, self.node, self.network.is_connected)
 

@@ -24,12 +24,13 @@ from nodes.errors import (
     SnapshotTooOld,
     StoreError,
 )
-from nodes.requests import ABORTED, COMMITTED, UNDECIDED, Reply, Request, Result
+from nodes.requests import ABORTED, COMMITTED, MOST_STALENESS_MS, UNDECIDED, Reply, Request, Result
 from nodes.runtime import activity
 from nodes.runtime.as_of import AsOf, parse
 from nodes.runtime.follower_reads import Wanted
 from nodes.runtime.keyed import keyed
-from nodes.runtime.statements import bind, error_of, is_fenced, parts_of, results_of, unsent
+from nodes.runtime.refusals import KEY_TAKEN, UNANSWERED, cause_of, error_of, is_fenced
+from nodes.runtime.statements import bind, parts_of, results_of, unsent
 from nodes.runtime.trace import Record
 from nodes.sql.plan import Bound, Plan
 from nodes.sql.schema import ShardRows
@@ -161,27 +162,28 @@ class Execution:
         elif isinstance(end, Unknown):
             around.trace.end(self._record, UNDECIDED, code=OutcomeUnknown.code, cause=end.why)
         else:
-            around.counts.add(activity.ABORTED)
-            info = self._ended_by(end)
+            cause, info = self._ended_by(end)
+            around.counts.abort(cause)
             around.trace.end(self._record, ABORTED, code=info.code, cause=info.message)
+            self.gateway.note_abort(self._txn, info.message)
 
-    def _ended_by(self, end: Aborted | Taken | Unsent) -> ErrorInfo:
+    def _ended_by(self, end: Aborted | Taken | Unsent) -> tuple[str, ErrorInfo]:
+        """(what it is counted as, the words)"""
         if isinstance(end, Taken):
-            return ErrorInfo("aborted", "an earlier request under the same key has its outcome: that was told")
+            words = "an earlier request under the same key has its outcome: that was told"
+            return KEY_TAKEN, ErrorInfo("aborted", words)
         if isinstance(end, Aborted):
-            return error_of(end.refusal, self.gateway.catalog.name_of).info
-        return unsent(end.silent, self.gateway.surroundings.silence_of).info
+            return cause_of(end.refusal), error_of(end.refusal, self.gateway.catalog.table_of).info
+        return UNANSWERED, unsent(end.silent, self.gateway.surroundings.silence_of).info
 
     def _on_aborted(self, refusal: Refused) -> None:
         may_retry = not self._named and self.gateway.surroundings.now < self.deadline
         if refusal.cause == STALE and may_retry:
             self.gateway.replan(self, refusal.version)
-        elif may_retry and (
-            refusal.cause in (WOUNDED, TOO_LATE) or (refusal.cause == ENDED and not is_fenced(refusal))
-        ):
+        elif may_retry and refusal.cause in (WOUNDED, TOO_LATE, ENDED) and not is_fenced(refusal):
             self._attempt()
         else:
-            self._fail(error_of(refusal, self.gateway.catalog.name_of))
+            self._fail(error_of(refusal, self.gateway.catalog.table_of))
 
     # -- answering
 
@@ -230,7 +232,11 @@ class Execution:
 
 
 def _past(request: Request) -> AsOf | None:
-    """BadRequest for an `as_of` that is none, or beside a `max_staleness_ms`."""
+    """BadRequest for an `as_of` that is none, or beside a `max_staleness_ms`, and for a token that cannot be."""
+    if not 0 <= request.max_staleness_ms <= MOST_STALENESS_MS:
+        raise BadRequest(f"max_staleness_ms must lie between 1 and {MOST_STALENESS_MS}, or be left out")
+    if request.session_token < 0:
+        raise BadRequest("session_token must be that of a reply")
     as_of = parse(request.as_of)
     if as_of is not None and request.max_staleness_ms:
         words = "as_of names the past, and max_staleness_ms leaves it open: leave one of them out; nothing happened"

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from nodes import ids
+from nodes.core.host import GATEWAY
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn.attempt import Attempt
 from nodes.core.txn.messages import (
@@ -32,14 +33,14 @@ from nodes.core.txn.messages import (
     Wound,
 )
 from nodes.errors import BadRequest, NotSupported, StoreError, TooLarge, Unavailable
-from nodes.requests import MOST_STALENESS_MS, Reply, Request
+from nodes.requests import ABORTED, ACTIVE, UNDECIDED, Reply, Request
 from nodes.runtime.as_of import AsOf
 from nodes.runtime.catalog import Catalog
 from nodes.runtime.execution import Execution
 from nodes.runtime.follower_reads import ClosedTimestamps, FollowerRead, Wanted
 from nodes.runtime.inquiries import ANSWERS, Inquiries
 from nodes.runtime.interactive import Interactive
-from nodes.runtime.messages import Relay, Relayed
+from nodes.runtime.messages import AskGateway, GatewayTells, Relay, Relayed
 from nodes.runtime.questions import MAX_TIMEOUT_MS, deadline_after
 from nodes.runtime.snapshot import SnapshotRun
 from nodes.runtime.surroundings import Surroundings
@@ -49,8 +50,10 @@ from nodes.sql.schema import Fragment, ShardRows
 MAX_STATEMENTS = 1_000
 MAX_LIVE = 4_096
 DRAW_AGAIN_TICKS = 20
+ABORTS_KEPT = 1_000
 
 Rows = dict[str, list[ShardRows]]
+ReadThen = Callable[[int, Rows, StoreError | None, int], None]
 
 
 class Waiting(NamedTuple):
@@ -69,6 +72,7 @@ class Gateway:
         self.catalog = catalog
         self.plans = PlanCache()
         self.attempts: dict[bytes, Attempt] = {}
+        self.aborts: dict[bytes, str] = {}  # of attempts, oldest first: why; commit will never be proposed
         self.reads: dict[int, SnapshotRun | FollowerRead] = {}
         self.closed = ClosedTimestamps(surroundings, self.hear)
         self.inquiries = Inquiries(surroundings, catalog, self._number)
@@ -91,6 +95,7 @@ class Gateway:
             NotHome: self._on_not_home,
             Wound: lambda sender, message: self._to_attempt(message, "on_wound"),
             InDoubt: self._on_in_doubt,
+            AskGateway: self._on_ask_gateway,
             SnapshotRows: self._on_rows,
             SnapshotRefused: self._on_read_refused,
             ClosedIs: lambda sender, message: self.closed.on_closed(message),
@@ -138,10 +143,6 @@ class Gateway:
             raise TooLarge(f"{len(request.statements)} statements; at most {MAX_STATEMENTS} are allowed: split it")
         if not 1 <= request.timeout_ms <= MAX_TIMEOUT_MS:
             raise BadRequest(f"timeout_ms must lie between 1 and {MAX_TIMEOUT_MS}")
-        if not 0 <= request.max_staleness_ms <= MOST_STALENESS_MS:
-            raise BadRequest(f"max_staleness_ms must lie between 1 and {MOST_STALENESS_MS}, or be left out")
-        if request.session_token < 0:
-            raise BadRequest("session_token must be that of a reply")
         if len(self.attempts) + len(self.reads) >= MAX_LIVE:
             raise Unavailable(f"n{self.surroundings.node} has too many requests under way; nothing happened")
 
@@ -264,12 +265,18 @@ class Gateway:
     def end_attempt(self, txn: bytes) -> None:
         self.attempts.pop(txn, None)
 
+    def note_abort(self, txn: bytes, why: str) -> None:
+        """It did not happen and never will, by what its attempt knows: its home need not have a decision."""
+        self.aborts[txn] = why
+        if len(self.aborts) > ABORTS_KEPT:
+            del self.aborts[next(iter(self.aborts))]
+
     def begin_read(
         self,
         parts: dict[str, list[Fragment]],
         deadline: int,
         as_of: AsOf | None,
-        then: Callable[[int, Rows, StoreError | None, int], None],
+        then: ReadThen,
         wanted: Wanted | None = None,
     ) -> None:
         """`then` as of SnapshotRun. What is `wanted` may be had here; else the leaders are asked."""
@@ -289,13 +296,7 @@ class Gateway:
 
         self.reads[number] = FollowerRead(self.surroundings, number, parts, closed, deadline, ended)
 
-    def _ask_leaders(
-        self,
-        parts: dict[str, list[Fragment]],
-        deadline: int,
-        as_of: AsOf | None,
-        then: Callable[[int, Rows, StoreError | None, int], None],
-    ) -> None:
+    def _ask_leaders(self, parts: dict[str, list[Fragment]], deadline: int, as_of: AsOf | None, then: ReadThen) -> None:
         number = self._number()
 
         def ended(ts: int, rows: Rows, error: StoreError | None, stale: int) -> None:
@@ -366,6 +367,24 @@ class Gateway:
             attempt.on_in_doubt(message)
         elif not self.interactive.on_in_doubt(message):
             self.surroundings.send(message.node, message.shard, Deciding(message.txn, message.shard, False))
+
+    def _on_ask_gateway(self, sender: int, message: AskGateway) -> None:
+        if message.fenced:
+            self.interactive.on_fenced(message.txn)
+        says = self._word_of(message.txn)
+        says.number = message.number
+        self.surroundings.send(message.node, GATEWAY, says)
+
+    def _word_of(self, txn: bytes) -> GatewayTells:
+        """With number 0."""
+        here = ids.node_name(self.surroundings.node)
+        if (says := self.interactive.word_of(txn)) is not None:
+            return says
+        if txn in self.attempts:
+            return GatewayTells(0, ACTIVE, f"it is under way at {here}")
+        if txn in self.aborts:
+            return GatewayTells(0, ABORTED, self.aborts[txn])
+        return GatewayTells(0, UNDECIDED, f"no decision is known, and {here}, which minted the id, knows nothing more")
 
     def _on_rows(self, sender: int, message: SnapshotRows) -> None:
         read = self.reads.get(message.number)

@@ -1,5 +1,10 @@
 """What a gateway is asked besides running requests, and asks the groups' leaders itself: fates and fences, client keys,
 how new its catalog is, who shall lead a group, which nodes there shall be.
+
+The home tells a fate. Where it has no decision, the gateway that minted the id is asked too, afterwards: it knows what
+is open, and what it has aborted and so will never propose. A fence is told to it, so that what is open ends at once.
+
+*Invariants*: the home is asked first: what it has decided before a question came is never told as open.
 """
 
 from __future__ import annotations
@@ -12,14 +17,16 @@ from nodes.core.membership import Roster
 from nodes.core.roster import Order
 from nodes.core.txn.messages import CatalogIs, FateKnown, KeyKnown
 from nodes.errors import NotFound, StoreError, Unavailable
-from nodes.requests import Fate, Leadership, Nodes
+from nodes.requests import ABORTED, ACTIVE, UNDECIDED, Fate, Leadership, Nodes
 from nodes.runtime.catalog import Catalog
 from nodes.runtime.keyed import fate_of_key
-from nodes.runtime.messages import LedBy, RosterIs
+from nodes.runtime.messages import GatewayTells, LedBy, RosterIs
 from nodes.runtime.questions import (
+    OUTCOMES,
     CatalogQuestion,
     FateQuestion,
     FreshCatalog,
+    GatewayQuestion,
     KeyQuestion,
     LeaderQuestion,
     Question,
@@ -29,7 +36,8 @@ from nodes.runtime.questions import (
 )
 from nodes.runtime.surroundings import Surroundings
 
-ANSWERS = (FateKnown, KeyKnown, CatalogIs, LedBy, RosterIs)
+GATEWAY_TICKS = 20  # a gateway that is connected has so long to say what it knows
+ANSWERS = (FateKnown, KeyKnown, CatalogIs, LedBy, RosterIs, GatewayTells)
 
 
 class Inquiries:
@@ -46,8 +54,8 @@ class Inquiries:
     def ask_fate(
         self, text: str, fence: bool, timeout_ms: int, then: Callable[[Fate | StoreError], None], since: int = 0
     ) -> None:
-        """The fate of an id, or of a client key, in text form, from its home. `since`: of a key, a timestamp from
-        before its first sending, or 0."""
+        """The fate of an id, or of a client key, in text form. `since`: of a key, a timestamp from before its first
+        sending, or 0."""
         if ids.is_key(text):
             self._ask_fate_of_key(text, fence, since, timeout_ms, then)
             return
@@ -59,7 +67,21 @@ class Inquiries:
         if not ids.belongs_to(txn, self._surroundings.cluster_id):
             then(NotFound("no such transaction: the id was minted by another cluster"))
             return
-        self._ask(FateQuestion, (txn, fence), self._deadline(timeout_ms), _one(then))
+
+        def told(fate: Fate | None, error: StoreError | None) -> None:
+            if fate is None:
+                then(error or Unavailable("the fate was not asked for"))
+            elif fate.state == UNDECIDED:
+                self._ask_gateway(txn, False, lambda says, error: then(_joined(fate, says)))
+            else:
+                if fence and fate.state == ABORTED:
+                    self._ask_gateway(txn, True, lambda says, error: None)  # nobody need wait for it
+                then(fate)
+
+        self._ask(FateQuestion, (txn, fence), self._deadline(timeout_ms), told)
+
+    def _ask_gateway(self, txn: bytes, fenced: bool, then: Then) -> None:
+        self._ask(GatewayQuestion, (txn, fenced), self._surroundings.now + GATEWAY_TICKS, then)
 
     def _ask_fate_of_key(
         self, text: str, fence: bool, since: int, timeout_ms: int, then: Callable[[Fate | StoreError], None]
@@ -155,3 +177,10 @@ class Inquiries:
 def _one(then: Callable[[Any], None]) -> Then:
     """For who takes the answer or the error as one."""
     return lambda answer, error: then(answer if error is None else error)
+
+
+def _joined(fate: Fate, says: GatewayTells) -> Fate:
+    """What the home, which has no decision, and the gateway know together."""
+    state = says.state if says.state in (ACTIVE, ABORTED) else UNDECIDED
+    outcome = OUTCOMES.get(state, fate.outcome)
+    return Fate(fate.id, state, outcome, 0, says.reason, known_since=fate.known_since)

@@ -30,8 +30,9 @@ from nodes.errors import (
     TransactionAborted,
     Unavailable,
 )
-from nodes.requests import Begun, Reply
+from nodes.requests import ABORTED, ACTIVE, Begun, Reply
 from nodes.runtime.execution import HOME
+from nodes.runtime.messages import GatewayTells
 from nodes.runtime.open_transaction import End, OpenTransaction
 from nodes.runtime.questions import deadline_after
 from nodes.runtime.relays import Relays
@@ -120,6 +121,21 @@ class Interactive:
         self._ends[txn] = end
         if len(self._ends) > ENDS_KEPT:
             del self._ends[next(iter(self._ends))]
+
+    def on_fenced(self, txn: bytes) -> None:
+        """Its home has decided abort: what it holds is of no use to anybody."""
+        open_ = self.open.get(txn)
+        if open_ is not None and open_.may_roll_back:
+            open_.end_fenced()
+
+    def word_of(self, txn: bytes) -> GatewayTells | None:
+        """What is known here of a transaction that was open here, with number 0; None: nothing."""
+        if txn in self.open:
+            return GatewayTells(0, ACTIVE, f"it is open at {ids.node_name(self.gateway.surroundings.node)}")
+        end = self._ends.get(txn)
+        if isinstance(end, StoreError) and end.info.outcome == DID_NOT_HAPPEN:
+            return GatewayTells(0, ABORTED, end.info.message)
+        return None
 
     # -- what shards say
 

@@ -17,7 +17,7 @@ from nodes.core.raft import messages as raft
 from nodes.core.roster import Order
 from nodes.core.txn import messages as txn
 from nodes.errors import ErrorInfo
-from nodes.requests import Reply, Result, Step, Transaction
+from nodes.requests import Decision, Reply, Result, Step, Transaction
 from nodes.wire.codec import Codec
 from nodes.wire.protocol import FromClient, ToClient, Within
 
@@ -83,6 +83,26 @@ class NodeTraceIs(msgspec.Struct, array_like=True, tag=73):
     transaction: Transaction | None
     steps: list[Step]
     since_us: int
+
+
+class AskNodeDoubts(msgspec.Struct, array_like=True, tag=87):
+    """What do you know of these, which are in doubt somewhere? (nodes/runtime/doubts.py)"""
+
+    number: int
+    txns: list[bytes]
+
+
+class DoubtFacts(msgspec.Struct, array_like=True, frozen=True):
+    """`shards`: those that take part, as far as its gateway is here; `decision`, if a replica of its home is."""
+
+    txn: bytes
+    shards: list[str]
+    decision: Decision | None
+
+
+class NodeDoubtsAre(msgspec.Struct, array_like=True, tag=88):
+    number: int
+    facts: list[DoubtFacts]
 
 
 class HandOver(msgspec.Struct, array_like=True, tag=74):
@@ -151,9 +171,29 @@ class Relayed(msgspec.Struct, array_like=True, tag=80):
     results: list[Result] = []
 
 
+class AskGateway(msgspec.Struct, array_like=True, tag=85):
+    """To the gateway that minted `txn`, from the one at `node`: is it open there, or under way? `fenced`: its home has
+    decided abort, so what is open there is to end. It may come again."""
+
+    number: int
+    node: int
+    txn: bytes
+    fenced: bool = False
+
+
+class GatewayTells(msgspec.Struct, array_like=True, tag=86):
+    """`state`: ACTIVE, ABORTED (never proposed, and never will be, or its home said so), or UNDECIDED: it cannot tell.
+    `reason` in words."""
+
+    number: int
+    state: str
+    reason: str = ""
+
+
 NodeQuestion = (
     AskNodeStatus | NodeStatusIs | AskNodeTransactions | NodeTransactionsAre | AskNodeTrace | NodeTraceIs
-    | HandOver | LedBy | MembersAre | CarryOut | RosterIs | Relay | Relayed
+    | AskNodeDoubts | NodeDoubtsAre
+    | HandOver | LedBy | MembersAre | CarryOut | RosterIs | Relay | Relayed | AskGateway | GatewayTells
 )  # fmt: skip
 NodeMessage = raft.Message | paxos.Message | txn.Message | transfer.Message | founding.Message | NodeQuestion
 Record = raft.Record | paxos.Record | founding.Record | Boundaries | Anew | Left

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nodes import ids
 from nodes.core.txn.attempt import Aborted, Attempt, Committed, Last, Unknown, Unsent
+from nodes.core.txn.entries import FENCED
 from nodes.core.txn.messages import Held, Refused
 from nodes.core.txn.session import OVER, Rows, Session
 from nodes.errors import (
@@ -21,7 +22,8 @@ from nodes.requests import ABORTED, COMMITTED, UNDECIDED, Reply, Request, Result
 from nodes.runtime import activity
 from nodes.runtime.execution import HOME
 from nodes.runtime.questions import deadline_after
-from nodes.runtime.statements import bind, error_of, parts_of, results_of, unsent
+from nodes.runtime.refusals import IDLE, ROLLED_BACK, UNANSWERED, cause_of, error_of, is_fenced
+from nodes.runtime.statements import bind, parts_of, results_of, unsent
 from nodes.sql.plan import Bound
 from nodes.wire.protocol import BACK_TO, COMMIT, ROLLBACK, RUN, SAVE, Within
 
@@ -41,7 +43,7 @@ class OpenTransaction:
         around = gateway.surroundings
         self.gateway = gateway
         self.txn, self.text, self.age = txn, ids.to_text(txn), age
-        self.session = Session(txn, age, HOME, around, self._on_lost)
+        self.session = Session(txn, age, HOME, around, self._lose)
         self.begun_at = self.used_at = around.now
         self.seq, self.verb = 0, RUN  # of what was numbered last
         self.is_busy = self.is_over = False
@@ -201,23 +203,31 @@ class OpenTransaction:
         elif isinstance(end, Unknown):
             self._over(OutcomeUnknown(f"{end.why}: ask for the fate of the transaction, or fence it"), UNDECIDED)
         elif isinstance(end, Aborted):
-            self._over(self._with_age(error_of(end.refusal, gateway.catalog.name_of)), ABORTED)
+            self._lose(end.refusal)
         else:
             assert isinstance(end, Unsent), "an attempt without a key ends in one of these"
-            self._over(self._with_age(unsent(end.silent, gateway.surroundings.silence_of)), ABORTED)
+            error = unsent(end.silent, gateway.surroundings.silence_of)
+            self._over(self._with_age(error), ABORTED, cause=UNANSWERED)
 
-    def _on_lost(self, refusal: Refused) -> None:
-        """A shard ended it."""
-        self._over(self._with_age(error_of(refusal, self.gateway.catalog.name_of)), ABORTED)
+    def _lose(self, refusal: Refused) -> None:
+        """A shard, or its home, ended it."""
+        error = error_of(refusal, self.gateway.catalog.table_of)
+        told = error if is_fenced(refusal) else self._with_age(error)
+        self._over(told, ABORTED, cause=cause_of(refusal))
 
     def expire(self, why: str) -> None:
         assert self.may_roll_back, "who commits has a deadline of its own"
-        self._roll_back(TransactionAborted(f"the transaction was rolled back: {why}", sqlstate="25P03"), None)
+        self._roll_back(TransactionAborted(f"the transaction was rolled back: {why}", sqlstate="25P03"), None, IDLE)
 
-    def _roll_back(self, end: StoreError, answer: list[Result] | None) -> None:
+    def end_fenced(self) -> None:
+        assert self.may_roll_back, "what commits hears it from its home"
+        words = "the transaction was fenced while it was open: it is rolled back and will never be committed"
+        self._roll_back(TransactionAborted(words), None, FENCED)
+
+    def _roll_back(self, end: StoreError, answer: list[Result] | None, cause: str = ROLLED_BACK) -> None:
         """`answer` None: what was asked is told the end, too."""
         self.session.roll_back()
-        self._over(end, ABORTED, answer=answer)
+        self._over(end, ABORTED, answer=answer, cause=cause)
 
     def _with_age(self, error: StoreError) -> StoreError:
         """It did not happen; who begins anew with its age keeps its place."""
@@ -226,14 +236,17 @@ class OpenTransaction:
             info.detail = {**info.detail, "age": self.age.hex()}
         return error
 
-    def _over(self, end: Reply | StoreError, state: str, commit_ts: int = 0, answer: End | None = None) -> None:
+    def _over(
+        self, end: Reply | StoreError, state: str, commit_ts: int = 0, answer: End | None = None, cause: str = ""
+    ) -> None:
+        """`cause`: of an abort."""
         self.is_over = True
         if isinstance(end, StoreError):
             end.info.transaction = end.info.transaction or self.text
         if state == ABORTED:
-            self.gateway.surroundings.counts.add(activity.ABORTED)
+            self.gateway.surroundings.counts.abort(cause)
         info = end.info if isinstance(end, StoreError) else None
-        cause = (info.code, info.message) if info is not None else ("", "")
-        self.gateway.surroundings.trace.end(self._record, state, commit_ts, *cause)
+        words = (info.code, info.message) if info is not None else ("", "")
+        self.gateway.surroundings.trace.end(self._record, state, commit_ts, *words)
         self._on_end(end)
         self._told(end if answer is None else answer)

@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from nodes import ids
-from nodes.core.replicated_log import TICK_MS
-from nodes.core.txn.shard import Shard
 from nodes.errors import BadRequest
-from nodes.requests import FILTERS, IN_DOUBT, MOST_TRANSACTIONS, SLOW, UNDECIDED, Fate, Step, Trace, Transaction
+from nodes.requests import FILTERS, IN_DOUBT, MOST_TRANSACTIONS, SLOW, Fate, Step, Trace, Transaction
 from nodes.requests import Transactions as Page
+from nodes.runtime import doubts
 from nodes.runtime.driver import Driver
 from nodes.runtime.trace import Rank
 
@@ -51,28 +50,13 @@ def rank(transaction: Transaction, which: str) -> Rank:
 def of_node(driver: Driver, which: str, limit: int, after: str) -> list[Transaction]:
     """At most `limit` that follow the cursor, and one more if there are more."""
     if which == IN_DOUBT:
-        return _page(_in_doubt(driver), which, limit + 1, rank_of_cursor(after))
+        return _page(doubts.of_node(driver), which, limit + 1, rank_of_cursor(after))
     return driver.trace.transactions(which, limit + 1, rank_of_cursor(after))
 
 
 def _page(found: list[Transaction], which: str, limit: int, after: Rank) -> list[Transaction]:
     ranked = sorted(((rank(one, which), one) for one in found), key=lambda pair: pair[0], reverse=True)
     return [one for place, one in ranked if place < after][:limit]
-
-
-def _in_doubt(driver: Driver) -> list[Transaction]:
-    """What this node's shards have prepared and not heard of."""
-    now_us = driver.world.clock_us()
-    found: dict[bytes, Transaction] = {}
-    for group in driver.groups.values():
-        if isinstance(group.machine, Shard) and group.machine.leading is not None:
-            for txn, ticks in group.machine.leading.doubts.waiting().items():
-                age_ms = ticks * TICK_MS
-                known = found.get(txn) or Transaction(ids.to_text(txn), ids.node_of(txn), UNDECIDED, now_us)
-                known.begun_us = min(known.begun_us, now_us - age_ms * 1_000)
-                known.in_doubt = {**known.in_doubt, group.group: age_ms}
-                found[txn] = known
-    return list(found.values())
 
 
 def merged(answers: dict[int, Any], nodes: list[int], which: str, limit: int, after: str) -> Page:
@@ -85,6 +69,7 @@ def merged(answers: dict[int, Any], nodes: list[int], which: str, limit: int, af
                 found[one.id] = one
             else:
                 other.in_doubt = other.in_doubt | one.in_doubt
+                other.doubts = sorted([*other.doubts, *one.doubts], key=lambda each: each.shard)
                 other.begun_us = min(other.begun_us, one.begun_us)
     page = _page(list(found.values()), which, limit + 1, rank_of_cursor(after))
     following = f"{rank(page[limit - 1], which)[0]}.{page[limit - 1].id}" if len(page) > limit else ""

@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from nodes import ids
+from nodes.core.host import GATEWAY
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.roster import Order
 from nodes.core.txn.messages import AskCatalog, AskFate, AskKey, CatalogIs, FateKnown, KeyKnown
 from nodes.errors import DID_NOT_HAPPEN, HAPPENED, UNKNOWN, OutcomeUnknown, StoreError, Unavailable
-from nodes.requests import ABORTED, COMMITTED, Fate, Leadership
-from nodes.runtime.messages import CarryOut, HandOver, LedBy, RosterIs
+from nodes.requests import ABORTED, COMMITTED, UNDECIDED, Fate, Leadership
+from nodes.runtime.messages import AskGateway, CarryOut, GatewayTells, HandOver, LedBy, RosterIs
 from nodes.runtime.surroundings import Surroundings
 
 ASK_AGAIN_TICKS = 10
@@ -230,3 +231,40 @@ class FateQuestion(Question):
     def no_answer(self) -> StoreError:
         words = f"the home of this transaction ({self.group}) did not answer by the deadline; ask again"
         return OutcomeUnknown(words, transaction=ids.to_text(self._txn), retryable=True)
+
+
+class GatewayQuestion(Question):
+    """What the gateway that minted an id says of it; answers with a GatewayTells, always."""
+
+    answered_by = GatewayTells
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        number: int,
+        txn: bytes,
+        fenced: bool,
+        deadline: int,
+        then: Then,
+    ) -> None:
+        self._minter = ids.node_of(txn)
+        super().__init__(surroundings, "", AskGateway(number, surroundings.node, txn, fenced), deadline, then)
+
+    def _send(self) -> None:
+        self._surroundings.send(self._minter, GATEWAY, self._message)
+        self._sent_at = self._surroundings.now
+
+    def tick(self) -> None:
+        around, minter = self._surroundings, ids.node_name(self._minter)
+        if not around.is_connected(self._minter):
+            self._end_without(f"{minter}, which minted the id, is not connected to {ids.node_name(around.node)}")
+        elif around.now >= self._deadline:
+            self._end_without(f"{minter}, which minted the id, does not answer")
+        elif around.now - self._sent_at >= ASK_AGAIN_TICKS:
+            self._send()
+
+    def _end_without(self, why: str) -> None:
+        self.end(GatewayTells(0, UNDECIDED, f"{why}: it may be open there; ask again, or fence it"), None)
+
+    def on_answer(self, message: GatewayTells) -> None:
+        self.end(message, None)

@@ -30,7 +30,7 @@ class _Under:
 class Relays:
     """`within(message, then)` is what the node that holds the transaction does.
 
-    It is sent again until it is answered: the other side knows a repeat by its number."""
+    It is sent again until it is answered, while that node is connected: the other side knows a repeat by its number."""
 
     def __init__(self, surroundings: Surroundings, within: Callable[[Within, Answer], None]) -> None:
         self._surroundings = surroundings
@@ -40,8 +40,11 @@ class Relays:
         self._number = surroundings.boot << 40
 
     def ask(self, node: int, message: Within, then: Answer) -> None:
-        self._number += 1
         around = self._surroundings
+        if not around.is_connected(node):
+            then(_not_connected(node, around.node, message))
+            return
+        self._number += 1
         deadline = deadline_after(around.now, message.timeout_ms) + 1  # its own word of being late comes first
         under = _Under(node, Relay(self._number, around.node, message), deadline, then)
         self._under[self._number] = under
@@ -88,16 +91,26 @@ class Relays:
     def tick(self) -> None:
         now = self._surroundings.now
         for number, under in list(self._under.items()):
+            is_due = now - under.sent_at >= AGAIN_TICKS
             if now >= under.deadline:
                 del self._under[number]
-                under.then(_lost(under))
-            elif now - under.sent_at >= AGAIN_TICKS:
+                under.then(_lost(under, "did not answer by the deadline"))
+            elif is_due and not self._surroundings.is_connected(under.node):
+                del self._under[number]
+                under.then(_lost(under, f"is not connected to {node_name(self._surroundings.node)} any more"))
+            elif is_due:
                 self._send(under)
 
 
-def _lost(under: _Under) -> StoreError:
+def _not_connected(node: int, here: int, within: Within) -> StoreError:
+    who = f"{node_name(node)}, which holds the transaction, is not connected to {node_name(here)}"
+    words = f"{who}: this was not done. Ask again; or begin anew, for what a node held is gone when it has died"
+    return Unavailable(f"{words} (a fence makes that certain)", transaction=within.id)
+
+
+def _lost(under: _Under, why: str) -> StoreError:
     within = under.relay.within
-    who = f"{node_name(under.node)}, which holds the transaction, did not answer by the deadline"
+    who = f"{node_name(under.node)}, which holds the transaction, {why}"
     if within.verb == COMMIT:
         return OutcomeUnknown(f"{who}: ask for the fate of the transaction, or fence it", transaction=within.id)
     words = f"{who}; it is not committed, but whether that was done in it is not known: ask again, or roll back"

@@ -9,7 +9,8 @@
                                "first_slot": 1, "stores_taken_over": 0, "stopped": ""}]}],
      "in_doubt": {"count": 0, "oldest_ms": 0},
      "journal": {"fdatasync": 31, "durable": 31, "free_bytes": 123, "segment": 5, "released": 3},
-     "requests": {"live": 0, "committed": 7, "aborted": 0, "read": 3},
+     "requests": {"live": 0, "committed": 7, "aborted": 3, "read": 3},
+     "aborts": {"timed_out": 1, "wounded": 2},
      "per_second": [[17…, 5, 0, 2]],
      "changes": [{"at_ms": 17…, "kind": "leads", "node": 2, "group": "s1", "words": "", "seen_by": [2]}]}
 
@@ -21,13 +22,15 @@ when the asked node has heard the other or not (its clock). `boot` counts lives 
 clock, and `clock_ahead_ms` how far that is ahead of the clock of the node that was asked, true to half of the
 question's way there and back. The last four facts of a node that is not up are null. `members` are the voters of a
 group. `waiting`: number, address and incarnation of who asks to be let in; `leaving`: node and successor (0: whoever
-has room); in `nodes` are neither the waiting nor the gone. `requests` counts what gateways
-did in this life, of all nodes that answered. `per_second` (second, committed, aborted, read) and `changes`
-(nodes/runtime/activity.py) come with a wide status only, as do `nodes` and the other nodes' groups.
+has room); in `nodes` are neither the waiting nor the gone. `requests` counts what gateways did in this life, of all
+nodes that answered, and `aborts` the aborted attempts among that by their cause (nodes/runtime/refusals.py).
+`per_second` (second, committed, aborted, read) and `changes` (nodes/runtime/activity.py) come with a wide status only,
+as do `nodes` and the other nodes' groups.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -52,6 +55,7 @@ def of_nothing() -> Status:
         "groups": [],
         "in_doubt": {"count": 0, "oldest_ms": 0},
         "requests": nothing,
+        "aborts": {},
         "per_second": [],
         "changes": [],
     }
@@ -64,6 +68,7 @@ def of_node(driver: Driver, wide: bool) -> Status:
         "groups": [_of_group(group) for group in driver.groups.values()],
         "in_doubt": _doubts(driver),
         "requests": dict(zip(REQUESTS, (live, *driver.counts.totals), strict=True)),
+        "aborts": dict(sorted(driver.counts.causes.items())),
     }
     return own | {"per_second": driver.counts.series(), "changes": driver.changes.listed()} if wide else own
 
@@ -145,9 +150,17 @@ def merged(
         "groups": groups,
         "in_doubt": in_doubt,
         "requests": {name: sum(counts.get(name, 0) for counts in requests) for name in REQUESTS},
+        "aborts": _merged_counts([status.get("aborts", {}) for status in statuses.values()]),
         "per_second": merged_series(status["per_second"] for status in statuses.values()),
         "changes": merged_changes({node: status["changes"] for node, status in statuses.items()}),
     }
+
+
+def _merged_counts(counts: list[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(sorted(total.items()))
 
 
 def told_of(facts: NodeFacts) -> tuple[int, str, str]:

@@ -41,6 +41,9 @@ class Surroundings(Protocol):
     def applied_slot(self, group: str) -> int:
         """Of the replica here; -1: there is none."""
 
+    def is_connected(self, node: int) -> bool:
+        """True of this node itself."""
+
     def silence_of(self, group: str) -> str:
         """Why there may be no answer from it, in words."""
 

@@ -11,13 +11,15 @@ from typing import Any, Protocol
 from nodes import ids
 from nodes.core.membership import Members, NodeFacts
 from nodes.errors import NotFound, StoreError, Unavailable
-from nodes.requests import Fate, Trace, Transactions
-from nodes.runtime import pages, status
+from nodes.requests import IN_DOUBT, Fate, Trace, Transactions
+from nodes.runtime import doubts, pages, status
 from nodes.runtime.driver import Driver
 from nodes.runtime.messages import (
+    AskNodeDoubts,
     AskNodeStatus,
     AskNodeTrace,
     AskNodeTransactions,
+    NodeDoubtsAre,
     NodeStatusIs,
     NodeTraceIs,
     NodeTransactionsAre,
@@ -100,11 +102,29 @@ class Survey:
         except StoreError as error:
             then(error)
             return
+
+        def told(page: Transactions) -> None:
+            if which == IN_DOUBT and page.transactions:
+                self._complete(driver, page, then)
+            else:
+                then(page)
+
         self._ask(
             lambda number: AskNodeTransactions(number, which, limit, after),
             _transactions(driver, AskNodeTransactions(0, which, limit, after)),
-            lambda answers: then(pages.merged(answers, self._nodes(), which, limit, after)),
+            lambda answers: told(pages.merged(answers, self._nodes(), which, limit, after)),
         )
+
+    def _complete(self, driver: Driver, page: Transactions, then: Callable[[Transactions | StoreError], None]) -> None:
+        """Of those in doubt, what their gateways and homes know."""
+        txns = [ids.from_text(each.id) for each in page.transactions]
+
+        def told(answers: Answers) -> None:
+            doubts.complete(page.transactions, answers)
+            page.silent = sorted({*page.silent, *(node for node in self._nodes() if node not in answers)})
+            then(page)
+
+        self._ask(lambda number: AskNodeDoubts(number, txns), _doubts(driver, AskNodeDoubts(0, txns)), told)
 
     def trace(self, text: str, then: Callable[[Trace | StoreError], None]) -> None:
         """Every node's steps and the fate; NotFound for what is no id of this cluster."""
@@ -140,7 +160,10 @@ class Survey:
         elif isinstance(message, AskNodeTrace):
             if driver is not None:
                 self._around.tell(peer, _trace(driver, message))
-        elif isinstance(message, NodeStatusIs | NodeTransactionsAre | NodeTraceIs):
+        elif isinstance(message, AskNodeDoubts):
+            if driver is not None:
+                self._around.tell(peer, _doubts(driver, message))
+        elif isinstance(message, NodeStatusIs | NodeTransactionsAre | NodeTraceIs | NodeDoubtsAre):
             self._on_answer(peer, message)
         else:
             return False
@@ -218,6 +241,10 @@ def _transactions(driver: Driver, asked: AskNodeTransactions) -> NodeTransaction
 def _trace(driver: Driver, asked: AskNodeTrace) -> NodeTraceIs:
     transaction, steps = driver.trace.find(asked.txn)
     return NodeTraceIs(asked.number, transaction, steps, driver.trace.since_us)
+
+
+def _doubts(driver: Driver, asked: AskNodeDoubts) -> NodeDoubtsAre:
+    return NodeDoubtsAre(asked.number, doubts.facts_of(driver, asked.txns))
 
 
 def _not_founded() -> Unavailable:

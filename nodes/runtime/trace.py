@@ -172,6 +172,19 @@ class Trace:
         first = heapq.nlargest(most, (one for one in ranked if one[0] < after), key=itemgetter(0))
         return [record.told() for _, record in first]  # telling costs: only those that are asked for
 
+    def shards_of(self, txn: bytes) -> list[str]:
+        """Of an attempt of this gateway; [] for what is not remembered."""
+        record = self._records.get(txn)
+        return list(record.shards) if record is not None else []
+
+    def decisions(self, txns: Iterable[bytes]) -> dict[bytes, tuple[str, int]]:
+        """The ballot and slot of each decision that was applied here and is still in the ring."""
+        wanted, found = set(txns), dict[bytes, tuple[str, int]]()
+        for _, step, txn, _, detail in self._events:
+            if step == steps.DECISION and txn in wanted:
+                found[txn] = (ballot_text(detail[0]), detail[1])
+        return found
+
     def find(self, txn: bytes) -> tuple[Transaction | None, list[Step]]:
         """The attempt, if it was this gateway's, and every step that is known here."""
         record = self._records.get(txn)

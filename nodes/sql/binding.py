@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from itertools import product
+from math import prod
 from typing import Any, Protocol
 
 from nodes.errors import BadRequest
@@ -20,7 +21,7 @@ from nodes.sql import keys
 from nodes.sql.schema import Fragment, Lock, TableDef
 from nodes.sql.types import GIVE, TAKE
 
-MAX_KEYS = 1_000  # more keys than this in one statement take the table's lock
+MAX_KEYS = 1_000  # a statement that names more keys than this locks what is above them
 
 
 # Positions of columns whose values a client gets in another form than the engine's, and how.
@@ -126,89 +127,84 @@ class Arguments:
         return [params[name] for name in self.names]
 
 
-# What a statement touches: for each shard its locks. The second value says whether it goes by full keys only.
+# What a statement touches: for each shard its locks.
 Targets = dict[int, list[Lock]]
 
 
 class Keys:
-    """Key bytes and shard of rows of one table, from all values of the row's primary key."""
+    """Where rows lie. `named` are columns (their positions): the first `depth` ones of the primary key, then those of
+    the shard key that are not among them."""
 
-    __slots__ = ("encode", "encode_shard", "shard_part", "shard_is_key", "table")
+    __slots__ = ("encode_shard", "path", "shard_at", "shard_depth", "table")
 
-    def __init__(self, table: TableDef) -> None:
-        key = table.primary_key
+    def __init__(self, table: TableDef, named: Sequence[int], depth: int) -> None:
         self.table = table.id
-        self.encode = keys.encoder(tuple(table.columns[i].type for i in key))
+        self.path = keys.path_encoder(tuple(table.columns[i].type for i in named[:depth]))
+        width = len(table.shard_by)
+        self.shard_depth = width if width <= depth and table.shard_by == tuple(named[:width]) else 0
         self.encode_shard = keys.encoder(tuple(table.columns[i].type for i in table.shard_by))
-        self.shard_part = [key.index(i) for i in table.shard_by]
-        self.shard_is_key = self.shard_part == list(range(len(key)))
+        self.shard_at = [named.index(i) for i in table.shard_by if i in named]
 
-    def locate(self, values: Sequence[Value], shards: int) -> tuple[bytes, int]:
-        """(key, number of the shard) of the row with these key values."""
-        key = self.encode(values)
-        part = key if self.shard_is_key else self.encode_shard([values[i] for i in self.shard_part])
-        return key, keys.shard_of_slot(keys.slot_of(part), shards)
+    def locate(self, values: Sequence[Value], shards: int) -> tuple[list[bytes], int]:
+        """(nodes on the way to the last of `depth` columns, number of the shard) of rows with these values."""
+        path = self.path(values)
+        if self.shard_depth:
+            part = path[self.shard_depth - 1]
+        else:
+            part = self.encode_shard([values[i] for i in self.shard_at])
+        return path, keys.shard_of_slot(keys.slot_of(part), shards)
+
+    def locks(self, whole: Lock, path: list[bytes], intention: str, mode: str) -> list[Lock]:
+        """`whole`, the table's, then `mode` on the last node of the path and `intention` on those above."""
+        if len(path) == 1:
+            return [whole, Lock(self.table, path[0], mode)]
+        locks = [whole, *[Lock(self.table, key, intention) for key in path]]
+        if path:
+            locks[-1] = Lock(self.table, path[-1], mode)
+        return locks
 
 
-class FullKeys:
-    """A statement whose WHERE names full keys: one lock per key, on the key's shard."""
+class ByKey:
+    """A statement over one table: the nodes of the lock tree that its WHERE names, and the shards where they are.
 
-    __slots__ = ("keys", "parts", "single", "above", "mode")
-    point = True
+    A node is the table (`depth` 0), what has given values in the first `depth` columns of the primary key, or a full
+    key; above it there are intentions only. `named` are these columns, then those of the shard key, if all of them are
+    named; else every shard is concerned.
+    """
 
-    def __init__(self, table: TableDef, parts: list[list[int]], mode: str) -> None:
-        """`parts`: for each column of the primary key the pool positions of its possible values."""
-        self.keys = Keys(table)
+    __slots__ = ("every_shard", "intention", "keys", "mode", "none", "parts", "point", "single", "table")
+
+    def __init__(
+        self, table: TableDef, named: Sequence[int], depth: int, parts: list[list[int]], intention: str, mode: str
+    ) -> None:
+        """`parts`: for each named column the pool positions of its possible values."""
+        self.point = depth == len(table.primary_key)
+        self.every_shard = not set(table.shard_by) <= set(named)
+        self.keys = Keys(table, named, depth)
         self.parts = parts
         self.single = [part[0] for part in parts] if all(len(part) == 1 for part in parts) else None
-        self.above = Lock(table.id, b"", "IX" if mode == "X" else "IS")
-        self.mode = mode
+        self.intention, self.mode = intention, mode
+        self.none = Lock(table.id, b"", intention)  # is enough for who looks for a NULL, and finds nothing
+        self.table = self.none if depth else Lock(table.id, b"", mode)
 
     def targets(self, pool: Sequence[Value], shards: int) -> Targets:
         if self.single is not None:
-            values = [pool[i] for i in self.single]
-            if None in values:
-                return {1: [self.above]}
-            key, shard = self.keys.locate(values, shards)
-            return {shard: [self.above, Lock(self.keys.table, key, self.mode)]}
+            values: Sequence[Value] = [pool[i] for i in self.single]
+            return {1: [self.none]} if None in values else self._targets(values, shards)
         found: dict[int, dict[bytes, Lock]] = {}
-        for values in product(*([pool[i] for i in part] for part in self.parts)):  # type: ignore[assignment]
-            if None not in values:
-                key, shard = self.keys.locate(values, shards)
-                found.setdefault(shard, {})[key] = Lock(self.keys.table, key, self.mode)
-        return {shard: [self.above, *locks.values()] for shard, locks in found.items()} or {1: [self.above]}
-
-
-class ShardKeys:
-    """A statement whose WHERE names shard keys: the table's lock on their shards."""
-
-    __slots__ = ("encode", "parts", "lock")
-    point = False
-
-    def __init__(self, table: TableDef, parts: list[list[int]], mode: str) -> None:
-        self.encode = keys.encoder(tuple(table.columns[i].type for i in table.shard_by))
-        self.parts = parts
-        self.lock = Lock(table.id, b"", mode)
-
-    def targets(self, pool: Sequence[Value], shards: int) -> Targets:
-        found: Targets = {}
         for values in product(*([pool[i] for i in part] for part in self.parts)):
             if None not in values:
-                found[keys.shard_of_slot(keys.slot_of(self.encode(values)), shards)] = [self.lock]
-        return found or {1: [self.lock]}
+                for shard, locks in self._targets(values, shards).items():
+                    found.setdefault(shard, {}).update([(lock.key, lock) for lock in locks])
+        return {shard: list(locks.values()) for shard, locks in found.items()} or {1: [self.none]}
 
-
-class EveryShard:
-    """Anything else: the table's lock on every shard."""
-
-    __slots__ = ("locks",)
-    point = False
-
-    def __init__(self, table: TableDef, mode: str) -> None:
-        self.locks = [Lock(table.id, b"", mode)]
-
-    def targets(self, pool: Sequence[Value], shards: int) -> Targets:
-        return dict.fromkeys(range(1, shards + 1), self.locks)
+    def _targets(self, values: Sequence[Value], shards: int) -> Targets:
+        """Of one value for each named column."""
+        if self.every_shard:
+            locks = self.keys.locks(self.table, self.keys.path(values), self.intention, self.mode)
+            return dict.fromkeys(range(1, shards + 1), locks)
+        path, shard = self.keys.locate(values, shards)
+        return {shard: self.keys.locks(self.table, path, self.intention, self.mode)}
 
 
 class OneShard:
@@ -225,7 +221,7 @@ class OneShard:
         return {self.shard: self.locks}
 
 
-Route = FullKeys | ShardKeys | EveryShard | OneShard
+Route = ByKey | OneShard
 
 
 class Pool:
@@ -257,16 +253,28 @@ def last_parameter(text: str) -> int:
     return max((int(number) for number in _NUMBERED.findall(without_quoted(text))), default=0)
 
 
-def route(table: TableDef, equalities: dict[int, list[Any]], pool: Pool, key_mode: str, table_mode: str) -> Route:
-    """Where a statement goes, from the values that WHERE allows for columns (their positions)."""
-    if all(column in equalities for column in table.primary_key):
-        sizes = 1
-        for column in table.primary_key:
-            sizes *= len(equalities[column])
-        if sizes <= MAX_KEYS:
-            parts = [[pool.position(source) for source in equalities[column]] for column in table.primary_key]
-            return FullKeys(table, parts, key_mode)
+def route(
+    table: TableDef, equalities: dict[int, list[Any]], pool: Pool, writes: bool, changed: Sequence[int] = ()
+) -> Route:
+    """Where a statement goes and what it locks, from the values that WHERE allows for columns (their positions).
+
+    It locks the deepest nodes that it names, if they are MAX_KEYS at most; else those above. What it changes (`changed`
+    columns) in a key moves a row to where others may be, or have been: so it locks what is above both.
+    """
+    key = table.primary_key
+    reach = min((key.index(column) for column in changed if column in key), default=len(key))
+    depth = next((at for at, column in enumerate(key[:reach]) if column not in equalities), reach)
+    while _count(key[:depth], equalities) > MAX_KEYS:
+        depth -= 1
+    named = list(key[:depth])
     if all(column in equalities for column in table.shard_by):
-        parts = [[pool.position(source) for source in equalities[column]] for column in table.shard_by]
-        return ShardKeys(table, parts, table_mode)
-    return EveryShard(table, table_mode)
+        with_shard = [*named, *(column for column in table.shard_by if column not in named)]
+        named = with_shard if _count(with_shard, equalities) <= MAX_KEYS else named
+    parts = [[pool.position(source) for source in equalities[column]] for column in named]
+    intention, whole = ("IX", "SIX") if writes else ("IS", "S")
+    mode = "X" if writes and depth == len(key) else whole
+    return ByKey(table, named, depth, parts, intention, mode)
+
+
+def _count(named: Sequence[int], equalities: dict[int, list[Any]]) -> int:
+    return prod(len(equalities[column]) for column in named)

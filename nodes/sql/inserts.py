@@ -39,7 +39,7 @@ class InsertPlan:
         self.computed = computed
         self.computed_values = last_parameter(computed)
         self.arguments = arguments
-        self.keys = Keys(table)
+        self.keys = Keys(table, table.primary_key, len(table.primary_key))
         self.key_columns = table.primary_key
         self.returning = ""
         self.returning_values = 0  # parameters that RETURNING names stand in front of the rows' values
@@ -62,7 +62,7 @@ class InsertPlan:
         fragments = self._many(statement_number, pool, shards, order)
         return Bound("insert", fragments, Merge(self.give, order=order), self.columns, expect_rows)
 
-    def _locate(self, row: list[Value], shards: int) -> tuple[bytes, int]:
+    def _locate(self, row: list[Value], shards: int) -> tuple[list[bytes], int]:
         values = [row[i] for i in self.key_columns]
         if None in values:
             self._refuse_null(row)
@@ -78,8 +78,8 @@ class InsertPlan:
 
     def _one(self, number: int, pool: list[Value], shards: int) -> dict[int, Fragment]:
         row = [pool[i] for i in self.rows[0]]
-        key, shard = self._locate(row, shards)
-        locks = [self.above, Lock(self.keys.table, key, "X")]
+        path, shard = self._locate(row, shards)
+        locks = self.keys.locks(self.above, path, "IX", "X")
         return {shard: self._fragment(number, pool, row, locks)}
 
     def _fragment(self, number: int, pool: list[Value], values: list[Value], locks: list[Lock]) -> Fragment:
@@ -96,8 +96,9 @@ class InsertPlan:
         width = len(self.rows[0])
         for sources in self.rows:
             row = [pool[i] for i in sources]
-            key, shard = self._locate(row, shards)
-            locks_of.setdefault(shard, {})[key] = Lock(self.keys.table, key, "X")
+            path, shard = self._locate(row, shards)
+            locks = self.keys.locks(self.above, path, "IX", "X")
+            locks_of.setdefault(shard, {}).update([(lock.key, lock) for lock in locks])
             values = rows_of.setdefault(shard, [])
             order.append((shard, len(values) // width))
             values += row
@@ -105,8 +106,7 @@ class InsertPlan:
         for shard, values in rows_of.items():
             if len(values) > MAX_PARAMETERS:
                 raise TooLarge(f"an INSERT of more than {MAX_PARAMETERS} values on one shard")
-            locks = [self.above, *locks_of[shard].values()]
-            fragments[shard] = self._fragment(number, pool, values, locks)
+            fragments[shard] = self._fragment(number, pool, values, list(locks_of[shard].values()))
         return fragments
 
 

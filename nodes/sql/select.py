@@ -207,4 +207,4 @@ def _route(query: Query, system: bool) -> Route:
         return OneShard(1, [])
     if system:
         return OneShard(0, [Lock(query.table.id, b"", "S")])
-    return route(query.table, query.equalities, query.pool, "S", "S")
+    return route(query.table, query.equalities, query.pool, writes=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlglot import exp
 
 from nodes.errors import NotSupported
@@ -53,8 +55,8 @@ def plan_update(parsed: Parsed, node: exp.Update, table: TableDef, name: str) ->
     condition, equalities = where(scope, node.args.get("where"))
     result, columns = returning(scope, node.args.get("returning"))
     changes = _assignments(scope, table, node.expressions)
-    sql = f"UPDATE {table.physical} SET {', '.join(changes)}{condition}{result}"
-    return _change("update", parsed, table, sql, columns, parameters, equalities)
+    sql = f"UPDATE {table.physical} SET {', '.join(changes.values())}{condition}{result}"
+    return _change("update", parsed, table, sql, columns, parameters, equalities, list(changes))
 
 
 def plan_delete(parsed: Parsed, node: exp.Delete, table: TableDef, name: str) -> ChangePlan:
@@ -75,9 +77,10 @@ def _change(
     columns: tuple[Column, ...],
     parameters: Parameters,
     equalities: dict[int, list[Typed]],
+    changed: Sequence[int] = (),
 ) -> ChangePlan:
     pool = Pool(parameters.total)
-    way = route(table, equalities, pool, "X", "SIX")
+    way = route(table, equalities, pool, True, changed)
     plan = ChangePlan(kind, table, sql, columns, arguments(parsed, parameters), way)
     plan.constants = pool.constants
     return plan
@@ -107,8 +110,8 @@ def is_default(node: exp.Expr) -> bool:
     return node.name.upper() == "DEFAULT" and not node.this.args.get("quoted")
 
 
-def _assignments(scope: Scope, table: TableDef, nodes: list[exp.Expr]) -> list[str]:
-    """`column = value` for each; all values are typed before any is converted, as PostgreSQL does."""
+def _assignments(scope: Scope, table: TableDef, nodes: list[exp.Expr]) -> dict[int, str]:
+    """`column = value` for each by its position; all values are typed before any is converted, as PostgreSQL does."""
     scope.clause = "UPDATE"
     for node in nodes:
         if not isinstance(node, exp.EQ) or not isinstance(node.this, exp.Column):
@@ -125,4 +128,4 @@ def _assignments(scope: Scope, table: TableDef, nodes: list[exp.Expr]) -> list[s
             raise NotSupported(f'UPDATE of the shard key column "{column.name}"')
         assigned = scope.default(column) if value is None else scope.assign(value, column.type, column.name)
         found[position] = f"{quote(column.name)} = {assigned.sql}"
-    return list(found.values())
+    return found

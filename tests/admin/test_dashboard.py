@@ -31,6 +31,15 @@ def test_a_silent_node_is_told_with_the_time_since_when() -> None:
     assert (silent["name"], silent["age"], silent["since"]) == ("n2", "3 min", "2023-11-14 22:10:00")
 
 
+def test_aborts_are_told_by_their_causes_most_frequent_first() -> None:
+    def words(**changes: Any) -> str:
+        return next(str(tile["words"]) for tile in picture(**changes)["tiles"] if tile["kind"] == "aborted")
+
+    aborts = {"constraint": 1, "timed_out": 7, "wounded": 7}
+    assert words(aborts=aborts).endswith("; so far 7 timed out, 7 wounded, 1 constraint")
+    assert "so far" not in words(aborts={})
+
+
 def test_each_replica_says_how_it_is() -> None:
     shown = picture(groups=[group("s1", 1, 7, n2={"lag": 5}, n3={})])
     assert cells(shown) == [("n1", "leader"), ("n2", "5 behind"), ("n3", "not reached")]

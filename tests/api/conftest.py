@@ -78,7 +78,7 @@ class FakeCluster:
     def fate(self, id: str) -> Any:
         return self._answer("fate", id)
 
-    def fence(self, id: str) -> Any:
+    def fence(self, id: str, timeout: float | None = None) -> Any:
         return self._answer("fence", id)
 
     def tables(self, after: str = "", limit: int | None = None) -> Any:
@@ -167,6 +167,7 @@ def status(leader: int | None = 1, second_up: bool = True) -> dict[str, Any]:
             {"group": "s0", "kind": "shard", "leader": leader, **members, "replicas": replicas},
         ],
         "in_doubt": {"count": 0, "oldest_ms": 0},
+        "aborts": {"timed_out": 1, "wounded": 2},
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -70,11 +72,20 @@ def test_an_unknown_outcome_without_an_id_names_no_place(api: Any, cluster: Fake
 
 
 def test_a_conflict_names_what_it_lost_to(api: Any, cluster: FakeCluster) -> None:
-    lost_to = ConflictInfo(TXN, "accounts", [2], 12)
+    moment = datetime(2026, 1, 2, tzinfo=UTC)
+    key = [2, 2**60, "a", True, math.nan, b"ab", moment]
+    lost_to = ConflictInfo(TXN, "accounts", key, 12, "wounded", "try again")
     cluster.answers["submit"] = store_errors.Conflict("wounded", statement=1, conflict=lost_to)
     body = check_problem(post(api), 409, "conflict")
     assert body["statement"] == 1
-    assert body["conflict"] == {"transaction": TXN, "table": "accounts", "key": [2], "waited_ms": 12}
+    assert body["conflict"] == {
+        "transaction": TXN,
+        "table": "accounts",
+        "key": [2, "1152921504606846976", "a", True, "NaN", "YWI=", "2026-01-02T00:00:00.000000Z"],
+        "waited_ms": 12,
+        "cause": "wounded",
+        "help": "try again",
+    }
 
 
 def test_a_sqlstate_of_the_store_wins_over_the_class(api: Any, cluster: FakeCluster) -> None:

@@ -94,10 +94,14 @@ class LocalCluster:
         return self.directory / "nodes" / f"n{node}"
 
     # -- processes
+    def wrapper_of(self, node: int) -> Sequence[str]:
+        """What this node is started under."""
+        return self.wrapper
+
     def start(self, node: int) -> None:
         """Start one node; does not wait for it."""
         with self._lock:
-            command = [*tied_to_us(), *self.wrapper, sys.executable, "-m", "nodes"]
+            command = [*tied_to_us(), *self.wrapper_of(node), sys.executable, "-m", "nodes"]
             command += ["serve", "--config", str(self.home(node) / "config.toml")]
             with (self.home(node) / "log").open("ab") as log:
                 environment = {**os.environ, "PYTHONPATH": str(self.code)}

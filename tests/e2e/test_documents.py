@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ import pytest
 
 from nodes.client import Cluster, Transaction, aio
 from tests.e2e.cluster import ROOT, LocalCluster
+from txstore import store
+from txstore.home import Home
 
 DOCS = ROOT / "docs"
 # A block in a language, and the block without one that follows it with nothing between: what it prints.
@@ -29,9 +32,15 @@ def examples(page: Path, language: str) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def at_home(local_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> LocalCluster:
+def at_home(local_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[LocalCluster]:
+    """This process, and those that it starts, have the home of the cluster."""
     monkeypatch.setenv("TXSTORE_HOME", str(local_cluster.directory))
-    return local_cluster
+    settings.HOME = Home(local_cluster.directory)
+    monkeypatch.setattr(store, "_cluster", None)
+    monkeypatch.setattr(store, "_addresses", [])
+    yield local_cluster
+    if store._cluster is not None:
+        store._cluster.close()
 
 
 def test_the_examples_of_the_client_print_what_they_show(at_home: LocalCluster) -> None:

@@ -240,6 +240,9 @@ def test_an_older_one_wounds_a_younger_one_which_may_keep_its_place(bank: Cluste
         older.execute(ADD, [1, 7], expect_rows=1)
         with pytest.raises(Conflict) as lost:
             younger.execute(READ, [1])
+        told = lost.value.info.conflict
+        assert told is not None
+        assert (told.transaction, told.table, told.key, told.cause) == (older.id, "held", [7], "wounded")
         age = lost.value.info.detail["age"]
         assert age == ids.age_of(ids.from_text(younger.id)).hex()
         older.commit()
@@ -252,6 +255,44 @@ def test_an_older_one_wounds_a_younger_one_which_may_keep_its_place(bank: Cluste
             third.commit()
     assert balance(bank, 7) == before + 11
     bank.execute(ADD, [-11, 7])
+
+
+def test_who_waits_too_long_is_told_for_whom_where_and_for_how_long(bank: Cluster, local_cluster: LocalCluster) -> None:
+    """Its shard gives up a second before its client does, so that its word arrives on a busy machine, too."""
+    counted = bank.status(wide=True)["aborts"].get("timed_out", 0)
+    with local_cluster.client(3) as client, client.transaction() as older, ThreadPoolExecutor(1) as threads:
+        older.execute(ADD, [0, 8], expect_rows=1)
+        younger = threads.submit(client.execute, ADD, [1, 8], timeout=8)
+        while not younger.done():  # meanwhile it is not idle
+            older.execute(ADD, [0, 8], expect_rows=1)
+            time.sleep(0.5)
+        with pytest.raises(Conflict) as late:
+            younger.result()
+        told = late.value.info.conflict
+        assert told is not None
+        assert (told.transaction, told.table, told.key, told.cause) == (older.id, "held", [8], "timed_out")
+        assert 0 < told.waited_ms <= 8_000
+        assert told.help in str(late.value)
+    assert bank.status(wide=True)["aborts"]["timed_out"] > counted
+
+
+def test_who_writes_beside_what_others_have_looked_at_does_not_wait(bank: Cluster, local_cluster: LocalCluster) -> None:
+    bank.execute("CREATE TABLE lines (a BIGINT, b INT, n INT, PRIMARY KEY (a, b))")
+    bank.execute("INSERT INTO lines VALUES (1, 1, 5), (2, 1, 5)")
+    others = list(range(2, 40))  # on all shards, so that some lie where the one does
+    with local_cluster.client(3) as client, client.transaction() as txn, ThreadPoolExecutor(1) as threads:
+        assert txn.query("SELECT count(*) FROM lines WHERE a = 1")[0] == [1]
+        rows = ", ".join(f"({a}, 2, 0)" for a in others)
+        client.execute(f"INSERT INTO lines VALUES {rows}", expect_rows=len(others))
+        listed = ", ".join(map(str, others))
+        client.execute(f"UPDATE lines SET n = 6 WHERE a IN ({listed})", expect_rows=len(others) + 1)
+        waiting = threads.submit(client.execute, "INSERT INTO lines VALUES (1, 2, 0)")
+        time.sleep(0.5)
+        assert not waiting.done()
+        assert txn.query("SELECT count(*) FROM lines WHERE a = 1")[0] == [1]
+        txn.commit()
+        assert waiting.result().row_count == 1
+    bank.execute("DROP TABLE lines")
 
 
 def move(txn: Transaction, source: int, target: int, amount: int) -> bool:

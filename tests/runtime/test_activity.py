@@ -32,6 +32,15 @@ def test_a_second_is_told_when_it_is_complete() -> None:
     assert counts.totals == [3, 1, 1]
 
 
+def test_an_abort_is_counted_by_its_cause_too() -> None:
+    counts = Counts()
+    counts.roll(10_000)
+    for cause in ("wounded", "constraint", "wounded"):
+        counts.abort(cause)
+    counts.roll(11_000)
+    assert (counts.series(), counts.causes) == ([[10, 0, 3, 0]], {"wounded": 2, "constraint": 1})
+
+
 def test_the_seconds_are_bounded() -> None:
     counts = Counts()
     for second in range(1, 3 * SECONDS_KEPT):

@@ -40,6 +40,11 @@ def test_the_clock_of_a_peer_is_told_as_it_was_measured():
     assert [node["clock_ahead_ms"] for node in merged["nodes"]] == [0, -40]
 
 
+def test_aborts_are_added_up_by_cause():
+    first, second = answer(aborts={"wounded": 2, "busy": 1}), answer(aborts={"wounded": 3})
+    assert status.merged({1: first, 2: second}, ADDRESSES, {1: 5, 2: 6}, {})["aborts"] == {"busy": 1, "wounded": 5}
+
+
 def system(leader: int | None) -> dict[str, object]:
     replica = {"node": leader or 2, "chosen_slot": 3, "applied_slot": 3}
     return {"group": "s0", "leader": leader, "epoch": 1, "replicas": [replica]}

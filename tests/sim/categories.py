@@ -52,6 +52,10 @@ TRANSACTIONS = (
     "interactive transaction lost",
     "interactive transaction left alone",
     "interactive transaction that nobody knows any more",
+    "interactive transaction fenced while it was open",
+    "fate told as open",
+    "fate told by a gateway as aborted",
+    "node of an interactive transaction not reached",
     "savepoint gone back to",
     "statement failed in an interactive transaction",
     "asked again in an interactive transaction",
@@ -92,6 +96,9 @@ DISK = (
 )
 CHECKS = (  # what the checks themselves met: named where they do
     "locks held until the entry is applied",
+    "written beside a prefix that is locked",
+    "escalated to a prefix",
+    "escalated to the table",
     "older waited behind younger",
     "cycle of waits",
     "snapshot repeated at its leader",
@@ -106,9 +113,10 @@ CHECKS = (  # what the checks themselves met: named where they do
     "at once, and only another order fits",
     "at once, lost to another",
     "at once, an error of its own",
-    "dependency: wrote before",
-    "dependency: was read by",
-    "dependency: read what was overwritten by",
-    "dependency: was answered before the beginning of",
+    "dependency: ww",
+    "dependency: wr",
+    "dependency: rw",
+    "dependency: rw (predicate)",
+    "dependency: real time",
 )
 CATEGORIES = LOGS + TRANSACTIONS + DISK + CHECKS

@@ -35,13 +35,15 @@ from nodes.core.txn.shard import Shard
 from nodes.core.txn.shard_state import ShardState
 from nodes.core.txn.snapshots import Snapshots
 from nodes.errors import SnapshotTooOld
+from nodes.requests import ABORTED, ACTIVE
 from nodes.runtime.compaction import Compaction
 from nodes.runtime.driver import Driver
 from nodes.runtime.execution import Execution
 from nodes.runtime.follower_reads import ClosedTimestamps, FollowerRead
 from nodes.runtime.gateway import Gateway
 from nodes.runtime.group import Group
-from nodes.runtime.messages import Anew, decode_record
+from nodes.runtime.messages import Anew, GatewayTells, decode_record
+from nodes.runtime.open_transaction import OpenTransaction
 from nodes.runtime.placement import Placement
 from nodes.runtime.rebalance import Rebalance
 from nodes.runtime.transfer import Transfer
@@ -268,6 +270,15 @@ def _oracle(self: Coordinator, leading: Any, message: Any) -> Iterator[str]:
     question = (message.node, message.boot, message.number)
     yield from _if(question in seen, "oracle asked again")
     seen.add(question)
+
+
+_before(OpenTransaction, "end_fenced")(lambda self: iter(["interactive transaction fenced while it was open"]))
+
+
+@_after(Gateway, "_word_of")
+def _says(self: Gateway, result: GatewayTells, txn: bytes) -> Iterator[str]:
+    yield from _if(result.state == ACTIVE, "fate told as open")
+    yield from _if(result.state == ABORTED, "fate told by a gateway as aborted")
 
 
 @_before(Execution, "_attempt")

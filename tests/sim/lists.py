@@ -1,7 +1,9 @@
-"""Traffic on lists and registers: rows that tell their own history, so that no log is needed to judge what was told.
+"""Traffic on lists, registers and sets: rows that tell their own history, so that no log is needed to judge what was
+told.
 
-Each list grows at its end by elements that come only once; each register is written with values that come only once.
-Requests append, write and read, of several rows, mostly the same few.
+Each list grows at its end by elements that come only once; each register is written with values that come only once;
+rows enter a group once, and who asks finds those inside by a predicate. Requests append, write, enter and read, of
+several rows, mostly the same few.
 
 *Left out*: the judgement (dependencies.py); the check against the logs (history.py) takes these for operations like
 others.
@@ -18,15 +20,19 @@ if TYPE_CHECKING:
     from tests.sim.simulation import Simulation
 
 ROWS = 5
+FIRST = 0  # the value of every register
 SCHEMA = "CREATE TABLE lists (id BIGINT PRIMARY KEY, items TEXT NOT NULL, value BIGINT NOT NULL)"
-READING = ("items", "value", "every")
-WORDS = ("append", "write", *READING)
+GROUPS = "CREATE TABLE groups (grp BIGINT, id BIGINT, PRIMARY KEY (grp, id)) SHARD BY (id)"
+READING = ("items", "value", "every", "inside")
+WORDS = ("append", "write", "enter", *READING)
 READS.update(READING)
 
 STATEMENTS.update({
-    "fill": lambda: ("INSERT INTO lists VALUES " + ", ".join(f"({row}, '', 0)" for row in range(ROWS)), [], -1),
+    "fill": lambda: ("INSERT INTO lists VALUES " + ", ".join(f"({row}, '', {FIRST})" for row in range(ROWS)), [], -1),
     "append": lambda row, element: ("UPDATE lists SET items = items || $1 WHERE id = $2", [f" {element}", row], 1),
     "write": lambda row, value: ("UPDATE lists SET value = $1 WHERE id = $2", [value, row], 1),
+    "enter": lambda group, row: ("INSERT INTO groups (grp, id) VALUES ($1, $2)", [group, row], 1),
+    "inside": lambda group: ("SELECT id FROM groups WHERE grp = $1 ORDER BY id", [group], -1),
     "items": lambda row: ("SELECT items FROM lists WHERE id = $1", [row], -1),
     "value": lambda row: ("SELECT value FROM lists WHERE id = $1", [row], -1),
     "every": lambda: ("SELECT id, items, value FROM lists ORDER BY id", [], -1),
@@ -38,7 +44,7 @@ def _lists(bank: Bank) -> dict[int, list[Any]]:
 
 
 def _replay_fill(bank: Bank) -> tuple[list[list[Any]], int]:
-    _lists(bank).update({row: [row, "", 0] for row in range(ROWS)})
+    _lists(bank).update({row: [row, "", FIRST] for row in range(ROWS)})
     return [], ROWS
 
 
@@ -52,7 +58,19 @@ def _replay_write(bank: Bank, row: int, value: int) -> tuple[list[list[Any]], in
     return [], 1
 
 
+def _replay_enter(bank: Bank, group: int, row: int) -> tuple[list[list[Any]], int]:
+    bank.tables.setdefault("groups", {})[row] = [group, row]
+    return [], 1
+
+
+def _replay_inside(bank: Bank, group: int) -> tuple[list[list[Any]], int]:
+    rows = [[row] for row, (place, _) in sorted(bank.tables.get("groups", {}).items()) if place == group]
+    return rows, len(rows)
+
+
 REPLAYS.update({
+    "enter": _replay_enter,
+    "inside": _replay_inside,
     "fill": _replay_fill,
     "append": _replay_append,
     "write": _replay_write,
@@ -71,11 +89,13 @@ class ListTraffic:
         self.given = 0  # elements and values
 
     def set_up(self) -> None:
-        self.simulation._until_committed([("schema", [SCHEMA])])
+        for sql in (SCHEMA, GROUPS):
+            self.simulation._until_committed([("schema", [sql])])
         self.simulation._until_committed([("fill", [])])
 
     def look_at_all(self) -> None:
         self.simulation._until_committed([("every", [])])
+        self.simulation._until_committed([("inside", [group]) for group in range(ROWS)])
 
     def plan(self, count: int, within: int) -> None:
         """In bursts, so that they meet."""
@@ -90,14 +110,17 @@ class ListTraffic:
         rows = rng.sample(range(rng.choice((2, ROWS))), 2)
         if rng.random() < 0.15:
             return [("every", [])]
-        if rng.random() < 0.3:  # each reads what the other changes
+        if rng.random() < 0.1:
+            return [("inside", [row]) for row in rows]
+        if rng.random() < 0.4:  # each reads what the other changes
             one, other = rows
-            read, change = rng.choice((("items", "append"), ("value", "write"), ("items", "write")))
+            ways = (("items", "append"), ("value", "write"), ("items", "write"), ("inside", "enter"))
+            read, change = rng.choice(ways)
             return [(read, [one]), (change, [other, self._next()])]
         return [self._step(rng.choice(rows)) for _ in range(rng.randint(1, 3))]
 
     def _step(self, row: int) -> tuple[str, list[Any]]:
-        word = self.rng.choice(("append", "append", "write", "items", "value"))
+        word = self.rng.choice(("append", "append", "write", "enter", "items", "value", "inside"))
         return (word, [row]) if word in READING else (word, [row, self._next()])
 
     def _next(self) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from nodes.core.locks import CONFLICT, IX, JOIN, LockTable, Node, Waiter, X
+from nodes.core.locks import CONFLICT, JOIN, SIX, LockTable, Node, S, Waiter, X
 from nodes.core.membership import MARK
 from nodes.core.replicated_log import Entry
 from nodes.core.txn.entries import CommitTxn, EndTxn, PrepareTxn, decode_shard_entry
@@ -21,10 +21,10 @@ from nodes.core.txn.messages import Wound
 from nodes.core.txn.participant import WOUND_AGAIN_TICKS, Participant
 from nodes.core.txn.states import ASKING, ENDING, LOCKING, STATE_NAMES, Active
 from nodes.runtime.group import Group
-from nodes.sql import keys
-from nodes.sql.schema import CATALOG_TABLE, Image, TableDef
+from nodes.sql.schema import CATALOG_TABLE, TableDef
 from tests.sim.coverage import count
 from tests.sim.graph import cycle_in
+from tests.sim.lock_tree import holds, is_prefix, may_write, nodes_of
 from tests.sim.network import Weather
 from tests.sim.timeline import MS, SECOND
 from tests.sim.truth import demand
@@ -37,8 +37,6 @@ WAITS = "13 wait graph"
 LOOK_EVERY = 50 * MS
 LASTS = 2 * SECOND  # of peace: then a wound has reached the gateway, and the outcome the shards
 FEW_TICKS = WOUND_AGAIN_TICKS + 2
-
-Held = dict[Node, int]
 
 
 class LockWatch:
@@ -85,15 +83,27 @@ class LockWatch:
             for image in active.images:
                 table = participant.state.engine.table(image.table)
                 assert table is not None, "an image of a table that this shard does not hold"
-                for key in keys_of(image, table):
-                    words = f"{name}: {active.txn.hex()} writes {key!r} of {table.name} and holds no lock for it"
-                    demand(image.table == CATALOG_TABLE or covers(held, image.table, key), LOCKS, words)
+                for path in nodes_of(image, table):
+                    words = f"{name}: {active.txn.hex()} writes {path[-1]!r} of {table.name} and holds no lock for it"
+                    demand(image.table == CATALOG_TABLE or may_write(held, image.table, path), LOCKS, words)
+                    self._count(participant, active, table, path)
             finish(active)
 
         participant._evaluate, participant.finish = watched_evaluate, watched_finish  # type: ignore[method-assign]
 
+    def _count(self, participant: Participant, active: Active, table: TableDef, path: list[bytes]) -> None:
+        """How large the lock of this writer of a key is, and what prefixes others hold meanwhile."""
+        held = participant.locks.held_by(active.txn)
+        larger = [node for node in path[:-1] if held.get((table.id, node)) == X]
+        if larger and table.id != CATALOG_TABLE:
+            count("escalated to a prefix" if larger[0] else "escalated to the table")
+        for other, theirs in participant.locks._held.items():
+            for (of_table, key), mode in theirs.items() if other != active.txn and len(table.primary_key) > 1 else ():
+                if of_table == table.id and mode in (S, SIX) and is_prefix(table, key):
+                    count("written beside a prefix that is locked")
+
     def _demand_planned(self, name: str, participant: Participant, active: Active) -> None:
-        wanted = [(node, mode) for node, mode in participant.planned_locks(active)]
+        wanted = participant.planned_locks(active).items()
         words = f"{name}: {active.txn.hex()} is evaluated without the locks of its plan"
         demand(holds(participant.locks.held_by(active.txn), wanted), LOCKS, words)
 
@@ -216,21 +226,3 @@ def waits_for(locks: LockTable, waiter: Waiter) -> Iterator[tuple[bytes, bytes]]
                 theirs = [wanted(older, node, each) for place, each in older.need if place == node]
                 if any(CONFLICT[mode][own] for mode in theirs):
                     yield older.txn, older.age
-
-
-def holds(held: Held, wanted: list[tuple[Node, int]]) -> bool:
-    return all(node in held and JOIN[held[node]][mode] == held[node] for node, mode in wanted)
-
-
-def covers(held: Held, table: int, key: bytes) -> bool:
-    """X on the whole table, or on the key with at least IX above it."""
-    return held.get((table, b"")) == X or holds(held, [((table, b""), IX), ((table, key), X)])
-
-
-def keys_of(image: Image, table: TableDef) -> list[bytes]:
-    """The encoded key of the version that it replaces, and that of the row it makes."""
-    types = [table.columns[i].type for i in table.primary_key]
-    found = [] if image.old_key is None else [list(image.old_key)]
-    if image.row is not None:
-        found.append([image.row[i] for i in table.primary_key])
-    return [keys.encode(types, key) for key in found]

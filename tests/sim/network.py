@@ -95,7 +95,8 @@ class SimNetwork:
         """Clients hear at once."""
 
     def is_connected(self, peer: int) -> bool:
-        return (self._life.node.number, peer) not in self._cluster.weather.cut
+        is_up = peer in self._cluster.nodes and self._cluster.nodes[peer].life is not None
+        return is_up and (self._life.node.number, peer) not in self._cluster.weather.cut
 
     def on_roster(self, roster: Roster) -> None:
         self.known.follow(roster, self)

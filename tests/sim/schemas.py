@@ -18,12 +18,13 @@ KEYS = 4  # values that a key column takes
 
 @dataclass
 class Table:
-    """`keys` are columns of the primary key with the values they take, the first one the shard key; `numbers` are the
-    columns that are counted up and down, `words` the others with their values."""
+    """`keys` are columns of the primary key with the values they take, in its order; `shard_by` some of them; `numbers`
+    are the columns that are counted up and down, `words` the others with their values."""
 
     name: str
     sql: str
     keys: dict[str, list[str]]
+    shard_by: list[str]
     numbers: list[str]
     words: dict[str, list[str]]
 
@@ -64,19 +65,25 @@ def draw_table(rng: random.Random, name: str, shards: int) -> Table:
         first, numbers = "BIGINT", [n for n in range(1, 60) if shard_of(n, shards) == 1][:KEYS]
     keys["k0"] = [_KEY_TYPES[first].format(number) for number in numbers]
     columns.append(f"k0 {first}")
-    if rng.random() < 0.6:
-        second = rng.choice(("BIGINT", "INT", "TEXT"))
-        keys["k1"] = [_KEY_TYPES[second].format(number) for number in range(1, KEYS + 4)]
+    width = rng.choice((1, 1, 2, 2, 3))
+    for column in [f"k{i}" for i in range(1, width)]:
+        kind = rng.choice(("BIGINT", "INT", "TEXT"))
+        keys[column] = [_KEY_TYPES[kind].format(number) for number in range(1, KEYS + 4 if width == 2 else KEYS)]
+        columns.append(f"{column} {kind}")
+    if width > 1:
         keys["k0"] = keys["k0"][: rng.choice((1, 2))]
-        columns.append(f"k1 {second}")
     found = [rng.choice(_NUMBERS).format(i) for i in range(rng.randint(1, 2))]
     columns += [f"n{i} {kind}" for i, kind in enumerate(found)]
     words = {f"w{i}": rng.choice(list(_WORDS)) for i in range(rng.randint(0, 1))}
     columns += [f"{column} {kind.format(0)}" for column, kind in words.items()]
-    sql = f"CREATE TABLE {name} ({', '.join(columns)}, PRIMARY KEY ({', '.join(keys)}))"
-    if "k1" in keys and rng.random() < 0.2:
-        sql += " SHARD BY (k0, k1)"
-    return Table(name, sql, keys, [f"n{i}" for i in range(len(found))], {c: _WORDS[kind] for c, kind in words.items()})
+    shard_by = ["k0", "k1"] if width > 1 and rng.random() < 0.2 else ["k0"]
+    if width > 1 and rng.random() < 0.25:  # then a prefix of the key names no shard
+        keys = {column: keys[column] for column in rng.sample(list(keys), width)}
+    sql = (
+        f"CREATE TABLE {name} ({', '.join(columns)}, PRIMARY KEY ({', '.join(keys)})) SHARD BY ({', '.join(shard_by)})"
+    )
+    values = {column: _WORDS[kind] for column, kind in words.items()}
+    return Table(name, sql, keys, shard_by, [f"n{i}" for i in range(len(found))], values)
 
 
 class Author:
@@ -156,8 +163,10 @@ class Author:
         if table.words and rng.random() < 0.4:
             column = rng.choice(list(table.words))
             changes = [f"{column} = {self._value(table, column)}"]
-        if "k1" in table.keys and "SHARD BY" not in table.sql and rng.random() < 0.5:
-            changes = [f"k1 = {self._value(table, 'k1')}"]  # the row moves within its shard
+        free = [column for column in table.keys if column not in table.shard_by]
+        if free and rng.random() < 0.5:
+            column = rng.choice(free)
+            changes = [f"{column} = {self._value(table, column)}"]  # the row moves within its shard
         return Statement(f"UPDATE {table.name} SET {', '.join(changes)}{where.text}{self._returning()}")
 
     def _delete(self, table: Table, where: Condition) -> Statement:
@@ -175,19 +184,33 @@ class Author:
         return Statement(f"SELECT {what} FROM {table.name}{where.text}{tail}")
 
     def _where(self, table: Table) -> Condition:
-        """By the full key, by its first column, by what rows hold, or none."""
+        """By the full key, by its first columns, by those of the shard key, by what rows hold, or none."""
         rng = self.rng
-        parts = ("first", "first", "first") if "k1" in table.keys else ("key",)
+        parts = ("prefix", "prefix", "prefix", "shard") if len(table.keys) > 1 else ("key",)
         kind = rng.choice(("key", *parts, "number", "number", "any", "none"))
         if kind == "none":
             return Condition("", {})
-        if kind in ("key", "first"):
-            named = {column: self._value(table, column) for column in table.keys if kind == "key" or column == "k0"}
-            return Condition(" WHERE " + " AND ".join(f"{column} = {value}" for column, value in named.items()), named)
+        if kind in ("key", "prefix", "shard"):
+            return self._by_key(table, kind)
         column = rng.choice(table.numbers if kind == "number" else [*table.numbers, *table.words])
         if column in table.words:
             return Condition(f" WHERE {column} IS NOT NULL", {})
         return Condition(f" WHERE {column} {rng.choice(('=', '<', '>='))} {rng.randint(0, 3)}", {})
+
+    def _by_key(self, table: Table, kind: str) -> Condition:
+        """Columns that equal a value, or one of two; behind a prefix perhaps a range."""
+        rng, names = self.rng, list(table.keys)
+        if kind != "key":
+            names = table.shard_by if kind == "shard" else names[: rng.randint(1, len(names) - 1)]
+        named = {column: self._value(table, column) for column in names}
+        texts = [
+            f"{column} IN ({value}, {self._value(table, column)})" if rng.random() < 0.2 else f"{column} = {value}"
+            for column, value in named.items()
+        ]
+        if kind == "prefix" and rng.random() < 0.25:
+            column = list(table.keys)[len(names)]
+            texts.append(f"{column} {rng.choice(('<=', '>'))} {self._value(table, column)}")
+        return Condition(" WHERE " + " AND ".join(texts), named)
 
     def _returning(self) -> str:
         return " RETURNING *" if self.rng.random() < 0.4 else ""

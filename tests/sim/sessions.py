@@ -8,17 +8,20 @@ told (history.py).
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nodes import ids
-from nodes.errors import UNKNOWN, StoreError
-from nodes.requests import Begun, Reply, Result
+from nodes.errors import UNKNOWN, StoreError, Unavailable
+from nodes.requests import ABORTED, ACTIVE, Begun, Fate, Reply, Result
 from nodes.wire.protocol import BACK_TO, COMMIT, ROLLBACK, RUN, SAVE, Within
 from tests.sim import phrases
 from tests.sim.coverage import count
 from tests.sim.faults import OWN_MARKERS
 from tests.sim.operations import ACCOUNTS, Operation, Steps, statement
 from tests.sim.timeline import MS, SECOND
+from tests.sim.truth import demand
 
 if TYPE_CHECKING:
     from tests.sim.simulation import Simulation
@@ -28,6 +31,9 @@ NAMES = ("a", "b")
 VERBS = {RUN: "runs", COMMIT: "commits", ROLLBACK: "rolls back", SAVE: "saves", BACK_TO: "goes back to"}
 NOT_OPEN = "25P01"
 OLD_MS = 12_000
+FENCED = "8 progress of the fenced"
+LOOKS = 100  # fifty milliseconds apart
+FENCE_LOOKS = 10  # far below the idle time that would end it too
 PAUSES = (0, 0, 2 * MS, 20 * MS, 300 * MS)
 
 
@@ -39,6 +45,8 @@ class SessionTraffic:
         self.seed = seed
         self.begun = 0
         self.is_over = False  # in peace who is open comes to its end: others need the locks
+        self.clients: list[Client] = []
+        self._meddler = random.Random(f"{seed} fates of sessions")
 
     def plan(self, most: int, within: int) -> None:
         rng = random.Random(f"{self.seed} sessions")
@@ -46,10 +54,56 @@ class SessionTraffic:
         for _ in range(rng.randint(0, most)):
             when = rng.choice(bursts) + rng.randint(0, 50 * MS) if rng.random() < 0.7 else rng.randint(0, within)
             self.simulation.schedule.at(when, "interactive transaction", self._begin)
+        for _ in range(self._meddler.randint(0, most // 2)):
+            when = self._meddler.choice(bursts) + self._meddler.randint(0, 2 * SECOND)
+            self.simulation.schedule.at(when, "fate of an interactive transaction", self._meddle)
 
     def _begin(self) -> None:
+        self.clients.append(self._client())
+        self.clients[-1].begin()
+
+    def _client(self) -> Client:
         self.begun += 1
-        Client(self.simulation, random.Random(f"{self.seed} session {self.begun}"), self.begun).begin()
+        return Client(self.simulation, random.Random(f"{self.seed} session {self.begun}"), self.begun)
+
+    def _meddle(self) -> None:
+        """Somebody asks for the fate of one, open or not, or fences it."""
+        rng, known = self._meddler, [each.id for each in self.clients if each.id]
+        if known:
+            here = self.simulation.cluster.here()
+            self.simulation.ask_fate(ids.from_text(rng.choice(known[-3:])), rng.random() < 0.2, rng.choice(here))
+
+    def meddle_soon(self, txn: bytes) -> None:
+        """Somebody asks for the fate of one while it is decided."""
+        if self._meddler.random() < 0.6:
+            node, delay = self._meddler.choice(self.simulation.cluster.here()), self._meddler.randint(1_000, 12_000)
+            ask = partial(self.simulation.ask_fate, txn, False, node)
+            self.simulation.schedule.at(delay, "fate of an interactive transaction", ask)
+
+    def fence_one(self) -> None:
+        """In peace: one that holds a lock is open, until it is fenced; then its locks are free, and it is told so."""
+        client = self._client()
+        client.script = [("add", [0, 1])]
+        client.begin()
+        self._until(lambda: len(client.steps) == 1, "an interactive transaction is not begun in peace")
+        txn = ids.from_text(client.id)
+        for fence, state in ((False, ACTIVE), (True, ABORTED)):
+            told = self.simulation.ask_fate(txn, fence, self._meddler.choice(self.simulation.cluster.here()))
+            self._until(lambda told=told: bool(told), "no fate is told in peace")  # type: ignore[misc]
+            found = told[0].state if isinstance(told[0], Fate) else told[0]
+            demand(
+                found == state, FENCED, f"{txn.hex()} is open, or was fenced then, and is told {found!r}, not {state}"
+            )
+        drivers = self.simulation.cluster.drivers
+        words = f"{txn.hex()} is open after its fence"
+        self._until(lambda: not any(txn in each.gateway.interactive.open for each in drivers()), words, FENCE_LOOKS)
+
+    def _until(self, holds: Callable[[], bool], words: str, looks: int = LOOKS) -> None:
+        for _ in range(looks):
+            if holds():
+                return
+            self.simulation.cluster.run(50 * MS)
+        demand(holds(), FENCED, words)
 
 
 class Client:
@@ -70,6 +124,7 @@ class Client:
         self.looked: dict[int, int] = {}
         self.hot = rng.sample(range(ACCOUNTS), 3)
         self.operation: Operation | None = None
+        self.script: Steps = []  # these alone, and then it waits
 
     def begin(self) -> None:
         life = self.simulation.cluster.nodes[self.node].life
@@ -91,6 +146,10 @@ class Client:
     # -- what comes next
 
     def _pause(self) -> None:
+        if self.script:
+            if not self.steps:
+                self._ask(RUN, self.script)
+            return
         pause = 4 * SECOND if self.rng.random() < 0.03 else self.rng.choice(PAUSES)
         if self.is_slow and not self.simulation.sessions.is_over:
             pause = self._slow_pause()
@@ -150,6 +209,7 @@ class Client:
         simulation.watch.of_txn[operation.txns[0]] = operation
         simulation.operations.append(operation)
         self.operation = operation
+        simulation.sessions.meddle_soon(operation.txns[0])
         self._ask(COMMIT)
 
     # -- asked and answered
@@ -184,13 +244,17 @@ class Client:
     def _told(self, node: int, message: Within, steps: Steps, end: Reply | list[Result] | StoreError) -> None:
         if self.answered >= message.seq:
             return
+        if isinstance(end, Unavailable) and not end.info.detail.get("age"):
+            count("node of an interactive transaction not reached")
+            return  # as if nothing was heard: it is asked again, perhaps elsewhere
         self.answered = message.seq
         words = phrases.answer(end) if isinstance(end, StoreError) else "answered"
         self.simulation.cluster.say(f"session {self.number} is told {words}", node, "<")
         if message.verb == COMMIT:
             self._on_end(end)
         elif isinstance(end, StoreError):
-            self._on_error(end)
+            if message.verb != ROLLBACK:
+                self._on_error(end)
         else:
             self._on_done(message, steps, end)
 

@@ -1,4 +1,5 @@
-"""The check of list and register histories, on histories made by hand: each anomaly by its name, and sound ones."""
+"""What clients of the simulator are told, as the checker of histories takes it: anomalies made by hand are found, and
+sound histories have none. The checker by itself is tested in tests/monitoring/selfcheck."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ def operation(steps: list[Any], begun_at: int, told_at: int, *read: Any) -> Oper
     made = Operation(next(_numbers), steps, 1)
     made.begun_at, made.told_at = begun_at, told_at
     told = iter(read)
-    results = [Result() if word in ("append", "write") else Result([], next(told)) for word, _ in steps]
+    results = [Result() if word in ("append", "write", "enter") else Result([], next(told)) for word, _ in steps]
     made.told = Reply("", "committed", 1, 1, [], results)
     return made
 
@@ -41,6 +42,14 @@ def items(row: int) -> tuple[str, list[int]]:
 
 def value(row: int) -> tuple[str, list[int]]:
     return "value", [row]
+
+
+def enter(group: int, row: int) -> tuple[str, list[int]]:
+    return "enter", [group, row]
+
+
+def inside(group: int) -> tuple[str, list[int]]:
+    return "inside", [group]
 
 
 def refused(steps: list[Any]) -> Operation:
@@ -75,6 +84,10 @@ SOUND = {
         operation([value(1), write(2, 1)], 0, 9, [[0]]),
         operation([value(2), write(1, 2)], 0, 9, [[1]]),
     ],
+    "two groups, looked at and entered by turns": [
+        operation([inside(1), enter(2, 1)], 0, 9, []),
+        operation([inside(2), enter(1, 2)], 0, 9, [[1]]),
+    ],
     "what did not happen was not read": [refused([append(1, 1)]), operation([items(1)], 0, 9, [[""]])],
 }
 BROKEN = {
@@ -92,6 +105,15 @@ BROKEN = {
         operation([items(1), append(2, 1)], 0, 9, [[""]]),
         operation([items(2), append(1, 2)], 0, 9, [[""]]),
         operation([items(1), items(2)], 0, 9, [[" 2"]], [[" 1"]]),
+    ],
+    "write skew of groups": [
+        operation([inside(1), enter(2, 1)], 0, 9, []),
+        operation([inside(2), enter(1, 2)], 0, 9, []),
+    ],
+    "stale look at a group": [operation([enter(1, 1)], 0, 1), operation([inside(1)], 2, 3, [])],
+    "stale look at all rows": [
+        operation([append(1, 1), write(1, 2)], 0, 1),
+        operation([("every", [])], 2, 3, [[1, " 1", 0]]),
     ],
     "two readers that saw two orders": [
         operation([append(1, 1)], 0, 9),

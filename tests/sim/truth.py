@@ -11,7 +11,7 @@ from typing import Any
 from nodes import ids
 from nodes.constants import Constants
 from nodes.core.engine import Marks
-from nodes.core.locks import CONFLICT, IX, JOIN, X
+from nodes.core.locks import CONFLICT
 from nodes.core.membership import MARK
 from nodes.core.oracle import at_ms
 from nodes.core.replicated_log import Entry
@@ -30,8 +30,8 @@ from nodes.core.txn.entries import (
     decode_shard_entry,
 )
 from nodes.core.txn.messages import KeyBinding, KeyRecord
-from nodes.sql import keys
 from nodes.sql.schema import CATALOG_TABLE, AddColumns, CreateTable, Ddl, Image, TableDef
+from tests.sim.lock_tree import may_write, nodes_of
 
 
 class Violation(Exception):
@@ -166,26 +166,12 @@ class ShardTruth:
         for image in entry.images:
             if image.table == CATALOG_TABLE:
                 continue
-            for key in self._keys_of(image):
-                encoded = keys.encode([self.tables[image.table].columns[i].type for i in self._key_at(image)], key)
-                self._demand_covered(mine, image.table, encoded)
-
-    def _demand_covered(self, mine: dict[tuple[int, bytes], int], table: int, key: bytes) -> None:
-        whole = mine.get((table, b""))
-        covered = whole == X
-        if not covered and whole is not None:
-            row = mine.get((table, key))
-            covered = JOIN[whole][IX] == whole and row is not None and JOIN[row][X] == row
-        demand(covered, "11 locks", f"{self.group}: an image of table {table} is not covered by its entry's locks")
+            for path in nodes_of(image, self.tables[image.table]):
+                words = f"{self.group}: an image of table {image.table} is not covered by its entry's locks"
+                demand(may_write(mine, image.table, path), "11 locks", words)
 
     def _key_at(self, image: Image) -> tuple[int, ...]:
         return self.tables[image.table].primary_key
-
-    def _keys_of(self, image: Image) -> list[list[Any]]:
-        found = [] if image.old_key is None else [list(image.old_key)]
-        if image.row is not None:
-            found.append([image.row[i] for i in self._key_at(image)])
-        return found
 
     def _install(self, txn: bytes, images: list[Image], ts: int) -> None:
         images = [image for image in images if image.table != CATALOG_TABLE]

@@ -34,6 +34,31 @@ def test_keys_compare_as_their_rows_do_and_differ_when_they_differ(one, other):
     assert (first == second) == (one == other)
 
 
+@given(ROWS)
+def test_a_key_is_read_back_with_all_its_columns_and_with_the_first_ones(row):
+    """As equal values: -0.0 comes back as 0.0."""
+    path = keys.path_encoder(TYPES)(row)
+    assert [keys.decode(TYPES, node) for node in path] == [list(row[: width + 1]) for width in range(len(TYPES))]
+    assert path[-1] == keys.encode(TYPES, row)
+    assert keys.decode(TYPES, b"") == []
+
+
+# Small domains, so that keys begin alike, and texts and bytes that continue each other.
+FEW = st.tuples(
+    st.sampled_from(["", "a", "ab", "a\1"]),
+    st.sampled_from([b"", b"\0", b"\0\0", b"\0\xff", b"a"]),
+    st.sampled_from([0, 1, 256]),
+)
+
+
+@given(FEW, FEW, st.integers(1, 3), st.integers(1, 3))
+def test_one_node_lies_above_another_exactly_if_its_bytes_are_the_beginning(one, other, width, other_width):
+    types = (TEXT, BYTEA, INT)
+    above, below = keys.encode(types[:width], one[:width]), keys.encode(types[:other_width], other[:other_width])
+    assert below.startswith(above) == (other[:other_width][:width] == one[:width])
+    assert (above == below) == (one[:width] == other[:other_width])
+
+
 def test_int_and_bigint_encode_alike():
     assert keys.encode([INT], [-7]) == keys.encode([BIGINT], [-7])
 

@@ -7,6 +7,7 @@ import pytest
 
 from nodes.errors import ExpectationFailed
 from nodes.sql import keys
+from nodes.sql.binding import MAX_KEYS
 from nodes.sql.plan import PlanCache, plan
 from nodes.sql.schema import CreateTable
 from tests.sql.store import Store
@@ -32,7 +33,7 @@ def locks(store, sql, params=()):
 
 
 def key(*values):
-    return keys.encode(["BIGINT", "INT"], values)
+    return keys.encode(["BIGINT", "INT"][: len(values)], values)
 
 
 def shard(account):
@@ -41,9 +42,19 @@ def shard(account):
 
 def test_a_full_key_locks_the_key_on_its_shard(ledger):
     where = "WHERE note = 'x' AND account = $1 AND (number = 7 AND true)"
-    assert locks(ledger, f"UPDATE ledger SET note = 'y' {where}", [5]) == {shard(5): [("IX", b""), ("X", key(7, 5))]}
-    assert locks(ledger, f"DELETE FROM ledger {where}", [5]) == {shard(5): [("IX", b""), ("X", key(7, 5))]}
-    assert locks(ledger, f"SELECT * FROM ledger {where}", [5]) == {shard(5): [("IS", b""), ("S", key(7, 5))]}
+    written = {shard(5): [("IX", b""), ("IX", key(7)), ("X", key(7, 5))]}
+    assert locks(ledger, f"UPDATE ledger SET note = 'y' {where}", [5]) == written
+    assert locks(ledger, f"DELETE FROM ledger {where}", [5]) == written
+    assert locks(ledger, f"SELECT * FROM ledger {where}", [5]) == {
+        shard(5): [("IS", b""), ("IS", key(7)), ("S", key(7, 5))]
+    }
+
+
+def test_a_key_of_one_column_has_nothing_between_it_and_the_table():
+    store = Store()
+    store.execute("CREATE TABLE accounts (id BIGINT PRIMARY KEY, balance BIGINT)")
+    assert locks(store, "SELECT * FROM accounts WHERE id = 5") == {shard(5): [("IS", b""), ("S", key(5))]}
+    assert locks(store, "INSERT INTO accounts VALUES (5, 1)") == {shard(5): [("IX", b""), ("X", key(5))]}
 
 
 def test_lists_of_full_keys_lock_every_key(ledger):
@@ -51,8 +62,32 @@ def test_lists_of_full_keys_lock_every_key(ledger):
     expected = {}
     for number in (1, 2):
         for account in (5, 6):
-            expected.setdefault(shard(account), [("IS", b"")]).append(("S", key(number, account)))
+            here = expected.setdefault(shard(account), [("IS", b"")])
+            here += [lock for lock in (("IS", key(number)), ("S", key(number, account))) if lock not in here]
     assert found == expected
+
+
+@pytest.mark.parametrize("rest", ["", "AND account > 3", "AND note IS NULL", "AND (account = 5 OR account = 6)"])
+def test_the_first_columns_of_a_key_lock_what_begins_with_them_on_every_shard_they_may_be_on(ledger, rest):
+    read, written = [("IS", b""), ("S", key(7))], [("IX", b""), ("SIX", key(7))]
+    assert locks(ledger, f"SELECT * FROM ledger WHERE number = 7 {rest}") == dict.fromkeys((1, 2, 3), read)
+    assert locks(ledger, f"DELETE FROM ledger WHERE number = 7 {rest}") == dict.fromkeys((1, 2, 3), written)
+
+
+def test_the_first_columns_with_the_shard_key_among_them_go_to_its_shard():
+    store = Store()
+    store.execute("CREATE TABLE lines (a BIGINT, b INT, c TEXT, d INT, PRIMARY KEY (a, b, c)) SHARD BY (b)")
+    assert locks(store, "SELECT * FROM lines WHERE a = 7 AND b = 5 AND c > 'x'") == {
+        shard(5): [("IS", b""), ("IS", key(7)), ("S", key(7, 5))]
+    }
+    assert locks(store, "UPDATE lines SET d = 1 WHERE b IN (5, $1) AND a = 7", [6]).keys() == {shard(5), shard(6)}
+    assert locks(store, "SELECT * FROM lines WHERE a = 7 AND b = $1", [None]) == {1: [("IS", b"")]}
+
+
+def test_a_key_behind_a_column_that_is_not_named_locks_no_more_than_the_columns_before_it():
+    store = Store()
+    store.execute("CREATE TABLE lines (a BIGINT, b INT, c INT, PRIMARY KEY (a, b, c)) SHARD BY (c)")
+    assert locks(store, "SELECT * FROM lines WHERE a = 7 AND c = 5") == {shard(5): [("IS", b""), ("S", key(7))]}
 
 
 def test_the_shard_key_alone_locks_the_table_on_one_shard(ledger):
@@ -60,10 +95,34 @@ def test_the_shard_key_alone_locks_the_table_on_one_shard(ledger):
     assert locks(ledger, "DELETE FROM ledger WHERE account = 5") == {shard(5): [("SIX", b"")]}
 
 
-@pytest.mark.parametrize("where", ["", "WHERE number = 1", "WHERE account = 5 OR number = 1", "WHERE NOT account = 5"])
+@pytest.mark.parametrize("where", ["", "WHERE number > 1", "WHERE account = 5 OR number = 1", "WHERE NOT account = 5"])
 def test_anything_else_locks_the_table_on_every_shard(ledger, where):
     assert locks(ledger, f"SELECT * FROM ledger {where}") == {n: [("S", b"")] for n in (1, 2, 3)}
     assert locks(ledger, f"UPDATE ledger SET note = '' {where}") == {n: [("SIX", b"")] for n in (1, 2, 3)}
+
+
+def test_an_update_of_key_columns_locks_what_is_above_the_old_place_and_the_new():
+    store = Store()
+    store.execute("CREATE TABLE lines (a BIGINT, b INT, c TEXT, d INT, PRIMARY KEY (a, b, c))")
+    where = "WHERE a = 7 AND b = 5 AND c = 'x'"
+    (found,) = locks(store, f"UPDATE lines SET c = 'y', d = 2 {where}").values()
+    assert found == [("IX", b""), ("IX", key(7)), ("SIX", key(7, 5))]
+    (found,) = locks(store, f"UPDATE lines SET c = 'y', b = b + 1 {where}").values()
+    assert found == [("IX", b""), ("SIX", key(7))]
+    (found,) = locks(store, f"UPDATE lines SET d = 2 {where}").values()
+    assert [mode for mode, _ in found] == ["IX", "IX", "IX", "X"]
+
+
+def test_a_statement_that_names_too_many_keys_locks_what_is_above_them(ledger):
+    many, few = ", ".join(map(str, range(MAX_KEYS + 1))), ", ".join(map(str, range(MAX_KEYS)))
+    assert locks(ledger, f"SELECT * FROM ledger WHERE number = 7 AND account IN ({many})") == {
+        n: [("IS", b""), ("S", key(7))] for n in (1, 2, 3)
+    }
+    found = locks(ledger, f"DELETE FROM ledger WHERE number IN ({few}) AND account = 5")
+    assert found.keys() == {shard(5)}
+    assert len(found[shard(5)]) == 1 + 2 * MAX_KEYS
+    assert locks(ledger, f"DELETE FROM ledger WHERE number IN ({many}) AND account = 5") == {shard(5): [("SIX", b"")]}
+    assert locks(ledger, f"SELECT * FROM ledger WHERE account IN ({many})") == {n: [("S", b"")] for n in (1, 2, 3)}
 
 
 def test_a_null_key_finds_nothing_and_locks_no_key(ledger):
@@ -78,7 +137,9 @@ def test_an_insert_goes_with_each_row_to_its_shard_and_returns_rows_in_order(led
     for number, part in parts.items():
         accounts = part.params[0::3]
         assert [shard(account) for account in accounts] == [number] * len(accounts)
-        wanted = [("IX", b"")] + [("X", key(account + 1, account)) for account in accounts]
+        wanted = [("IX", b"")]
+        for account in accounts:
+            wanted += [("IX", key(account + 1)), ("X", key(account + 1, account))]
         assert [(lock.mode, lock.key) for lock in part.locks] == wanted
         assert part.point
 

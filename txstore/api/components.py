@@ -129,7 +129,18 @@ TRACE = record(
     description="A transaction's whole story, in the order of the nodes' clocks.",
 )
 CONFLICT = record(
-    {"transaction": {"type": "string"}, "table": {"type": "string"}, "key": listed({}), "waited_ms": COUNT}
+    {
+        "transaction": {"type": "string", "description": "The other one; empty when there is none."},
+        "table": {"type": "string"},
+        "key": listed(
+            ref("Value"),
+            description="Of the primary key: all values for a row, the first ones for all rows that have these.",
+        ),
+        "waited_ms": {**COUNT, "description": "How long this transaction had waited for locks."},
+        "cause": {"enum": ["wounded", "timed_out", "table_changed"]},
+        "help": {"type": "string", "description": "What would help, in words."},
+    },
+    description="To whom a transaction lost, and where.",
 )
 PROBLEM = record(
     {
@@ -196,6 +207,11 @@ CLUSTER = record(
         "nodes": listed(ref("Node")),
         "groups": listed(ref("Group")),
         "in_doubt": record({"count": COUNT, "oldest_ms": COUNT}, is_open=True),
+        "aborts": {
+            "type": "object",
+            "additionalProperties": COUNT,
+            "description": "Attempts that were aborted since the nodes began, by cause; more is in docs/errors.md.",
+        },
     },
     is_open=True,
     description="What the node that was asked knows, with what the others told it within a second.",

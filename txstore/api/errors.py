@@ -17,7 +17,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from nodes.errors import DID_NOT_HAPPEN, UNKNOWN, ErrorInfo, StoreError
-from txstore.api.serializers import time_of
+from txstore.api.serializers import conflict_to_json, time_of
 
 PROBLEM = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -88,7 +88,7 @@ def problem(info: ErrorInfo) -> dict[str, Any]:
     if "age" in info.detail:
         body["age"] = info.detail["age"]
     if info.conflict:
-        body["conflict"] = msgspec.structs.asdict(info.conflict)
+        body["conflict"] = conflict_to_json(info.conflict)
     return body
 
 

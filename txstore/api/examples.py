@@ -67,6 +67,7 @@ STATEMENTS = [_request("read and write", {"statements": _RUN, "timeout_ms": 10_0
 SAVEPOINTS = [_request("a name", {"name": "before_the_fees"})]
 TOKENS = [_request("for an hour", {"lifetime_s": 3_600})]
 
+AGE_HELPS = "try again with the age that is told: then it is older than all that begin later"
 PROBLEMS = [
     ErrorInfo("bad_request", 'relation "nowhere" does not exist', sqlstate="42P01", statement=0),
     ErrorInfo("not_supported", "FULL JOIN is not supported", sqlstate="0A000"),
@@ -76,12 +77,13 @@ PROBLEMS = [
     ErrorInfo("method_not_allowed", 'Method "DELETE" not allowed.'),
     ErrorInfo(
         "conflict",
-        "lost to an older transaction",
+        f"aborted at s2: the older transaction {WON} needs the row (id) = (2) of accounts, which this one had locked; "
+        f"it did not happen: {AGE_HELPS}",
         sqlstate="40001",
         retryable=True,
         transaction=LOST,
         statement=1,
-        conflict=ConflictInfo(WON, "accounts", [2], 12),
+        conflict=ConflictInfo(WON, "accounts", [2], 12, "wounded", AGE_HELPS),
     ),
     ErrorInfo(
         "constraint",

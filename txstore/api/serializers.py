@@ -15,10 +15,11 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from django.http import QueryDict
 
 from nodes import ids
-from nodes.errors import BadRequest, NotFound, TooLarge
+from nodes.errors import BadRequest, ConflictInfo, NotFound, TooLarge
 from nodes.requests import MOST_STALENESS_MS, Fate, Leadership, Nodes, Reply, Request, Result, Statement, Value
 from txstore.members import GONE, LEAVING, MEMBER, Member
 
@@ -283,6 +284,12 @@ def value_to_json(value: Value, type: str) -> Value:
     return converter(value) if converter else value
 
 
+def conflict_to_json(conflict: ConflictInfo) -> dict[str, Any]:
+    """Its key holds values of SQL types, told apart by their Python types."""
+    key = [_OF_PYTHON[type(value)](value) if type(value) in _OF_PYTHON else value for value in conflict.key]
+    return {**msgspec.structs.asdict(conflict), "key": key}
+
+
 def _bigint_to_json(value: Value) -> Value:
     return str(value) if value is not None and not -MAX_EXACT <= value <= MAX_EXACT else value
 
@@ -323,3 +330,6 @@ _TO_JSON: dict[str, Callable[[Value], Value]] = {
     "BYTEA": _bytea_to_json,
     "TIMESTAMPTZ": _timestamptz_to_json,
 }
+_OF_PYTHON: dict[type, Callable[[Value], Value]] = {
+    int: _bigint_to_json, float: _double_to_json, bytes: _bytea_to_json, datetime: _timestamptz_to_json,
+}  # fmt: skip

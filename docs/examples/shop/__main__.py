@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 from docs.examples.home import addresses_and_secret
 from docs.examples.shop.orders import CannotOrder, create_tables, find_order, place_order
+from docs.examples.shop.returns import CannotTakeBack, take_back
 from nodes.client import Cluster
 
 ANN, BOB = 1, 2
@@ -36,6 +38,13 @@ def order(cluster: Cluster, id: int, customer: int, lines: dict[int, int]) -> bo
         return False
     print(f"order {placed.id}: placed, {placed.total} paid")
     return True
+
+
+def give_back(order: int) -> None:
+    try:
+        print(f"order {order}: taken back, {take_back(order)} paid back")
+    except CannotTakeBack as error:
+        print(f"order {order}: not taken back, {error}")
 
 
 def race(cluster: Cluster) -> None:
@@ -70,6 +79,7 @@ def books_agree(cluster: Cluster) -> bool:
 
 
 def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "txstore.settings")  # as manage.py does
     addresses, secret = addresses_and_secret()
     with Cluster.connect(addresses, secret=secret) as cluster:
         open_shop(cluster)
@@ -83,6 +93,8 @@ def main() -> None:
         order(cluster, 4, BOB, {TEAPOT: 1})
         show(cluster)
         race(cluster)
+        give_back(1)
+        give_back(1)
         print(f"order 2 was never placed: {find_order(cluster, 2)}")
         print(f"books agree: {books_agree(cluster)}")
 

@@ -199,7 +199,10 @@ class Attempt:
         """An older one waits for a prepared part; who has all votes already waits for nothing and goes on."""
         if self.state == EXECUTING and self._finish == PREPARE:
             self._sender.note(steps.WOUNDED, self.txn, message.shard, message.winner)
-            self._abort(Refused(self.txn, message.shard, WOUNDED, winner=message.winner))
+            refusal = Refused(
+                self.txn, message.shard, WOUNDED, winner=message.winner, table=message.table, key=message.key
+            )
+            self._abort(refusal)
 
     def on_in_doubt(self, message: InDoubt) -> None:
         known = self.state != OVER and self._sender.now < self.deadline

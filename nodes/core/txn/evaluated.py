@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 
 from nodes.core.engine import Engine
-from nodes.core.locks import IX, JOIN, Node, X
+from nodes.core.locks import IS, IX, JOIN, Node, X
 from nodes.core.txn.states import Active, LockNeed
 from nodes.errors import ErrorInfo
 from nodes.sql import keys
-from nodes.sql.schema import Fragment, Image
+from nodes.sql.schema import CATALOG_TABLE, Fragment, Image
 
 MAX_IMAGES = 10_000
+MAX_LOCKS = 4_096  # nodes of one table that a transaction holds on one shard
 
 
-def stale_version(engine: Engine, active: Active) -> int:
-    """-1: planned with what this shard has. Compared after the locks are granted, so it cannot change under us."""
+def stale_version(engine: Engine, active: Active) -> tuple[int, int] | None:
+    """None: planned with what this shard has; else a table and its version here (0: there is none), or the catalog and
+    its version. Compared after the locks are granted, so it cannot change under us."""
     active.ddl = None
     for fragment in active.fragments:
         for table, version in fragment.tables:
             known = engine.table(table)
             if known is None or known.version != version:
-                return 0 if known is None else known.version
+                return table, 0 if known is None else known.version
         if _is_stale_ddl(engine, fragment):
-            return engine.catalog_version
+            return CATALOG_TABLE, engine.catalog_version
         active.ddl = fragment.ddl or active.ddl
-    return -1
+    return None
 
 
 def _is_stale_ddl(engine: Engine, fragment: Fragment) -> bool:
@@ -48,14 +51,42 @@ def image_locks(engine: Engine, held: Mapping[Node, int], images: Sequence[Image
     for image in images:
         table = engine.table(image.table)
         assert table is not None, "an image of a table that this shard does not hold"
-        types = [table.columns[i].type for i in table.primary_key]
+        path_of = keys.path_encoder(tuple([table.columns[i].type for i in table.primary_key]))
         new_key = None if image.row is None else [image.row[i] for i in table.primary_key]
-        found: dict[Node, int] = {(image.table, b""): IX}
+        need[image.table, b""] = IX
         for key in (image.old_key, new_key) if image.old_key != new_key else (new_key,):
             if key is not None:
-                found[image.table, keys.encode(types, key)] = X
-        for node, mode in found.items():
-            now = held.get(node)
-            if now is None or JOIN[now][mode] != now:
-                need[node] = mode
-    return list(need.items())
+                path = path_of(key)
+                need[image.table, path.pop()] = X
+                for prefix in path:
+                    need[image.table, prefix] = IX
+    return bounded(held, need)
+
+
+def bounded(held: Mapping[Node, int], need: Mapping[Node, int]) -> LockNeed:
+    """What `need` adds to what is held. Of a table of which a transaction would hold over MAX_LOCKS nodes it locks the
+    topmost prefixes that it needs something of; if those are too many, too, the table."""
+    if len(held) + len(need) <= MAX_LOCKS:
+        return _added(held, need)
+    larger: dict[Node, int] = {}
+    for table in dict.fromkeys(table for table, _ in need):
+        larger |= _escalated(held, {node: mode for node, mode in need.items() if node[0] == table}, table)
+    return _added(held, larger)
+
+
+def _added(held: Mapping[Node, int], need: Mapping[Node, int]) -> LockNeed:
+    return [(node, mode) for node, mode in need.items() if (now := held.get(node)) is None or JOIN[now][mode] != now]
+
+
+def _escalated(held: Mapping[Node, int], need: dict[Node, int], table: int) -> dict[Node, int]:
+    """What is needed of one table."""
+    count = sum(node[0] == table for node in held)
+    if count + sum(node not in held for node in need) <= MAX_LOCKS:
+        return need
+    found, topmost = dict[Node, int](), b""
+    for node in sorted(need):
+        topmost = topmost if topmost and node[1].startswith(topmost) else node[1]
+        found[table, topmost] = JOIN[found.get((table, topmost), IS)][need[node]]
+    if count + sum(node not in held for node in found) <= MAX_LOCKS:
+        return found
+    return {(table, b""): reduce(lambda one, other: JOIN[one][other], need.values())}

@@ -88,8 +88,9 @@ class Finished(msgspec.Struct, array_like=True, tag=3):
 class Refused(msgspec.Struct, array_like=True, tag=4):
     """The Execute came to nothing at this shard; for all causes but NOT_LEADER it never will at its own home.
 
-    `leader` is a hint (0: none). `version` is the shard's catalog version for STALE. `winner` is the id it lost to.
-    `seen_ts`, for TOO_LATE, is a value of the oracle: a new id is to be dated by that, or later.
+    `leader` is a hint (0: none). `version` is the shard's catalog version for STALE, of `table`. `winner` is the id it
+    lost to, at `table` and `key`, a node of the lock tree (nodes/sql/keys.py); `waited_ms`: how long it had waited for
+    locks itself. `seen_ts`, for TOO_LATE, is a value of the oracle: a new id is to be dated by that, or later.
     """
 
     txn: bytes
@@ -102,6 +103,7 @@ class Refused(msgspec.Struct, array_like=True, tag=4):
     table: int = 0
     waited_ms: int = 0
     seen_ts: int = 0
+    key: bytes = b""
 
 
 class KeyBinding(msgspec.Struct, array_like=True, frozen=True):
@@ -178,11 +180,13 @@ class Deciding(msgspec.Struct, array_like=True, tag=10):
 
 
 class Wound(msgspec.Struct, array_like=True, tag=11):
-    """Shard to the gateway of a prepared transaction: an older one waits for it."""
+    """Shard to the gateway of a prepared transaction: an older one waits for it, at this node of the lock tree."""
 
     txn: bytes
     shard: str
     winner: bytes
+    table: int = 0
+    key: bytes = b""
 
 
 class AskFate(msgspec.Struct, array_like=True, tag=12):

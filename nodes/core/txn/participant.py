@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections import deque
 
+from nodes import ids
 from nodes.core.host import GATEWAY, Host
-from nodes.core.locks import JOIN, MODES, LockTable
+from nodes.core.locks import JOIN, MODES, LockTable, Node
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn import steps
 from nodes.core.txn.entries import AbortTxn, CommitTxn, OutcomeRecord, PrepareTxn, encode
-from nodes.core.txn.evaluated import image_locks, over_bound, stale_version
+from nodes.core.txn.evaluated import bounded, image_locks, over_bound, stale_version
 from nodes.core.txn.interactive import Interactive
 from nodes.core.txn.messages import (
     BUSY,
@@ -107,7 +108,7 @@ class Participant:
         self.begin(active)
 
     def begin(self, active: Active) -> None:
-        self.acquire(active, self.planned_locks(active))
+        self.acquire(active, bounded(self.locks.held_by(active.txn), self.planned_locks(active)))
         self.run()
 
     def answer_from_record(self, message: Execute) -> bool:
@@ -136,14 +137,14 @@ class Participant:
         seen_ts = outcome.commit_ts or outcome.seen_ts
         return Finished(txn, self.host.group, outcome.commit_ts, outcome.rows, seen_ts)
 
-    def planned_locks(self, active: Active) -> LockNeed:
-        need: dict[tuple[int, bytes], int] = {}
+    def planned_locks(self, active: Active) -> dict[Node, int]:
+        need: dict[Node, int] = {}
         for fragment in active.fragments:
             for lock in fragment.locks:
                 node = (lock.table, lock.key)
                 mode = MODES[lock.mode]
                 need[node] = mode if node not in need else JOIN[need[node]][mode]
-        return list(need.items())
+        return need
 
     # -- locks
 
@@ -151,8 +152,12 @@ class Participant:
         if self.locks.request(active.txn, active.age, need):
             self._granted.append(active.txn)
         else:
-            self.host.note(steps.WAITS, active.txn, self.locks.blocker_of(active.txn))
-            self._wound_for(active.txn)
+            self._wait(active)
+
+    def _wait(self, active: Active) -> None:
+        active.waits(self.host.now)
+        self.host.note(steps.WAITS, active.txn, self.locks.blocker_of(active.txn))
+        self._wound_for(active.txn)
 
     def run(self) -> None:
         """Evaluate who was granted, one after the other (each may end others and so grant more)."""
@@ -172,19 +177,21 @@ class Participant:
 
     def _wound_for(self, txn: bytes) -> None:
         """An older one waits: who is younger and in its way is ended, or its gateway is asked to."""
-        for victim in self.locks.wounds_of(txn):
+        for victim, node in self.locks.wounds_of(txn).items():
             active = self.active.get(victim)
             if active is not None and active.state in ENDABLE:
-                self._end(active, WOUNDED, txn)
+                self._end(active, WOUNDED, (txn, node))
             elif active is None and victim in self.state.prepared:
-                self.send(self.state.prepared[victim].gateway, Wound(victim, self.host.group, txn))
+                self.send(self.state.prepared[victim].gateway, Wound(victim, self.host.group, txn, *node))
 
     # -- evaluation
 
     def _evaluate(self, active: Active) -> None:
-        version = stale_version(self.state.engine, active)
-        if version >= 0:
-            self._refuse_evaluated(active, Refused(active.txn, self.host.group, STALE, version=version))
+        active.waits_no_more(self.host.now)
+        stale = stale_version(self.state.engine, active)
+        if stale is not None:
+            refusal = Refused(active.txn, self.host.group, STALE, table=stale[0], version=stale[1])
+            self._refuse_evaluated(active, refusal)
             return
         found = self.state.engine.evaluate(active.fragments, EVALUATION_BUDGET_MS, active.earlier)
         error = found.error or over_bound(found.images)
@@ -195,8 +202,7 @@ class Participant:
         active.rows, active.images = found.rows, found.images
         need = image_locks(self.state.engine, self.locks.held_by(active.txn), active.images)
         if need and not self.locks.request(active.txn, active.age, need):
-            self.host.note(steps.WAITS, active.txn, self.locks.blocker_of(active.txn))
-            self._wound_for(active.txn)  # when granted, it is evaluated again: what it waited for may have changed it
+            self._wait(active)  # when granted, it is evaluated again: what it waited for may have changed it
             return
         self.finish(active)
 
@@ -261,16 +267,16 @@ class Participant:
     def _log_abort(self, active: Active, refusal: Refused) -> None:
         active.move(ENDING)
         active.refusal = refusal
-        reason = refusal.error.message if refusal.error is not None else "wounded or timed out"
+        reason = refusal.error.message if refusal.error is not None else _reason(refusal)
         error = refusal.error if refusal.cause == FAILED else None
         self.host.propose(encode(AbortTxn(active.txn, reason, error)))
 
-    def _end(self, active: Active, cause: int, winner: bytes) -> None:
-        """Ended by a wound or its deadline, not in flight: its locks go at once."""
-        waited_ms = (self.host.now - active.since) * TICK_MS
-        blocked = self.locks.blocker_of(active.txn)
-        table = blocked[1][0] if blocked else 0
-        refusal = Refused(active.txn, self.host.group, cause, winner=winner, table=table, waited_ms=waited_ms)
+    def _end(self, active: Active, cause: int, lost_to: tuple[bytes, Node] | None) -> None:
+        """Ended by a wound or its deadline, not in flight: its locks go at once. `lost_to`: whom, and where."""
+        active.waits_no_more(self.host.now)
+        waited_ms = active.waited * TICK_MS
+        winner, (table, key) = lost_to or (b"", (0, b""))
+        refusal = Refused(active.txn, self.host.group, cause, 0, None, 0, winner, table, waited_ms, key=key)
         if active.finish == COMMIT:
             self._log_abort(active, refusal)
             self.release(active.txn)
@@ -369,8 +375,7 @@ class Participant:
         self.interactive.tick()
         for active in [a for a in self.active.values() if a.deadline <= now and a.state in ENDABLE]:
             if self.active.get(active.txn) is active and active.state in ENDABLE:
-                blocked = self.locks.blocker_of(active.txn)
-                self._end(active, TIMED_OUT, blocked[0] if blocked else b"")
+                self._end(active, TIMED_OUT, self.locks.blocker_of(active.txn))
         if now % WOUND_AGAIN_TICKS == 0:
             for txn in self.locks.waiting():
                 if self.locks.is_waiting(txn):
@@ -383,3 +388,10 @@ class Participant:
             refusal = Refused(active.txn, self.host.group, NOT_LEADER, leader=self.host.leader)
             self.send(active.gateway, refusal)
         self.active.clear()
+
+
+def _reason(refusal: Refused) -> str:
+    """For its fate."""
+    if not refusal.winner:
+        return "its time was up" if refusal.cause == TIMED_OUT else "refused"
+    return f"{'timed out behind' if refusal.cause == TIMED_OUT else 'wounded by'} {ids.to_text(refusal.winner)}"

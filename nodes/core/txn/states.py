@@ -42,11 +42,12 @@ class Active:
     client named; `floor` is the largest oracle value seen when it went in flight. Of an interactive transaction,
     `number` is the step that came last and `held` its answer; `kept` are the images as of each step that may be gone
     back to, and `earlier` those that the step under way began with; `since` and `asked` are the ticks in which its
-    gateway was last heard of, and last asked; `term` names this opening."""
+    gateway was last heard of, and last asked; `term` names this opening. It waits for locks since `waits_since` (-1: it
+    does not) and had waited for `waited` ticks before."""
 
     __slots__ = (
         "age", "asked", "ddl", "deadline", "earlier", "finish", "floor", "fragments", "gateway", "held", "images",
-        "kept", "number", "refusal", "rows", "since", "state", "term", "told", "txn",
+        "kept", "number", "refusal", "rows", "since", "state", "term", "told", "txn", "waited", "waits_since",
     )  # fmt: skip
 
     def __init__(self, message: Execute, now: int, term: int = 0) -> None:
@@ -72,11 +73,20 @@ class Active:
         self.finish = message.finish
         self.fragments = message.fragments
         self.since = self.asked = now
+        self.waits_since, self.waited = -1, 0
         self.deadline = now + max(1, message.timeout_ms // TICK_MS)
         if message.number:
             self.number, self.held = message.number, None
             self.kept = {n: images for n, images in self.kept.items() if n in message.saved or n == message.keep}
             self.earlier = self.kept[message.keep] if message.keep else ()
+
+    def waits(self, now: int) -> None:
+        self.waits_since = now
+
+    def waits_no_more(self, now: int) -> None:
+        if self.waits_since >= 0:
+            self.waited += now - self.waits_since
+            self.waits_since = -1
 
     def move(self, state: int) -> None:
         assert state in NEXT[self.state], f"from {STATE_NAMES[self.state]} to {STATE_NAMES[state]}"

@@ -58,7 +58,7 @@ def test_c01_a_restarted_participant_is_in_doubt_holds_its_locks_and_asks() -> N
     shard = prepared().restarted()
     assert shard.locks.held_by(TXN) == {(2, b""): IX, (2, row(1)): X}
     shard.receive(execute(OLD, update(1, 1)))
-    assert shard.host.said(Wound) == [Wound(TXN, "s1", OLD)]
+    assert shard.host.said(Wound) == [Wound(TXN, "s1", OLD, 2, row(1))]
     shard.pass_ticks(FIRST_QUESTION_TICKS)
     assert (GATEWAY_NODE, GATEWAY, InDoubt(TXN, "s1", 1)) in shard.host.sent
 
@@ -265,9 +265,9 @@ def test_c15_a_prepared_transaction_is_not_aborted_by_its_shard_alone() -> None:
     """C15: its gateway is asked, again and again while the older one waits."""
     shard = prepared()
     shard.receive(execute(OLD, update(1, 1)))
-    assert shard.host.sent == [(GATEWAY_NODE, GATEWAY, Wound(TXN, "s1", OLD))]
+    assert shard.host.sent == [(GATEWAY_NODE, GATEWAY, Wound(TXN, "s1", OLD, 2, row(1)))]
     shard.pass_ticks(8)
-    assert shard.host.said(Wound) == 3 * [Wound(TXN, "s1", OLD)]
+    assert shard.host.said(Wound) == 3 * [Wound(TXN, "s1", OLD, 2, row(1))]
     assert TXN in shard.machine.state.prepared
     shard.receive(ABORTED)
     shard.apply()
@@ -281,7 +281,7 @@ def test_c15_an_appended_prepare_is_not_wounded() -> None:
     assert (shard.host.said(Refused), shard.host.said(Wound)) == ([], [])
     shard.apply()
     shard.pass_ticks(4)
-    assert shard.host.said(Wound) == [Wound(TXN, "s1", OLD)]
+    assert shard.host.said(Wound) == [Wound(TXN, "s1", OLD, 2, row(1))]
 
 
 def test_c15_a_younger_one_that_holds_locks_and_waits_for_more_is_wounded_at_once() -> None:
@@ -295,6 +295,7 @@ def test_c15_a_younger_one_that_holds_locks_and_waits_for_more_is_wounded_at_onc
     shard.receive(execute(TXN, update(1, 1)))
     (refused,) = shard.host.said(Refused)
     assert (refused.txn, refused.cause, refused.winner) == (YOUNG, WOUNDED, TXN)
+    assert (refused.table, refused.key) == (2, row(1)), "where the older one needs it, not where itself waits"
     assert [entry.txn for entry in shard.proposals] == [OLD, TXN]
 
 
@@ -342,5 +343,5 @@ def test_a_plan_for_another_version_of_a_table_is_stale() -> None:
     shard = ShardReplica()
     shard.receive(execute(TXN, update(1, 1, version=9), finish=PREPARE))
     shard.host.answer_confirm()
-    assert shard.host.said(Refused) == [Refused(TXN, "s1", STALE, version=1)]
+    assert shard.host.said(Refused) == [Refused(TXN, "s1", STALE, table=2, version=1)]
     assert (shard.proposals, len(shard.locks)) == ([], 0)

@@ -48,18 +48,24 @@ PLAYED = {
     "age-of-what-is-closed-counted-from-its-answer": (
         "tests/runtime/test_follower_reads.py::test_how_old_it_is_is_counted_from_before_the_draw"
     ),
+    "fate-told-by-the-gateway-before-the-home": (
+        "tests/runtime/test_fates.py::test_what_the_home_knows_is_told_without_the_gateway[committed]"
+    ),
     "removed-are-told-before-it-is-settled": f"{_MEMBERS}::test_who_was_removed_goes_when_others_can_do_without[paxos]",
 }
 
 # What a check was made for must be found by that check; it may be that another one sees it in an earlier seed.
 FOUND_BY = {
     "follower-read-older-than-wanted": ("6 bounded staleness",),
+    "images-lock-full-keys-only": ("11 locks",),
     "key-read-without-its-lock": ("17 dependencies",),
+    "large-statement-under-an-intention": ("11 locks",),
     "locks-released-when-appended": ("11 locks",),
     "new-key-not-locked": ("11 locks",),
     "oracle-follows-one-clock": ("14 oracle beside the clocks",),
     "predicate-under-an-intention": ("18 serial order of a few",),
     "session-token-ignored": ("6 bounded staleness",),
+    "prefix-under-an-intention": ("18 serial order of a few",),
     "snapshot-below-the-horizon": ("5 same snapshot",),
     "wound-is-not-heeded": ("13 wait graph",),
     "wound-is-not-repeated": ("13 wait graph",),
@@ -89,17 +95,10 @@ class Find:
 
 
 def copy_with(patch: Path, directory: Path) -> Path:
-    """A copy of nodes/, and of the tests that hunts run, with the patch in it."""
+    """A copy of nodes/, of the checker, and of the tests that hunts run, with the patch in it."""
     ignored = shutil.ignore_patterns("__pycache__")
-    for folder in (
-        "nodes",
-        "tests/sim",
-        "tests/core",
-        "tests/storage",
-        "tests/contract",
-        "tests/scripts",
-        "tests/runtime",
-    ):
+    tests = [f"tests/{part}" for part in ("sim", "core", "storage", "contract", "scripts", "runtime")]
+    for folder in ("nodes", "monitoring", *tests):
         shutil.copytree(ROOT / folder, directory / folder, ignore=ignored)
     (directory / "tests" / "__init__.py").touch()
     command = ["patch", "--strip=1", "--fuzz=0", "--forward", "--batch", f"--directory={directory}", f"--input={patch}"]

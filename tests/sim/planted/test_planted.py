@@ -9,7 +9,12 @@ import pytest
 from tests.sim.planted.hunt import PATCHES, PLAYED, copy_with, hunt
 
 # Found at once; the others take up to some dozen seeds.
-QUICK = (*PLAYED, "fence-not-through-the-log", "commit-ts-drawn-before-the-last-vote")
+QUICK = (
+    *PLAYED,
+    "fence-does-not-end-what-is-open",
+    "fence-not-through-the-log",
+    "commit-ts-drawn-before-the-last-vote",
+)
 
 
 def test_there_are_planted_bugs_for_the_rules() -> None:
