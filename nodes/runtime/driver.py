@@ -196,12 +196,12 @@ class Driver:
     def members_of(self, group: str) -> tuple[int, ...]:
         return self.router.members.get(group, ())
 
+    def is_connected(self, node: int) -> bool:
+        return node == self.node or self.network.is_connected(node)
+
     def applied_slot(self, group: str) -> int:
         here = self.groups.get(ids.group_code(group))
         return -1 if here is None or here.stopped else here.applied_slot
-
-    def is_connected(self, node: int) -> bool:
-        return node == self.node or self.network.is_connected(node)
 
     def silence_of(self, group: str) -> str:
         return self.router.silence_of(group, self.node, self.network.is_connected)

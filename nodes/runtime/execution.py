@@ -24,7 +24,7 @@ from nodes.errors import (
     SnapshotTooOld,
     StoreError,
 )
-from nodes.requests import ABORTED, COMMITTED, MOST_STALENESS_MS, UNDECIDED, Reply, Request, Result
+from nodes.requests import ABORTED, COMMITTED, UNDECIDED, Reply, Request, Result
 from nodes.runtime import activity
 from nodes.runtime.as_of import AsOf, parse
 from nodes.runtime.follower_reads import Wanted
@@ -108,7 +108,7 @@ class Execution:
 
         request = self.request
         wanted = Wanted(request.max_staleness_ms, request.session_token) if request.max_staleness_ms else None
-        self.gateway.begin_read(parts_of(self._bounds), self.deadline, self._as_of, then, wanted)
+        self.gateway.reads.begin(parts_of(self._bounds), self.deadline, self._as_of, then, wanted)
 
     # -- writing
 
@@ -232,11 +232,7 @@ class Execution:
 
 
 def _past(request: Request) -> AsOf | None:
-    """BadRequest for an `as_of` that is none, or beside a `max_staleness_ms`, and for a token that cannot be."""
-    if not 0 <= request.max_staleness_ms <= MOST_STALENESS_MS:
-        raise BadRequest(f"max_staleness_ms must lie between 1 and {MOST_STALENESS_MS}, or be left out")
-    if request.session_token < 0:
-        raise BadRequest("session_token must be that of a reply")
+    """BadRequest for an `as_of` that is none, or beside a `max_staleness_ms`."""
     as_of = parse(request.as_of)
     if as_of is not None and request.max_staleness_ms:
         words = "as_of names the past, and max_staleness_ms leaves it open: leave one of them out; nothing happened"

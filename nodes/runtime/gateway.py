@@ -18,8 +18,6 @@ from nodes.core.host import GATEWAY
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn.attempt import Attempt
 from nodes.core.txn.messages import (
-    NOT_LEADER,
-    ClosedIs,
     Decided,
     Deciding,
     Finished,
@@ -27,33 +25,25 @@ from nodes.core.txn.messages import (
     InDoubt,
     NotHome,
     Refused,
-    SnapshotRefused,
-    SnapshotRows,
     Voted,
     Wound,
 )
 from nodes.errors import BadRequest, NotSupported, StoreError, TooLarge, Unavailable
-from nodes.requests import ABORTED, ACTIVE, UNDECIDED, Reply, Request
-from nodes.runtime.as_of import AsOf
+from nodes.requests import ABORTED, ACTIVE, MOST_STALENESS_MS, UNDECIDED, Reply, Request
 from nodes.runtime.catalog import Catalog
 from nodes.runtime.execution import Execution
-from nodes.runtime.follower_reads import ClosedTimestamps, FollowerRead, Wanted
 from nodes.runtime.inquiries import ANSWERS, Inquiries
 from nodes.runtime.interactive import Interactive
 from nodes.runtime.messages import AskGateway, GatewayTells, Relay, Relayed
 from nodes.runtime.questions import MAX_TIMEOUT_MS, deadline_after
-from nodes.runtime.snapshot import SnapshotRun
+from nodes.runtime.reads import Reads
 from nodes.runtime.surroundings import Surroundings
 from nodes.sql.plan import Plan, PlanCache, is_well_formed
-from nodes.sql.schema import Fragment, ShardRows
 
 MAX_STATEMENTS = 1_000
 MAX_LIVE = 4_096
 DRAW_AGAIN_TICKS = 20
 ABORTS_KEPT = 1_000
-
-Rows = dict[str, list[ShardRows]]
-ReadThen = Callable[[int, Rows, StoreError | None, int], None]
 
 
 class Waiting(NamedTuple):
@@ -73,8 +63,7 @@ class Gateway:
         self.plans = PlanCache()
         self.attempts: dict[bytes, Attempt] = {}
         self.aborts: dict[bytes, str] = {}  # of attempts, oldest first: why; commit will never be proposed
-        self.reads: dict[int, SnapshotRun | FollowerRead] = {}
-        self.closed = ClosedTimestamps(surroundings, self.hear)
+        self.reads = Reads(surroundings, self._number, lambda: self.heard, self.hear)
         self.inquiries = Inquiries(surroundings, catalog, self._number)
         self.heard = 0
         self._drawn_at = 0  # the tick in which the newest value that was drawn here was asked for
@@ -96,9 +85,7 @@ class Gateway:
             Wound: lambda sender, message: self._to_attempt(message, "on_wound"),
             InDoubt: self._on_in_doubt,
             AskGateway: self._on_ask_gateway,
-            SnapshotRows: self._on_rows,
-            SnapshotRefused: self._on_read_refused,
-            ClosedIs: lambda sender, message: self.closed.on_closed(message),
+            **self.reads.handlers,
             **dict.fromkeys(ANSWERS, self.inquiries.receive),
         }
 
@@ -143,7 +130,11 @@ class Gateway:
             raise TooLarge(f"{len(request.statements)} statements; at most {MAX_STATEMENTS} are allowed: split it")
         if not 1 <= request.timeout_ms <= MAX_TIMEOUT_MS:
             raise BadRequest(f"timeout_ms must lie between 1 and {MAX_TIMEOUT_MS}")
-        if len(self.attempts) + len(self.reads) >= MAX_LIVE:
+        if not 0 <= request.max_staleness_ms <= MOST_STALENESS_MS:
+            raise BadRequest(f"max_staleness_ms must lie between 1 and {MOST_STALENESS_MS}, or be left out")
+        if request.session_token < 0:
+            raise BadRequest("session_token must be that of a reply")
+        if len(self.attempts) + len(self.reads.running) >= MAX_LIVE:
             raise Unavailable(f"n{self.surroundings.node} has too many requests under way; nothing happened")
 
     # -- planning
@@ -271,41 +262,6 @@ class Gateway:
         if len(self.aborts) > ABORTS_KEPT:
             del self.aborts[next(iter(self.aborts))]
 
-    def begin_read(
-        self,
-        parts: dict[str, list[Fragment]],
-        deadline: int,
-        as_of: AsOf | None,
-        then: ReadThen,
-        wanted: Wanted | None = None,
-    ) -> None:
-        """`then` as of SnapshotRun. What is `wanted` may be had here; else the leaders are asked."""
-        closed = None if wanted is None else self.closed.find(parts, wanted)
-        if not closed:
-            self._ask_leaders(parts, deadline, as_of, then)
-            return
-        number, ts = self._number(), min(closed.values()).ts
-
-        def ended(rows: Rows | None) -> None:
-            if self.reads.pop(number, None) is None:
-                return
-            if rows is None:
-                self._ask_leaders(parts, deadline, as_of, then)
-            else:
-                then(ts, rows, None, -1)
-
-        self.reads[number] = FollowerRead(self.surroundings, number, parts, closed, deadline, ended)
-
-    def _ask_leaders(self, parts: dict[str, list[Fragment]], deadline: int, as_of: AsOf | None, then: ReadThen) -> None:
-        number = self._number()
-
-        def ended(ts: int, rows: Rows, error: StoreError | None, stale: int) -> None:
-            self.reads.pop(number, None)
-            self.hear(ts)
-            then(ts, rows, error, stale)
-
-        self.reads[number] = SnapshotRun(self.surroundings, number, parts, deadline, as_of, self.heard, ended)
-
     def hear(self, ts: int) -> None:
         self.heard = max(self.heard, ts)
 
@@ -324,10 +280,8 @@ class Gateway:
     def tick(self) -> None:
         for attempt in list(self.attempts.values()):
             attempt.tick()
-        for read in list(self.reads.values()):
-            read.tick()
+        self.reads.tick()
         self.inquiries.tick()
-        self.closed.tick()
         stale, self._stale = self._stale, []
         for execution in stale:
             self._confirm(execution)
@@ -385,15 +339,3 @@ class Gateway:
         if txn in self.aborts:
             return GatewayTells(0, ABORTED, self.aborts[txn])
         return GatewayTells(0, UNDECIDED, f"no decision is known, and {here}, which minted the id, knows nothing more")
-
-    def _on_rows(self, sender: int, message: SnapshotRows) -> None:
-        read = self.reads.get(message.number)
-        if read is not None:
-            read.on_rows(message)
-
-    def _on_read_refused(self, sender: int, message: SnapshotRefused) -> None:
-        if message.cause == NOT_LEADER:
-            self.surroundings.on_hint(message.shard, sender, message.leader)
-        read = self.reads.get(message.number)
-        if read is not None:
-            read.on_refused(message)

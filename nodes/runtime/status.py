@@ -63,7 +63,7 @@ def of_nothing() -> Status:
 
 def of_node(driver: Driver, wide: bool) -> Status:
     """What this node's own replicas know."""
-    live = len(driver.gateway.attempts) + len(driver.gateway.reads)
+    live = len(driver.gateway.attempts) + len(driver.gateway.reads.running)
     own = {
         "groups": [_of_group(group) for group in driver.groups.values()],
         "in_doubt": _doubts(driver),

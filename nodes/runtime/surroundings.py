@@ -38,11 +38,11 @@ class Surroundings(Protocol):
     def members_of(self, group: str) -> tuple[int, ...]:
         """() for a group that is none."""
 
-    def applied_slot(self, group: str) -> int:
-        """Of the replica here; -1: there is none."""
-
     def is_connected(self, node: int) -> bool:
         """True of this node itself."""
+
+    def applied_slot(self, group: str) -> int:
+        """Of the replica here; -1: there is none."""
 
     def silence_of(self, group: str) -> str:
         """Why there may be no answer from it, in words."""

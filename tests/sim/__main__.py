@@ -21,10 +21,9 @@ from tests.sim.chart import chart
 from tests.sim.failure import explain
 from tests.sim.faults import PROFILES
 from tests.sim.record import Recorder
-from tests.sim.report import Report
 from tests.sim.schedule import numbers_of
 from tests.sim.shrink import BUDGET_S
-from tests.sim.simulation import simulate
+from tests.sim.simulation import Report, simulate
 
 PROCESSES = 2
 ENOUGH = 200

@@ -36,7 +36,8 @@ def check(operations: list[Operation]) -> None:
 
 
 def transaction(operation: Operation) -> history.Transaction:
-    """Each is of a client of its own: who asks in a run asks once. What may be old stands before what was answered."""
+    """Each is of a client of its own: who asks in a run asks once. Who reads the past may stand before what was told
+    when it asked."""
     steps = [step for number, _ in enumerate(operation.steps) for step in _operations(operation, number)]
     name, begun_at = operation.number, 0 if operation.reads_the_past else operation.begun_at
     return history.Transaction(name, name, steps, outcome_of(operation), begun_at, operation.told_at)

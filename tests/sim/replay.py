@@ -69,7 +69,7 @@ class Replays:
     def on_start(self, life: Life) -> None:
         driver, self.cluster = life.driver, life.node.cluster
         assert driver is not None, "a life that starts has a driver"
-        begin = driver.gateway.begin_read
+        begin = driver.gateway.reads.begin
 
         def watched(
             parts: dict[str, list[Fragment]],
@@ -85,7 +85,7 @@ class Replays:
 
             begin(parts, deadline, as_of, ended, wanted)
 
-        driver.gateway.begin_read = watched  # type: ignore[method-assign]
+        driver.gateway.reads.begin = watched  # type: ignore[method-assign]
 
     def _remember(self, ts: int, parts: dict[str, list[Fragment]], rows: Rows) -> None:
         slots = {name: len(self.truth.logs.get(name, ())) for name in parts}
@@ -119,10 +119,12 @@ class Replays:
             number, deadline = gateway._number(), driver.now + TIMEOUT_MS // TICK_MS
 
             def ended(ts: int, rows: Rows, error: StoreError | None, stale: int) -> None:
-                gateway.reads.pop(number, None)
+                gateway.reads.running.pop(number, None)
                 self._on_answer(read, node, rows, error, stale)
 
-            gateway.reads[number] = SnapshotRun(driver, number, read.parts, deadline, AsOf(read.ts), read.ts, ended)
+            gateway.reads.running[number] = SnapshotRun(
+                driver, number, read.parts, deadline, AsOf(read.ts), read.ts, ended
+            )
             driver.wake()
 
         life.do(begin)

@@ -26,7 +26,7 @@ def unsettled(drivers: list[Driver], targets: dict[str, int]) -> str:
                     return f"locks are held at {group.group}"
             elif leading is not None and (leading.unacknowledged or machine.state.undone):  # type: ignore[attr-defined]
                 return f"not done at {group.group}"
-        if driver.gateway.attempts or driver.gateway.reads:
+        if driver.gateway.attempts or driver.gateway.reads.running:
             return f"attempts under way at n{driver.node}"
     wrong = [name for name in drivers[0].router.members if led.get(name) != 1]
     return f"leaders: {led}" if wrong else ""

@@ -6,6 +6,7 @@ import random
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -28,8 +29,7 @@ from tests.sim.past import PastReads
 from tests.sim.record import Recorder
 from tests.sim.replacing import Replacing
 from tests.sim.replay import Replays
-from tests.sim.report import Report
-from tests.sim.schedule import Number, Schedule
+from tests.sim.schedule import Event, Number, Schedule, numbers_text
 from tests.sim.sessions import SessionTraffic
 from tests.sim.stale import StaleReads
 from tests.sim.timeline import MS, SECOND
@@ -40,6 +40,31 @@ PROGRESS_WITHIN = 30  # virtual seconds after the faults
 MAX_ACTIVE, MAX_LOCKS = participant.MAX_ACTIVE, evaluated.MAX_LOCKS
 READERS = 3
 CPU_SECONDS = 40  # a run takes about one
+
+
+@dataclass
+class Report:
+    """What a run gave. `violation` "": none; `invariant` is its first words. `asked`: the profile that was asked for,
+    "": none."""
+
+    seed: int
+    asked: str
+    profile: str
+    without: frozenset[Number] = frozenset()  # events that were left out
+    trace: str = ""
+    invariant: str = ""
+    violation: str = ""
+    committed: int = 0
+    reached: Counter[str] = field(default_factory=Counter)  # see coverage.py
+    events: list[Event] = field(default_factory=list)  # as far as any were planned
+    ended_at: int = 0  # virtual time
+
+    @property
+    def command(self) -> str:
+        """Replays it."""
+        profile = f" --profile {self.asked}" if self.asked else ""
+        without = f" --without {numbers_text(self.without)}" if self.without else ""
+        return f"python -m tests.sim --seed {self.seed}{profile}{without}"
 
 
 class Simulation:
@@ -288,11 +313,8 @@ class Simulation:
             self._until_committed([("add", [a, 1]) for a in range(ACCOUNTS)])
             self._until_committed([("sum", [])])
             for operation in self.operations:
-                if (
-                    not isinstance(operation.told, Reply)
-                    and operation.txns
-                    and here[operation.number % len(here)] == node
-                ):
+                is_asked_here = here[operation.number % len(here)] == node
+                if is_asked_here and operation.txns and not isinstance(operation.told, Reply):
                     self._settle_fate(operation, node)
         self.stale.demand_near()
         self.wait_for_rest()
@@ -311,11 +333,8 @@ class Simulation:
 
     def _settle_fate(self, operation: Operation, node: int) -> None:
         answers = self.ask_fate(operation.txns[-1], False, node)
-        for _ in range(12):
-            self._run(SECOND // 4)
-            if answers:
-                break
-        demand(bool(answers) and isinstance(answers[0], Fate), "8 progress", f"no fate after the faults: {answers}")
+        self._wait_out(lambda: "" if answers else "a fate was not told")
+        demand(isinstance(answers[0], Fate), "8 progress", f"no fate after the faults: {answers}")
 
     def _chosen(self) -> dict[str, int]:
         """The last slot of each group that anybody has applied. Marks move on for a while, so a lag of nothing is no

@@ -39,6 +39,9 @@ PLAYED = {
         "tests/core/test_transfer.py::test_what_the_laggard_knows_nothing_of_goes_from_its_beginning"
     ),
     "cut-change-of-members-still-counts": f"{_MEMBERS}::test_a_change_that_is_lost_was_none[raft]",
+    "fate-told-by-the-gateway-before-the-home": (
+        "tests/runtime/test_fates.py::test_what_the_home_knows_is_told_without_the_gateway[committed]"
+    ),
     "closed-without-a-round": (
         "tests/core/txn/test_closed.py::test_it_is_told_after_a_round_begun_after_it_was_taken_and_as_it_was_taken"
     ),
@@ -47,9 +50,6 @@ PLAYED = {
     ),
     "age-of-what-is-closed-counted-from-its-answer": (
         "tests/runtime/test_follower_reads.py::test_how_old_it_is_is_counted_from_before_the_draw"
-    ),
-    "fate-told-by-the-gateway-before-the-home": (
-        "tests/runtime/test_fates.py::test_what_the_home_knows_is_told_without_the_gateway[committed]"
     ),
     "removed-are-told-before-it-is-settled": f"{_MEMBERS}::test_who_was_removed_goes_when_others_can_do_without[paxos]",
 }
@@ -64,8 +64,8 @@ FOUND_BY = {
     "new-key-not-locked": ("11 locks",),
     "oracle-follows-one-clock": ("14 oracle beside the clocks",),
     "predicate-under-an-intention": ("18 serial order of a few",),
-    "session-token-ignored": ("6 bounded staleness",),
     "prefix-under-an-intention": ("18 serial order of a few",),
+    "session-token-ignored": ("6 bounded staleness",),
     "snapshot-below-the-horizon": ("5 same snapshot",),
     "wound-is-not-heeded": ("13 wait graph",),
     "wound-is-not-repeated": ("13 wait graph",),
