@@ -68,11 +68,12 @@ def test_the_examples_of_the_document_work_one_after_the_other(web: WebServer, d
     content = told["paths"][PATH]["post"]["requestBody"]["content"]["application/json"]
     bodies = [json.dumps(each["value"]).encode() for each in content["examples"].values()]
     answers = [doors["admin"].ask("POST", PATH, body) for body in bodies]
-    assert [answer.status for answer in answers] == [200] * 5 + [201], answers
+    assert [answer.status for answer in answers] == [200] * 6 + [201], answers
     assert answers[2].body["results"][1] == {"columns": ["balance"], "rows": [[110]], "row_count": 1}
     assert answers[3].body["results"][0]["rows"] == [[1, 90]]
     assert answers[4].body["results"][0]["rows"] == [["200", 2]]
-    at = f"{PATH}/{answers[5].body['id']}"
+    assert answers[5].body["results"][0]["row_count"] == 2
+    at = f"{PATH}/{answers[6].body['id']}"
     for verb in ("statements", "savepoints"):
         content = told["paths"][f"{PATH}/{{id}}/{verb}"]["post"]["requestBody"]["content"]["application/json"]
         for each in content["examples"].values():

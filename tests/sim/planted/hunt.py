@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[3]
 PATCHES = sorted(Path(__file__).parent.glob("*.patch"))
 SEEDS = 200
 FOLDERS = (
-    "nodes", "monitoring", "tests/sim", "tests/core", "tests/contract", "tests/scripts", "tests/runtime", "tests/storage",
+    "nodes", "monitoring",
+    "tests/sim", "tests/core", "tests/storage", "tests/contract", "tests/scripts", "tests/runtime",
 )  # fmt: skip
 # Faults that need a rarer meeting of events than whole runs give: each is found by the one test that plays it.
 _SCRIPT = "tests/core/raft/test_scripts.py::test_script_reads_as_it_plays"
@@ -49,11 +50,21 @@ PLAYED = {
     "fate-told-by-the-gateway-before-the-home": (
         "tests/runtime/test_fates.py::test_what_the_home_knows_is_told_without_the_gateway[committed]"
     ),
+    "closed-without-a-round": (
+        "tests/core/txn/test_closed.py::test_it_is_told_after_a_round_begun_after_it_was_taken_and_as_it_was_taken"
+    ),
+    "follower-reads-another-version": (
+        "tests/core/txn/test_closed.py::test_a_follower_reads_a_table_only_by_the_definition_that_held_then"
+    ),
+    "age-of-what-is-closed-counted-from-its-answer": (
+        "tests/runtime/test_follower_reads.py::test_how_old_it_is_is_counted_from_before_the_draw"
+    ),
     "removed-are-told-before-it-is-settled": f"{_MEMBERS}::test_who_was_removed_goes_when_others_can_do_without[paxos]",
 }
 
 # What a check was made for must be found by that check; it may be that another one sees it in an earlier seed.
 FOUND_BY = {
+    "follower-read-older-than-wanted": ("6 bounded staleness",),
     "images-lock-full-keys-only": ("11 locks",),
     "key-read-without-its-lock": ("17 dependencies",),
     "large-statement-under-an-intention": ("11 locks",),
@@ -63,6 +74,7 @@ FOUND_BY = {
     "predicate-of-every-shard-under-an-intention": ("17 dependencies",),
     "predicate-under-an-intention": ("18 serial order of a few",),
     "prefix-under-an-intention": ("18 serial order of a few",),
+    "session-token-ignored": ("6 bounded staleness",),
     "snapshot-below-the-horizon": ("5 same snapshot",),
     "wound-is-not-heeded": ("13 wait graph",),
     "wound-is-not-repeated": ("13 wait graph",),
