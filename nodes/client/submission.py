@@ -140,7 +140,8 @@ class Submission:
         """Fence the attempt: its reply without results if it is committed, Unavailable if it never will be."""
         self._age = self._age or age_of(id)
         commit_ts = await committed_at(self._pool, id, why, self._deadline.left())
-        return Reply(id, COMMITTED, commit_ts, self._attempts, [], [], results_lost=True)
+        ts = max(commit_ts, self._request.session_token)
+        return Reply(id, COMMITTED, commit_ts, self._attempts, [], [], ts, results_lost=True)
 
 
 def reserve_of(seconds: float) -> float:

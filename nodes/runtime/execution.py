@@ -193,6 +193,7 @@ class Execution:
         except StoreError as error:
             self._on_end(error)  # of a read: one shard's rows are taken as they are
             return
+        ts = max(ts, self.request.session_token)  # of what wrote nothing it may lie lower: a token never goes back
         self._on_end(Reply(txn, COMMITTED, commit_ts, self.attempts, sorted(rows), results, ts))
 
     def _fail(self, error: StoreError) -> None:

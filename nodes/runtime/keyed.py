@@ -34,11 +34,12 @@ _kept: Any = msgspec.msgpack.Decoder(tuple[list[str], list[Result]])
 
 
 class Keyed:
-    """The key of one request."""
+    """The key of one request; its session token is no part of what is compared."""
 
-    def __init__(self, key: bytes, digest: bytes) -> None:
+    def __init__(self, key: bytes, digest: bytes, session_token: int) -> None:
         self.key = key
         self._digest = digest
+        self._session_token = session_token
 
     @property
     def text(self) -> str:
@@ -56,8 +57,8 @@ class Keyed:
             words = "this key belongs to another request, which was committed; nothing happened now: use a new key"
             return KeyReused(words, transaction=self.text)
         shards, results = _kept.decode(record.result) if record.result else ([], [])
-        id, ts = ids.to_text(record.txn), record.commit_ts
-        return Reply(id, COMMITTED, ts, 1, shards, results, ts, results_lost=not record.result, repeated=True)
+        id, commit_ts, ts = ids.to_text(record.txn), record.commit_ts, max(record.commit_ts, self._session_token)
+        return Reply(id, COMMITTED, commit_ts, 1, shards, results, ts, results_lost=not record.result, repeated=True)
 
 
 def keyed(request: Request) -> Keyed | None:
@@ -69,7 +70,7 @@ def keyed(request: Request) -> Keyed | None:
     except ValueError as error:
         raise BadRequest(f"{error}; nothing happened") from error
     content = _encoder.encode((request.statements, request.read_only))
-    return Keyed(key, hashlib.blake2b(content, digest_size=16).digest())
+    return Keyed(key, hashlib.blake2b(content, digest_size=16).digest(), request.session_token)
 
 
 def fate_of_key(text: str, known: KeyKnown, since: int) -> Fate | StoreError:

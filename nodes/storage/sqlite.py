@@ -13,11 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import apsw
 
 from nodes.core.engine import Evaluation, Marks
-from nodes.errors import ErrorInfo, ExpectationFailed, ReplicaStopped, SnapshotTooOld, StoreError, TooLarge
+from nodes.errors import ErrorInfo, ExpectationFailed, ReplicaStopped, SnapshotTooOld, StoreError, TooLarge, Unavailable
 from nodes.sql.schema import Ddl, Fragment, Image, ShardRows, TableDef
 from nodes.storage import sqlite_tables
 from nodes.storage.images import Change, net_images
@@ -43,6 +44,23 @@ _PUT_OUTCOME = {home: f"INSERT OR REPLACE INTO {table} VALUES (?, ?)" for home, 
 _OUTCOME = {home: f"SELECT record FROM {table} WHERE txn = ?" for home, table in _OUTCOMES.items()}
 
 
+class Reader:
+    """The connection that one thread reads through."""
+
+    def __init__(self, connection: SqliteConnection) -> None:
+        self.connection = connection
+        self.in_use = threading.Lock()
+        self.is_closed = False
+
+    def close(self, is_own: bool) -> None:
+        """From any thread. `is_own`: the connection goes, too."""
+        self.is_closed = True
+        self.connection.db.interrupt()
+        with self.in_use:
+            if is_own:
+                self.connection.close()
+
+
 class SqliteEngine(SqliteStore):
     """An Engine over one SQLite file, or in memory (`path` None), where reads share the one connection.
 
@@ -51,7 +69,7 @@ class SqliteEngine(SqliteStore):
     """
 
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.thread_time) -> None:
-        self._readers: list[SqliteConnection] = []
+        self._readers: list[Reader] = []
         self._readers_lock = threading.Lock()
         self._reader_here = threading.local()
         self._changes: list[Change] = []
@@ -230,11 +248,22 @@ class SqliteEngine(SqliteStore):
     def read(self, fragment: Fragment, ts: int) -> ShardRows:
         """See Engine; in memory it sees what is not committed yet, so it belongs outside begin and commit there."""
         reader = self._reader()
+        with reader.in_use:
+            if not reader.is_closed:
+                try:
+                    rows = self._read(reader.connection, fragment, ts)
+                    return ShardRows(rows, len(rows))
+                except StoreError:
+                    if not reader.is_closed:
+                        raise
+        raise Unavailable("the replica was closed while it was to be read; nothing happened")
+
+    def _read(self, reader: SqliteConnection, fragment: Fragment, ts: int) -> list[list[Any]]:
         try:
             reader.execute("BEGIN")
             self._refuse_below_horizon(reader, fragment, ts)
             params = [*fragment.params, ts] if fragment.tables else fragment.params
-            rows = reader.run(fragment.snapshot_sql, params, NOTHING)
+            return reader.run(fragment.snapshot_sql, params, NOTHING)
         except BROKEN as error:
             raise ReplicaStopped(f"SQLite failed in a read: {error}") from error
         except FAULTS as error:
@@ -242,7 +271,6 @@ class SqliteEngine(SqliteStore):
         finally:
             if reader.db.in_transaction:
                 reader.execute("COMMIT")
-        return ShardRows(rows, len(rows))
 
     def _refuse_below_horizon(self, reader: SqliteConnection, fragment: Fragment, ts: int) -> None:
         """In the read's own local transaction, so that no pruning comes between."""
@@ -254,21 +282,21 @@ class SqliteEngine(SqliteStore):
     def _told(self, error: Exception, statement: int) -> ErrorInfo:
         return describe(error, self._tables.by_name, statement)
 
-    def _reader(self) -> SqliteConnection:
-        """This thread's connection, opened when it is first needed."""
-        if self._path is None:
-            return self._main
-        reader: SqliteConnection | None = getattr(self._reader_here, "connection", None)
+    def _reader(self) -> Reader:
+        """This thread's, opened when it is first needed."""
+        reader: Reader | None = getattr(self._reader_here, "reader", None)
         if reader is None:
-            reader = self._reader_here.connection = SqliteConnection(self._path, self._clock, reader=True)
+            in_memory = self._path is None
+            connection = self._main if in_memory else SqliteConnection(self._path, self._clock, reader=True)
+            reader = self._reader_here.reader = Reader(connection)
             with self._readers_lock:
                 self._readers.append(reader)
         return reader
 
     def close(self) -> None:
-        """Close all connections; the last one closed checkpoints the WAL. Not while a read runs."""
+        """Close all connections; the last one closed checkpoints the WAL. Reads that run are interrupted."""
         with self._readers_lock:
             for reader in self._readers:
-                reader.close()
+                reader.close(is_own=self._path is not None)
             self._readers.clear()
         super().close()
