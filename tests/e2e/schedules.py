@@ -67,7 +67,7 @@ def placed(sql: str, keys: dict[str, int]) -> str:
 def read(text: str) -> dict[str, Schedule]:
     """The schedules of a file by name."""
     found: dict[str, Schedule] = {}
-    for block in re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).strip().split("\n\n"):
+    for block in re.split(r"\n\n+", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).strip()):
         head, *lines = block.splitlines()
         name, _, title = head.partition(": ")
         steps = tuple(Step(*line.strip().split(" ", 1)) for line in lines)

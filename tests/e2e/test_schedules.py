@@ -96,10 +96,17 @@ def test_a_schedule_is_serial(stage: Stage, door: str, name: str, seniority: tup
     raise AssertionError(f"nobody was committed in {TRIES} runs\n{shown(played)}")
 
 
-def test_who_is_younger_is_seen_to_wait(stage: Stage) -> None:
-    schedule = SCHEDULES["G0"].placed(stage.keys)
-    played = play(schedule, [placed(ROWS, stage.keys)], ["T1", "T2"], stage.sessions["REST"], stage.observer)
-    assert (played.blocked, played.run.committed) == ([3], ["T1", "T2"]), shown(played)
+@pytest.mark.parametrize("name", ["G0", "P4-for-update"])
+def test_who_is_younger_is_seen_to_wait_and_nobody_is_ended(stage: Stage, name: str) -> None:
+    """With FOR UPDATE already where it reads."""
+    schedule, setup = SCHEDULES[name].placed(stage.keys), [placed(ROWS, stage.keys)]
+    for _ in range(TRIES):
+        played = play(schedule, setup, ["T1", "T2"], stage.sessions["REST"], stage.observer)
+        assert wrong(played.run) == "", shown(played)
+        if played.run.committed == ["T1", "T2"]:
+            assert 3 in played.blocked, shown(played)
+            return
+    raise AssertionError(f"both were never committed in {TRIES} runs\n{shown(played)}")
 
 
 # -- the judge

@@ -8,7 +8,7 @@ import pytest
 from nodes.errors import ExpectationFailed
 from nodes.sql import keys
 from nodes.sql.plan import PlanCache, plan
-from nodes.sql.schema import CreateTable
+from nodes.sql.schema import SKIP_LOCKED, CreateTable, RowLocks
 from tests.sql.store import Store
 
 LEDGER = "CREATE TABLE ledger (account INT, number BIGINT, note TEXT, PRIMARY KEY (number, account)) SHARD BY (account)"
@@ -44,6 +44,24 @@ def test_a_full_key_locks_the_key_on_its_shard(ledger):
     assert locks(ledger, f"UPDATE ledger SET note = 'y' {where}", [5]) == {shard(5): [("IX", b""), ("X", key(7, 5))]}
     assert locks(ledger, f"DELETE FROM ledger {where}", [5]) == {shard(5): [("IX", b""), ("X", key(7, 5))]}
     assert locks(ledger, f"SELECT * FROM ledger {where}", [5]) == {shard(5): [("IS", b""), ("S", key(7, 5))]}
+
+
+def test_what_is_read_for_update_is_locked_as_if_it_were_written_and_for_share_as_it_is_read(ledger):
+    where = "WHERE account = 5 AND number = 7"
+    assert locks(ledger, f"SELECT * FROM ledger {where} FOR UPDATE") == {shard(5): [("IX", b""), ("X", key(7, 5))]}
+    assert locks(ledger, f"SELECT * FROM ledger {where} FOR SHARE") == {shard(5): [("IS", b""), ("S", key(7, 5))]}
+    assert locks(ledger, "SELECT note FROM ledger WHERE account = 5 FOR UPDATE") == {shard(5): [("SIX", b"")]}
+    assert locks(ledger, "SELECT note FROM ledger FOR SHARE NOWAIT") == {n: [("S", b"")] for n in (1, 2, 3)}
+    assert not plan(f"SELECT * FROM ledger {where} FOR SHARE", ledger).reads_only
+
+
+def test_skip_locked_locks_only_what_it_finds(ledger):
+    where = "WHERE account = 5 AND number = 7"
+    assert locks(ledger, f"SELECT * FROM ledger {where} FOR UPDATE SKIP LOCKED") == {shard(5): [("IX", b"")]}
+    assert locks(ledger, "SELECT note FROM ledger FOR SHARE SKIP LOCKED") == {n: [("IS", b"")] for n in (1, 2, 3)}
+    made = bound(ledger, "SELECT note FROM ledger ORDER BY note LIMIT $1 FOR UPDATE SKIP LOCKED", [4])
+    assert {part.rows for part in made.fragments.values()} == {RowLocks("X", SKIP_LOCKED, 2, 4)}
+    assert [part.params for part in made.fragments.values()] == [[4, 4, 0]] * 3
 
 
 def test_lists_of_full_keys_lock_every_key(ledger):

@@ -40,6 +40,7 @@ from nodes.core.txn.messages import (
     Voted,
     Wound,
 )
+from nodes.core.txn.row_locks import RowLocking
 from nodes.core.txn.shard_state import ShardState
 from nodes.core.txn.states import (
     APPENDED,
@@ -53,6 +54,7 @@ from nodes.core.txn.states import (
     LockNeed,
 )
 from nodes.errors import ErrorInfo
+from nodes.sql.schema import SKIP_LOCKED
 
 EVALUATION_BUDGET_MS = 50.0
 MAX_ACTIVE = 4_096
@@ -76,6 +78,7 @@ class Participant:
         # prepared, asks, and is told abort by the home.
         self._refused: dict[bytes, Refused] = {}
         self.interactive = Interactive(self)
+        self.row_locking = RowLocking(state.engine, self.locks)
         for txn, record in state.prepared.items():
             self.locks.rebuild(txn, record.age, [((t, k), m) for t, k, m in record.locks])
             self.seen = max(self.seen, record.floor)
@@ -107,8 +110,18 @@ class Participant:
         self.begin(active)
 
     def begin(self, active: Active) -> None:
-        self.acquire(active, self.planned_locks(active))
+        behind = self.row_locking.arrive(active, self.state.prepared, self.host.now)
+        if behind:
+            self.host.note(steps.WAITS, active.txn, (behind,))
+        else:
+            self._lock(active)
         self.run()
+
+    def _lock(self, active: Active) -> None:
+        if (error := self.row_locking.take_planned(active)) is not None:
+            self._refuse_evaluated(active, Refused(active.txn, self.host.group, FAILED, error=error))
+        else:
+            self.acquire(active, self.planned_locks(active))
 
     def answer_from_record(self, message: Execute) -> bool:
         """Is there a record of this id already? Then it is answered from that."""
@@ -139,6 +152,8 @@ class Participant:
     def planned_locks(self, active: Active) -> LockNeed:
         need: dict[tuple[int, bytes], int] = {}
         for fragment in active.fragments:
+            if fragment.rows is not None and fragment.rows.wait == SKIP_LOCKED:
+                continue  # it waits for nobody
             for lock in fragment.locks:
                 node = (lock.table, lock.key)
                 mode = MODES[lock.mode]
@@ -160,15 +175,22 @@ class Participant:
             return
         self._running = True
         try:
-            while self._granted:
+            while self._granted or self._lock_ready():
                 active = self.active.get(self._granted.popleft())
                 if active is not None and active.state == LOCKING and not self.locks.is_waiting(active.txn):
                     self._evaluate(active)
         finally:
             self._running = False
 
+    def _lock_ready(self) -> bool:
+        """Who has waited for those that were prepared goes on; is somebody granted by that?"""
+        for active in self.row_locking.ready(self.host.now):
+            self._lock(active)
+        return bool(self._granted)
+
     def release(self, txn: bytes) -> None:
         self._granted.extend(self.locks.release(txn))
+        self.row_locking.on_released(txn)
 
     def _wound_for(self, txn: bytes) -> None:
         """An older one waits: who is younger and in its way is ended, or its gateway is asked to."""
@@ -186,14 +208,14 @@ class Participant:
         if version >= 0:
             self._refuse_evaluated(active, Refused(active.txn, self.host.group, STALE, version=version))
             return
-        found = self.state.engine.evaluate(active.fragments, EVALUATION_BUDGET_MS, active.earlier)
+        found, rows_need = self.row_locking.evaluate(active, EVALUATION_BUDGET_MS)
         error = found.error or over_bound(found.images)
         self.host.note(steps.EVALUATED, active.txn, (len(found.images), error.message if error else ""))
         if error is not None:
             self._refuse_evaluated(active, Refused(active.txn, self.host.group, FAILED, error=error))
             return
         active.rows, active.images = found.rows, found.images
-        need = image_locks(self.state.engine, self.locks.held_by(active.txn), active.images)
+        need = rows_need + image_locks(self.state.engine, self.locks.held_by(active.txn), active.images)
         if need and not self.locks.request(active.txn, active.age, need):
             self.host.note(steps.WAITS, active.txn, self.locks.blocker_of(active.txn))
             self._wound_for(active.txn)  # when granted, it is evaluated again: what it waited for may have changed it
@@ -218,19 +240,17 @@ class Participant:
             self._confirm(active, Finished(active.txn, self.host.group, 0, active.rows, self.state.largest_ts))
 
     def _prepare_record(self, active: Active) -> PrepareTxn:
-        held = self.locks.held_by(active.txn)
-        locks = [(node[0], node[1], mode) for node, mode in held.items()]
-        return PrepareTxn(
-            active.txn, active.age, active.gateway, active.images, locks, active.rows, active.floor, active.ddl
-        )
+        locks, images = self._held_by(active), active.images
+        return PrepareTxn(active.txn, active.age, active.gateway, images, locks, active.rows, active.floor, active.ddl)
+
+    def _held_by(self, active: Active) -> list[tuple[int, bytes, int]]:
+        return [(node[0], node[1], mode) for node, mode in self.locks.held_by(active.txn).items()]
 
     def _on_timestamp(self, active: Active, ts: int) -> None:
         if self.active.get(active.txn) is not active or active.state != ASKING:
             return  # ended while the oracle was asked: the value is thrown away
         self.seen = max(self.seen, ts)
-        held = self.locks.held_by(active.txn)
-        locks = [(node[0], node[1], mode) for node, mode in held.items()]
-        self._append(active, encode(CommitTxn(active.txn, active.images, locks, active.rows, ts)))
+        self._append(active, encode(CommitTxn(active.txn, active.images, self._held_by(active), active.rows, ts)))
 
     def _append(self, active: Active, data: bytes) -> None:
         active.move(APPENDED)

@@ -42,11 +42,11 @@ class Active:
     client named; `floor` is the largest oracle value seen when it went in flight. Of an interactive transaction,
     `number` is the step that came last and `held` its answer; `kept` are the images as of each step that may be gone
     back to, and `earlier` those that the step under way began with; `since` and `asked` are the ticks in which its
-    gateway was last heard of, and last asked; `term` names this opening."""
+    gateway was last heard of, and last asked; `term` names this opening. `locks_rows`: a SELECT of it does."""
 
     __slots__ = (
         "age", "asked", "ddl", "deadline", "earlier", "finish", "floor", "fragments", "gateway", "held", "images",
-        "kept", "number", "refusal", "rows", "since", "state", "term", "told", "txn",
+        "kept", "locks_rows", "number", "refusal", "rows", "since", "state", "term", "told", "txn",
     )  # fmt: skip
 
     def __init__(self, message: Execute, now: int, term: int = 0) -> None:
@@ -71,6 +71,7 @@ class Active:
         """The whole of it, or its next step."""
         self.finish = message.finish
         self.fragments = message.fragments
+        self.locks_rows = any(fragment.rows is not None for fragment in message.fragments)
         self.since = self.asked = now
         self.deadline = now + max(1, message.timeout_ms // TICK_MS)
         if message.number:
