@@ -38,6 +38,9 @@ PLAYED = {
     "store-half-sent-is-not-begun-anew": (
         "tests/core/test_transfer.py::test_what_the_laggard_knows_nothing_of_goes_from_its_beginning"
     ),
+    "row-locks-do-not-wait-for-the-prepared": (
+        "tests/core/txn/test_row_locks.py::test_who_stays_prepared_is_not_waited_for_for_ever"
+    ),
     "cut-change-of-members-still-counts": f"{_MEMBERS}::test_a_change_that_is_lost_was_none[raft]",
     "removed-are-told-before-it-is-settled": f"{_MEMBERS}::test_who_was_removed_goes_when_others_can_do_without[paxos]",
 }
@@ -80,7 +83,15 @@ class Find:
 def copy_with(patch: Path, directory: Path) -> Path:
     """A copy of nodes/, and of the tests that hunts run, with the patch in it."""
     ignored = shutil.ignore_patterns("__pycache__")
-    for folder in ("nodes", "tests/sim", "tests/core", "tests/contract", "tests/scripts", "tests/runtime"):
+    for folder in (
+        "nodes",
+        "tests/sim",
+        "tests/core",
+        "tests/contract",
+        "tests/scripts",
+        "tests/runtime",
+        "tests/storage",
+    ):
         shutil.copytree(ROOT / folder, directory / folder, ignore=ignored)
     (directory / "tests" / "__init__.py").touch()
     command = ["patch", "--strip=1", "--fuzz=0", "--forward", "--batch", f"--directory={directory}", f"--input={patch}"]
