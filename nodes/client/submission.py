@@ -18,6 +18,8 @@ if that is certain of every attempt.
 
 from __future__ import annotations
 
+import re
+
 from msgspec.structs import replace
 
 from nodes import ids
@@ -31,6 +33,7 @@ from nodes.requests import COMMITTED, Reply, Request
 from nodes.wire.protocol import Call, Done, Failed
 
 RESERVE_S = 1.0
+_FOR = re.compile(r"\bfor\b", re.IGNORECASE)  # FOR UPDATE, or something else: the node knows
 RESERVE_SHARE = 0.2
 
 
@@ -151,10 +154,14 @@ def reserve_of(seconds: float) -> float:
 
 def _is_read_only(request: Request) -> bool | None:
     """As the request says; if it says nothing and has SELECTs alone, it reads: a lost one may be made again. The
-    gateway is told so too, and would refuse one that writes."""
-    if request.read_only is None and all(each.sql[:6].lower() == "select" for each in request.statements):
+    gateway is told so too, and would refuse one that writes; so nothing is said of a SELECT that may lock rows."""
+    if request.read_only is None and all(_only_reads(each.sql) for each in request.statements):
         return True
     return request.read_only
+
+
+def _only_reads(sql: str) -> bool:
+    return sql[:6].lower() == "select" and _FOR.search(sql) is None
 
 
 def age_of(id: str) -> str:

@@ -181,6 +181,8 @@ class Author:
             what, tail = f"{number}, count(*)", f" GROUP BY {number}"
         elif what == "*" and self.rng.random() < 0.2:
             tail = f" ORDER BY {', '.join(table.keys)} LIMIT 2"
+        if what == "*" and self.rng.random() < 0.25:
+            tail += self.rng.choice((" FOR UPDATE", " FOR SHARE"))
         return Statement(f"SELECT {what} FROM {table.name}{where.text}{tail}")
 
     def _where(self, table: Table) -> Condition:
