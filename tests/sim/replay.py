@@ -21,8 +21,8 @@ from nodes.errors import SnapshotTooOld, StoreError, Unavailable
 from nodes.runtime.as_of import AsOf
 from nodes.runtime.driver import Driver
 from nodes.runtime.follower_reads import Wanted
-from nodes.runtime.reads import Rows
 from nodes.runtime.group import Group
+from nodes.runtime.reads import Rows
 from nodes.runtime.snapshot import SnapshotRun
 from nodes.sql.schema import Fragment, ShardRows
 from nodes.storage.sqlite import SqliteEngine
