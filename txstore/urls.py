@@ -62,7 +62,7 @@ urlpatterns = [
     path("readyz", views.readyz),
     path("admin/cluster/groups/", include([path("<str:name>/", group_page.group, name="group")])),
     path("admin/cluster/nodes/", include(NODE_PAGES)),
-    path("admin/cluster/in-doubt/", include(DOUBT_PAGES)),
+    path("admin/in-doubt/", include(DOUBT_PAGES)),
     path("admin/", include("monitoring.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -15,7 +15,7 @@ from nodes.requests import UNDECIDED, Decision, Doubt, Fate, LocksOn, Transactio
 from tests.api.conftest import KEY, TXN, FakeCluster
 from txstore.models import Operation
 
-PAGE = "/admin/cluster/in-doubt/"
+PAGE = "/admin/in-doubt/"
 RESOLVE = f"{PAGE}{TXN}/resolve/"
 OTHER = ids.to_text(ids.mint(9 << 16, 2, 1, 2, "c1", b"abc"))
 

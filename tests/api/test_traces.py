@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 
 from nodes.errors import BadRequest, NotFound, Unavailable
-from nodes.requests import ABORTED, COMMITTED, Fate, StatementText, Step, Trace, Transaction, Transactions
+from nodes.requests import (
+    ABORTED,
+    COMMITTED,
+    Decision,
+    Doubt,
+    Fate,
+    LocksOn,
+    StatementText,
+    Step,
+    Trace,
+    Transaction,
+    Transactions,
+)
 from tests.api.conftest import TXN, FakeCluster
 
 PATH = "/api/v1/transactions"
@@ -25,6 +37,8 @@ ONE = Transaction(
     cause="was wounded",
     retried_as=TXN,
     in_doubt={"s4": 700},
+    doubts=[Doubt("s4", 2, 700, [LocksOn("accounts", "X", 2)], [TXN], 3)],
+    decision=Decision("c1", True, 5 << 16, "", "3.n2", 41, [1, 3], [1, 2, 3]),
 )
 
 
@@ -50,7 +64,26 @@ def test_the_list_tells_what_is_remembered_of_each(api: Any, cluster: FakeCluste
                 "code": "conflict",
                 "cause": "was wounded",
                 "retried_as": TXN,
-                "in_doubt": [{"shard": "s4", "for_ms": 700}],
+                "in_doubt": [
+                    {
+                        "shard": "s4",
+                        "for_ms": 700,
+                        "node": "n2",
+                        "locks": [{"table": "accounts", "mode": "X", "keys": 2}],
+                        "waiting": [TXN],
+                        "waiting_count": 3,
+                    }
+                ],
+                "decision": {
+                    "home": "c1",
+                    "commit": True,
+                    "commit_ts": str(5 << 16),
+                    "reason": None,
+                    "ballot": "3.n2",
+                    "slot": 41,
+                    "held_by": ["n1", "n3"],
+                    "members": ["n1", "n2", "n3"],
+                },
             }
         ],
         "next": None,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from nodes.errors import Conflict, ConstraintViolation, StoreError
+from nodes.errors import Conflict, ConstraintViolation, OutcomeUnknown, StoreError, Unavailable
 from nodes.wire.protocol import Begin
 from tests.client.blocks import GONE, asked, lost
 from tests.client.fake_node import FakeNode, aborted_fate, closes, ran, refused
@@ -118,3 +119,53 @@ def test_a_node_that_closes_at_once_costs_nothing_but_a_try(node: MakeNode, play
 
     play([n1, n2], scene)
     assert asked(n2) == [("run", 1), ("commit", 2)]
+
+
+def test_between_runs_lie_random_pauses_each_up_to_twice_as_long_within_the_time(
+    node: MakeNode, play: Play, surroundings: Any
+) -> None:
+    n1 = node(1)
+    n1.within = [refused(Conflict("wounded"))]
+    chances = itertools.cycle([0.0, 0.999, 0.5])
+    surroundings.chance = lambda: next(chances)
+
+    async def work(txn: Any) -> None:
+        await txn.execute("UPDATE")
+
+    async def scene(cluster: Any) -> None:
+        with pytest.raises(Conflict):
+            await cluster.run(work, timeout=2.0)
+
+    play([n1], scene)
+    sleeps = surroundings.sleeps
+    most = [min(0.005 * 2**tries, 0.25) for tries in range(len(sleeps))]
+    shares = [slept / longest for slept, longest in zip(sleeps, most, strict=True)]
+    assert len(sleeps) > 8
+    assert {round(share, 4) for share in shares} == {0.5, 0.75, 0.9995}
+    assert sum(sleeps) <= 2.0
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_commit_of_which_nothing_was_heard_is_settled_and_its_function_not_run_again(
+    node: MakeNode, play: Play, is_told: bool
+) -> None:
+    n1 = node(1) if is_told else node(1, fate=lambda question: Unavailable("no leader"))
+    n1.within = [ran, lost, refused(GONE)]
+    calls: list[str] = []
+
+    async def work(txn: Any) -> str:
+        calls.append(txn.id)
+        await txn.execute("UPDATE")
+        return "done"
+
+    async def scene(cluster: Any) -> None:
+        if is_told:
+            assert await cluster.run(work) == "done"
+        else:
+            with pytest.raises(OutcomeUnknown) as caught:
+                await cluster.run(work)
+            assert caught.value.info.transaction == calls[0]
+
+    play([n1], scene)
+    assert len(calls) == 1
+    assert {(question.id, question.fence) for question in n1.questions} == {(calls[0], True)}

@@ -96,6 +96,7 @@ DISK = (
 )
 CHECKS = (  # what the checks themselves met: named where they do
     "locks held until the entry is applied",
+    "lost, and told to whom and where",
     "written beside a prefix that is locked",
     "escalated to a prefix",
     "escalated to the table",

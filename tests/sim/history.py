@@ -12,15 +12,17 @@ from itertools import pairwise
 from typing import Any
 
 from nodes import ids
-from nodes.errors import DID_NOT_HAPPEN, UNKNOWN, StoreError
+from nodes.errors import DID_NOT_HAPPEN, UNKNOWN, Conflict, StoreError
 from nodes.requests import ABORTED, COMMITTED, EXPIRED, Fate, Reply
 from nodes.storage.sqlite import SqliteEngine
+from tests.sim.coverage import count
 from tests.sim.operations import Bank, Operation, Results
 from tests.sim.timeline import MS
 from tests.sim.truth import ShardTruth, Truth, demand
 
 STRICT = "6 strict serializability"
 FOREVER = 1 << 63
+EXPLAINED = "19 told to whom it lost"
 EARLY = 0.5  # of the time that a request had: before that nobody may give up
 
 
@@ -44,11 +46,27 @@ def check_answers(truth: Truth, operations: list[Operation], clocks_leapt: bool)
             demand(not happened, "7 acknowledged", f"{name} was told that it only read, and is committed")
         elif isinstance(told, StoreError) and told.info.outcome == DID_NOT_HAPPEN:
             demand(not happened, "7 did not happen", f"{name} was told {told.info.code}, and is committed")
+            _check_conflict(operation, told)
         elif isinstance(told, StoreError):
             demand(told.info.outcome == UNKNOWN, "7 acknowledged", f"{name} was told {told.info.outcome}")
             waited_ms = (operation.told_at - operation.begun_at) // MS
             in_time = waited_ms < operation.timeout_ms * EARLY
             demand(clocks_leapt or not in_time, "8 progress", f"{name} was told {told} after {waited_ms} ms")
+
+
+def _check_conflict(operation: Operation, told: StoreError) -> None:
+    """Who lost to another one is told to whom, where (but for a table that is gone meanwhile), and what would help."""
+    lost = told.info.conflict
+    if told.info.code != Conflict.code:
+        return
+    name = f"operation {operation.number} was told {told!r}"
+    demand(lost is not None and lost.help in str(told), EXPLAINED, f"{name}, without what would help")
+    assert lost is not None, "as was demanded"
+    demand(lost.cause != "wounded" or lost.transaction != "", EXPLAINED, f"{name}, and not by whom")
+    if lost.transaction:
+        demand(ids.from_text(lost.transaction) not in operation.txns, EXPLAINED, f"{name}: that was itself")
+        if lost.table:
+            count("lost, and told to whom and where")
 
 
 def check_fate(truth: Truth, txn: bytes, fate: Fate) -> None:

@@ -102,22 +102,24 @@ class ListTraffic:
         bursts = [self.rng.randint(0, within) for _ in range(self.rng.randint(1, 4))]
         for _ in range(count):
             when = self.rng.choice(bursts) + self.rng.randint(0, 8_000)
-            request = partial(self.simulation.submit_any, self.draw())
-            self.simulation.schedule.at(when, "request of lists", request)
+            for steps in self.draw():
+                request = partial(self.simulation.submit_any, steps)
+                self.simulation.schedule.at(when, "request of lists", request)
 
-    def draw(self) -> Steps:
+    def draw(self) -> list[Steps]:
+        """What is asked at once: mostly one request, or two of which each reads what the other changes."""
         rng = self.rng
         rows = rng.sample(range(rng.choice((2, ROWS))), 2)
         if rng.random() < 0.15:
-            return [("every", [])]
+            return [[("every", [])]]
         if rng.random() < 0.1:
-            return [("inside", [row]) for row in rows]
-        if rng.random() < 0.4:  # each reads what the other changes
-            one, other = rows
+            return [[("inside", [row]) for row in rows]]
+        if rng.random() < 0.4:
             ways = (("items", "append"), ("value", "write"), ("items", "write"), ("inside", "enter"))
             read, change = rng.choice(ways)
-            return [(read, [one]), (change, [other, self._next()])]
-        return [self._step(rng.choice(rows)) for _ in range(rng.randint(1, 3))]
+            both = [[(read, [one]), (change, [other, self._next()])] for one, other in (rows, rows[::-1])]
+            return both[: rng.randint(1, 2)]
+        return [[self._step(rng.choice(rows)) for _ in range(rng.randint(1, 3))]]
 
     def _step(self, row: int) -> tuple[str, list[Any]]:
         word = self.rng.choice(("append", "append", "write", "enter", "items", "value", "inside"))

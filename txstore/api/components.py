@@ -75,6 +75,32 @@ FATE = record(
 )
 TEXT_OR_NULL = {"type": ["string", "null"]}
 TIME_OR_NULL = {"type": ["string", "null"], "format": "date-time"}
+NAMES = listed({"type": "string"})
+LOCKS = record({"table": {"type": "string"}, "mode": {"type": "string"}, "keys": COUNT}, is_open=True)
+DOUBT = record(
+    {
+        "shard": {"type": "string"},
+        "for_ms": COUNT,
+        "node": {"type": "string"},
+        "locks": listed(LOCKS),
+        "waiting": listed(TRANSACTION_ID),
+        "waiting_count": COUNT,
+    },
+    is_open=True,
+)
+DECISION = record(
+    {
+        "home": {"type": "string"},
+        "commit": {"type": "boolean"},
+        "commit_ts": TIMESTAMP,
+        "reason": TEXT_OR_NULL,
+        "ballot": TEXT_OR_NULL,
+        "slot": {"type": ["integer", "null"], "minimum": 1},
+        "held_by": NAMES,
+        "members": NAMES,
+    },
+    is_open=True,
+)
 REMEMBERED = record(
     {
         "id": TRANSACTION_ID,
@@ -91,7 +117,8 @@ REMEMBERED = record(
         "code": TEXT_OR_NULL,
         "cause": TEXT_OR_NULL,
         "retried_as": TEXT_OR_NULL,
-        "in_doubt": listed(record({"shard": {"type": "string"}, "for_ms": COUNT})),
+        "in_doubt": listed(DOUBT),
+        "decision": {"anyOf": [DECISION, {"type": "null"}]},
     },
     is_open=True,
     description="What the nodes remember of one transaction id.",

@@ -10,7 +10,16 @@ from urllib.parse import urlencode
 
 from nodes.errors import BadRequest
 from nodes.ids import node_name
-from nodes.requests import FILTERS, MOST_TRANSACTIONS, NEWEST, Trace, Transaction, Transactions
+from nodes.requests import (
+    FILTERS,
+    MOST_TRANSACTIONS,
+    NEWEST,
+    Decision,
+    Doubt,
+    Trace,
+    Transaction,
+    Transactions,
+)
 from txstore.api.serializers import fate_to_json
 
 DEFAULT_LIMIT = 50
@@ -66,7 +75,32 @@ def transaction_to_json(transaction: Transaction) -> dict[str, Any]:
         "code": transaction.code or None,
         "cause": transaction.cause or None,
         "retried_as": transaction.retried_as or None,
-        "in_doubt": [{"shard": shard, "for_ms": age_ms} for shard, age_ms in sorted(transaction.in_doubt.items())],
+        "in_doubt": [_doubt_to_json(doubt) for doubt in sorted(transaction.doubts, key=lambda each: each.shard)],
+        "decision": _decision_to_json(transaction.decision) if transaction.decision else None,
+    }
+
+
+def _doubt_to_json(doubt: Doubt) -> dict[str, Any]:
+    return {
+        "shard": doubt.shard,
+        "for_ms": doubt.for_ms,
+        "node": node_name(doubt.node),
+        "locks": [{"table": each.table, "mode": each.mode, "keys": each.keys} for each in doubt.locks],
+        "waiting": doubt.waiting,
+        "waiting_count": doubt.waiting_count,
+    }
+
+
+def _decision_to_json(decision: Decision) -> dict[str, Any]:
+    return {
+        "home": decision.home,
+        "commit": decision.commit,
+        "commit_ts": _timestamp(decision.commit_ts),
+        "reason": decision.reason or None,
+        "ballot": decision.ballot or None,
+        "slot": decision.slot or None,
+        "held_by": list(map(node_name, decision.held_by)),
+        "members": list(map(node_name, decision.members)),
     }
 
 

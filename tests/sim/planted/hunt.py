@@ -16,10 +16,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 PATCHES = sorted(Path(__file__).parent.glob("*.patch"))
 SEEDS = 200
+FOLDERS = (
+    "nodes", "monitoring",
+    "tests/sim", "tests/core", "tests/storage", "tests/contract", "tests/scripts", "tests/runtime",
+)  # fmt: skip
 # Faults that need a rarer meeting of events than whole runs give: each is found by the one test that plays it.
 _SCRIPT = "tests/core/raft/test_scripts.py::test_script_reads_as_it_plays"
 _MEMBERS = "tests/contract/test_members.py"
 PLAYED = {
+    "changed-key-locked-when-it-is-evaluated": (
+        "tests/core/txn/test_lock_features.py"
+        "::test_a_statement_holds_these_locks_and_others_wait_for_them_or_not[delete key]"
+    ),
     "store-installed-over-a-longer-log": f"{_SCRIPT}[r25_store_over_a_longer_log]",
     "members-change-before-an-own-entry": f"{_MEMBERS}::test_nothing_changes_before_an_own_entry_is_chosen[raft]",
     "members-change-twice-at-once": f"{_MEMBERS}::test_one_change_after_the_other[paxos]",
@@ -63,6 +71,7 @@ FOUND_BY = {
     "locks-released-when-appended": ("11 locks",),
     "new-key-not-locked": ("11 locks",),
     "oracle-follows-one-clock": ("14 oracle beside the clocks",),
+    "predicate-of-every-shard-under-an-intention": ("17 dependencies",),
     "predicate-under-an-intention": ("18 serial order of a few",),
     "prefix-under-an-intention": ("18 serial order of a few",),
     "session-token-ignored": ("6 bounded staleness",),
@@ -97,8 +106,7 @@ class Find:
 def copy_with(patch: Path, directory: Path) -> Path:
     """A copy of nodes/, of the checker, and of the tests that hunts run, with the patch in it."""
     ignored = shutil.ignore_patterns("__pycache__")
-    tests = [f"tests/{part}" for part in ("sim", "core", "storage", "contract", "scripts", "runtime")]
-    for folder in ("nodes", "monitoring", *tests):
+    for folder in FOLDERS:
         shutil.copytree(ROOT / folder, directory / folder, ignore=ignored)
     (directory / "tests" / "__init__.py").touch()
     command = ["patch", "--strip=1", "--fuzz=0", "--forward", "--batch", f"--directory={directory}", f"--input={patch}"]
