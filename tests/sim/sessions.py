@@ -79,7 +79,7 @@ class SessionTraffic:
         if self._meddler.random() < 0.6:
             node, delay = self._meddler.choice(self.simulation.cluster.here()), self._meddler.randint(1_000, 12_000)
             ask = partial(self.simulation.ask_fate, txn, False, node)
-            self.simulation.schedule.at(delay, "fate of an interactive transaction", ask)
+            self.simulation.cluster.timeline.at(delay, ask)
 
     def fence_one(self) -> None:
         """In peace: one that holds a lock is open, until it is fenced; then its locks are free, and it is told so."""
