@@ -10,7 +10,8 @@ A request with an idempotency key is simply made again when its answer was lost,
 then comes with its results. Attempts that are still open when the time is up, or when a retry cannot help, are fenced.
 
 The time is divided: a gateway has to answer before a reserve at the end (a fifth, at most RESERVE_S), which is kept
-for the fence. Between attempts lies a random pause, doubled each time.
+for the fence. Between attempts lies a random pause, doubled each time. None is made again in less than LEAST_ATTEMPT_S:
+it would hardly be answered, and what the one before was told says more.
 
 *Invariants*: without a key no attempt is begun while an earlier one may still commit; "did not happen" is raised only
 if that is certain of every attempt.
@@ -35,6 +36,7 @@ from nodes.wire.protocol import Call, Done, Failed
 RESERVE_S = 1.0
 _FOR = re.compile(r"\bfor\b", re.IGNORECASE)  # FOR UPDATE, or something else: the node knows
 RESERVE_SHARE = 0.2
+LEAST_ATTEMPT_S = 0.25
 
 
 class Submission:
@@ -62,7 +64,7 @@ class Submission:
             except StoreError as error:
                 self._age = self._age or str(error.info.detail.get("age", ""))
                 may_retry = error.info.retryable and error.info.outcome == DID_NOT_HAPPEN
-                if not may_retry or not await pauses.pause(self._begin_by.left()):
+                if not may_retry or not await pauses.pause(self._begin_by.left() - LEAST_ATTEMPT_S):
                     return await self._ended(error)
 
     async def _attempt(self) -> Reply:
