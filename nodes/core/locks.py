@@ -164,9 +164,10 @@ class LockTable:
                 for other, held in holders.items():
                     if other != txn and CONFLICT[held][target]:
                         return True
-            older = (other for other in queue.values() if other.age < waiter.age) if queue else ()
-            if self._in_front(older, node, target) is not None:
-                return True
+            if queue:
+                older = (other for other in queue.values() if other.age < waiter.age)
+                if self._in_front(older, node, target) is not None:
+                    return True
         return False
 
     def _in_front(self, others: Iterable[Waiter], node: Node, target: int) -> Waiter | None:

@@ -184,7 +184,7 @@ class ByKey:
         self.parts = parts
         self.single = [part[0] for part in parts] if all(len(part) == 1 for part in parts) else None
         self.intention, self.mode = intention, mode
-        self.none = Lock(table.id, b"", intention)  # is enough for who looks for a NULL, and finds nothing
+        self.none = Lock(table.id, b"", intention)  # who looks for a NULL finds nothing, and asks rows nothing
         self.table = self.none if depth else Lock(table.id, b"", mode)
 
     def targets(self, pool: Sequence[Value], shards: int) -> Targets:

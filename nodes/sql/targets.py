@@ -13,11 +13,14 @@ from sqlglot import exp
 from nodes.errors import BadRequest, NotSupported
 from nodes.requests import Column
 from nodes.sql import calls
+from nodes.sql.binding import MAX_KEYS
 from nodes.sql.expressions import Scope, only, translate
 from nodes.sql.names import identifier, syntax_error
 from nodes.sql.schema import BOOLEAN, TEXT, TableDef
 from nodes.sql.typed import Typed, mismatch, quote, wrapped
 from nodes.sql.types import UNKNOWN, WORDS
+
+MAX_GUARDS = 1_000_000  # characters that a statement's guards add to it
 
 
 class Output(NamedTuple):
@@ -51,7 +54,7 @@ def where(scope: Scope, node: exp.Expr | None) -> tuple[str, dict[int, list[Type
     only(node, "this")
     scope.clause = "WHERE"
     equalities: dict[int, list[Typed]] = {}
-    pieces = []
+    items = []
     parts = conjuncts(node.this)
     for part in parts:
         item = translate(scope, part)
@@ -60,11 +63,32 @@ def where(scope: Scope, node: exp.Expr | None) -> tuple[str, dict[int, list[Type
             what = "WHERE" if len(parts) == 1 else "AND"
             raise mismatch("42804", f"argument of {what} must be type boolean, not type {WORDS[item.type]}")
         item = scope.coerce(item, BOOLEAN)
-        pieces.append(wrapped(item))
+        items.append(item)
         if item.equal is not None and len(item.equal[1]) <= len(equalities.get(item.equal[0], item.equal[1])):
             equalities[item.equal[0]] = item.equal[1]
     scope.lazy = 0
-    return " WHERE " + " AND ".join(pieces), equalities
+    return " WHERE " + " AND ".join(_guarded(scope, items)), equalities
+
+
+def _guarded(scope: Scope, items: list[Typed]) -> list[str]:
+    """The texts of conjuncts, of which those that may fail are asked of no row but those whose key the others name.
+
+    The engine finds rows by whichever condition it likes, and asks the rest in its own order. Locks follow the
+    equalities of key columns (`binding.route`), so without this an error could come from a row that is not locked.
+    """
+    key = scope.table.primary_key if scope.table is not None else ()
+    equal = [(wrapped(item), *item.equal) for item in items if item.equal is not None]
+    condition = " AND ".join(text for text, column, values in equal if column in key and len(values) <= MAX_KEYS)
+    if not condition:
+        return [wrapped(item) for item in items]
+    if len(condition) * sum(map(_may_fail, items)) > MAX_GUARDS:
+        raise NotSupported("a condition of this size")
+    return [f"CASE WHEN {condition} THEN {item.sql} END" if _may_fail(item) else wrapped(item) for item in items]
+
+
+def _may_fail(item: Typed) -> bool:
+    """By its value in some row: what calls a function of ours."""
+    return item.equal is None and "pg_" in item.sql
 
 
 def conjuncts(node: exp.Expr) -> list[exp.Expr]:

@@ -22,7 +22,7 @@ from nodes.core.membership import Configuration, Members, decode_members, encode
 from nodes.errors import Corrupt, ReplicaStopped
 from nodes.storage.sqlite_connection import SqliteConnection
 
-FORMAT = 3
+FORMAT = 4
 
 _STATE_TABLE = """
 CREATE TABLE engine_state (one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, applied INTEGER NOT NULL,
@@ -64,7 +64,8 @@ class SqliteStore:
         """Read what is cached."""
         formats = list(self._main.execute("SELECT format FROM engine_state"))
         if formats != [(FORMAT,)]:
-            raise Corrupt(f"{self._path} has engine format {formats}, not {FORMAT}")
+            words = f"this program reads {FORMAT}: start the version that wrote it, or make its home anew"
+            raise Corrupt(f"{self._path} has engine format {formats[0][0] if formats else 'none'}, {words}")
         self._applied: int
         self._epoch: int
         self._largest_ts: int  # the largest commit_ts applied, where there are any: it moves with nearly every commit

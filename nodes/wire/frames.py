@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from nodes.errors import BadRequest
 
-FORMAT = 1  # of frames, handshake and messages together; peers and clients of another format are refused
+FORMAT = 2  # of frames, handshake and messages together; peers and clients of another format are refused
 
 LENGTH_BYTES = 4
 MAX_HANDSHAKE_BYTES = 1 << 10

@@ -212,7 +212,20 @@ class Author:
         if kind == "prefix" and rng.random() < 0.25:
             column = list(table.keys)[len(names)]
             texts.append(f"{column} {rng.choice(('<=', '>'))} {self._value(table, column)}")
+        if rng.random() < 0.25:
+            texts = [self._fails_on_some(table), *texts, *self._named_again(table, named)]
         return Condition(" WHERE " + " AND ".join(texts), named)
+
+    def _fails_on_some(self, table: Table) -> str:
+        """Rows that hold a 0; an error is an answer too, and may come of no row that is not locked."""
+        return f"2 / {self.rng.choice(table.numbers)} >= 0"
+
+    def _named_again(self, table: Table, named: dict[str, str]) -> list[str]:
+        """A column that equals a value may have to equal another one, too, or what nothing equals."""
+        column = self.rng.choice(list(named))
+        again = f"{column} IN ({self._value(table, column)}, {self._value(table, column)})"
+        same, nothing = f"{column} = {named[column]}", f"{column} IN (NULL, NULL)"
+        return self.rng.choice(([], [], [same], [again], [again], [nothing]))
 
     def _returning(self) -> str:
         return " RETURNING *" if self.rng.random() < 0.4 else ""

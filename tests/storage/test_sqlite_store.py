@@ -8,7 +8,7 @@ import apsw
 import pytest
 
 from nodes.errors import Corrupt
-from nodes.storage.sqlite_store import SqliteStore
+from nodes.storage.sqlite_store import FORMAT, SqliteStore
 
 TABLE = "CREATE TABLE note (at INTEGER PRIMARY KEY) STRICT;"
 
@@ -107,7 +107,7 @@ def test_a_copied_store_goes_on_from_its_slot(tmp_path: Path) -> None:
 def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     SqliteStore(tmp_path / "s1.db", TABLE).close()
     connection = apsw.Connection(str(tmp_path / "s1.db"))
-    connection.execute("UPDATE engine_state SET format = 1")
+    connection.execute(f"UPDATE engine_state SET format = {FORMAT - 1}")
     connection.close()
-    with pytest.raises(Corrupt, match="engine format"):
+    with pytest.raises(Corrupt, match=f"engine format {FORMAT - 1}, this program reads {FORMAT}"):
         SqliteStore(tmp_path / "s1.db", TABLE)

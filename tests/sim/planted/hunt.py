@@ -42,6 +42,9 @@ PLAYED = {
     "node-gone-while-others-are-not-heard-of": (
         "tests/runtime/test_placement.py::test_a_node_is_not_taken_for_free_while_a_group_has_told_nothing_or_knew_less"
     ),
+    "error-of-a-row-that-is-not-named": (
+        "tests/core/txn/test_locks_cover.py::test_a_row_that_is_not_locked_gives_no_error[two lists]"
+    ),
     "members-not-in-the-store": "tests/core/txn/test_decisions.py::test_members_are_in_the_store_when_it_is_flushed",
     "store-half-sent-is-not-begun-anew": (
         "tests/core/test_transfer.py::test_what_the_laggard_knows_nothing_of_goes_from_its_beginning"
