@@ -128,13 +128,15 @@ class Author:
         return [first, second, *rest[2:]] if self.rng.random() < 0.6 else rest
 
     def _phantoms(self, table: Table) -> list[list[Statement]]:
-        """Two count what begins with the first columns of a key, and add a row where the other one has counted."""
+        """Two count what begins with the first columns of a key, and each adds a row: where the other one has counted,
+        or where itself has, so that those of two prefixes have nothing to do with each other."""
         rng, names = self.rng, list(table.keys)
         width = rng.randint(1, len(names) - 1)
         one = [self._value(table, column) for column in names[:width]]
-        other = rng.choice((one, [self._value(table, column) for column in names[:width]]))
+        last = [value for value in table.keys[names[width - 1]] if value != one[-1]]
+        other = [*one[:-1], rng.choice(last)] if last and rng.random() < 0.7 else one
         found = []
-        for counted, added in ((one, other), (other, one)):
+        for counted, added in rng.choice((((one, other), (other, one)), ((one, one), (other, other)))):
             text = " AND ".join(f"{column} = {value}" for column, value in zip(names[:width], counted, strict=True))
             key = [*added, *(self._value(table, column) for column in names[width:])]
             look = Statement(f"SELECT count(*) FROM {table.name} WHERE {text}")
