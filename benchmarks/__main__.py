@@ -21,10 +21,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks import clients, facts, footprint, postgres, report, rest, starts, store
+from benchmarks import clients, contended, facts, footprint, postgres, report, rest, starts, store
 
 ROWS, BALANCE = 100_000, 1_000
-OUR_CLIENTS, PEER_CLIENTS, REST_CLIENTS = (1, 16, 64), (8, 16, 32), (16,)
+OUR_CLIENTS, PEER_CLIENTS, ONE_WIDTH = (1, 16, 64), (8, 16, 32), (16,)
 
 
 class Subject(Protocol):
@@ -46,12 +46,16 @@ SUBJECTS: dict[str, tuple[Callable[[Path, bool], Subject], tuple[int, ...]]] = {
     "txstore-1": (lambda directory, multiplexed: store.Store(directory, 1, multiplexed), OUR_CLIENTS),
     "txstore-3": (lambda directory, multiplexed: store.Store(directory, 3, multiplexed), OUR_CLIENTS),
     report.PEER: (lambda directory, _: postgres.Servers(directory), PEER_CLIENTS),
-    "rest-txstore": (lambda directory, _: rest.RestStore(directory), REST_CLIENTS),
+    "rest-txstore": (lambda directory, _: rest.RestStore(directory), ONE_WIDTH),
     report.REST_PEER: (
         lambda directory, _: rest.RestPeer(directory, postgres.Servers(directory / "servers")),
-        REST_CLIENTS,
+        ONE_WIDTH,
     ),
-    "rest-nothing": (lambda directory, _: rest.RestPeer(directory, None), REST_CLIENTS),
+    "rest-nothing": (lambda directory, _: rest.RestPeer(directory, None), ONE_WIDTH),
+    "interactive-1": (lambda directory, _: store.Store(directory, 1, False, "interactive"), ONE_WIDTH),
+    "contended-1": (lambda directory, _: store.Store(directory, 1, False, "contended"), ONE_WIDTH),
+    "contended-3": (lambda directory, _: store.Store(directory, 3, False, "contended"), ONE_WIDTH),
+    report.HOT_PEER: (lambda directory, _: contended.Serializable(directory), ONE_WIDTH),
 }
 # What is no rate: figures by name.
 FIGURES: dict[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {
@@ -114,7 +118,8 @@ class Run:
         )
         print(
             f"round {number} {subject.name} {count:>3} clients: {point.per_second:8.1f}/s  p50 {point.p50_ms} ms  "
-            f"p99 {point.p99_ms} ms  client cores {point.client_cpu}  fsyncs {syncs}  {point.failures or ''}",
+            f"p99 {point.p99_ms} ms  client cores {point.client_cpu}  fsyncs {syncs}"
+            f"{f'  most attempts {point.most_attempts}' if point.most_attempts else ''}  {point.failures or ''}",
             flush=True,
         )
 

@@ -23,7 +23,8 @@ CONNECT_PATIENCE_S = 60.0
 
 
 class Point(NamedTuple):
-    """One measured point. Latencies in milliseconds; `client_cpu`: cores that the client processes used."""
+    """One measured point. Latencies in milliseconds; `client_cpu`: cores that the client processes used;
+    `most_attempts`: of one transfer, where clients count them (else 0)."""
 
     clients: int
     seconds: float
@@ -32,6 +33,7 @@ class Point(NamedTuple):
     p50_ms: float
     p99_ms: float
     client_cpu: float
+    most_attempts: int
 
     @property
     def per_second(self) -> float:
@@ -84,7 +86,7 @@ def _process(arguments: dict[str, Any], clients: int, rows: int, number: int, pi
         thread.join(15)
     done = [took for ended, took in tally.done if start <= ended < end]
     failed = [kind for at, kind in tally.failures if start <= at < end]
-    pipe.send((done, failed, cpu))
+    pipe.send((done, failed, cpu, max(getattr(each, "most_attempts", 0) for each in transfers)))
     for each in transfers:
         each.close()
 
@@ -120,10 +122,10 @@ def _expect(pipe: Any, timeout: float) -> Any:
 
 
 def _point(clients: int, seconds: float, tallies: list[Any]) -> Point:
-    took = sorted(each for done, _, _ in tallies for each in done)
+    took = sorted(each for tally in tallies for each in tally[0])
     failures: dict[str, int] = {}
-    for kind in (kind for _, failed, _ in tallies for kind in failed):
+    for kind in (kind for tally in tallies for kind in tally[1]):
         failures[kind] = failures.get(kind, 0) + 1
     p50, p99 = (round(took[int(len(took) * share)] * 1000, 2) if took else 0.0 for share in (0.5, 0.99))
-    cpu = sum(cpu for _, _, cpu in tallies) / seconds
-    return Point(clients, seconds, len(took), failures, p50, p99, round(cpu, 2))
+    cpu = round(sum(tally[2] for tally in tallies) / seconds, 2)
+    return Point(clients, seconds, len(took), failures, p50, p99, cpu, max(tally[3] for tally in tallies))

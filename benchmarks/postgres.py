@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -129,34 +130,16 @@ class Servers:
 
     def load(self, rows: int, balance: int) -> None:
         for index, server in enumerate(self.servers):
-            with psycopg.connect(server.dsn) as connection:
-                connection.execute("CREATE TABLE accounts (id INT PRIMARY KEY, balance BIGINT NOT NULL)")
-                ids = range(1 + index, rows + 1, SERVERS)
-                with connection.cursor().copy("COPY accounts FROM STDIN") as copy:
-                    for account in ids:
-                        copy.write_row((account, balance))
-            with psycopg.connect(server.dsn, autocommit=True) as connection:
-                connection.execute("VACUUM ANALYZE accounts")
+            fill(server, range(1 + index, rows + 1, SERVERS), balance)
 
     def total(self) -> int:
-        """The money on both servers."""
-        return sum(self._sum(server) for server in self.servers)
-
-    @staticmethod
-    def _sum(server: Server) -> int:
-        with psycopg.connect(server.dsn) as connection:
-            return int(_one(connection, "SELECT sum(balance) FROM accounts"))
+        return count_money(self.servers)
 
     def facts(self) -> dict[str, Any]:
-        return {"servers": [server.settings() for server in self.servers], "replicas": 1}
+        return settings_of(self.servers)
 
     def counters(self) -> dict[str, int]:
-        """WAL syncs since the start, over both servers."""
-        syncs = 0
-        for server in self.servers:
-            with psycopg.connect(server.dsn) as connection:
-                syncs += int(_one(connection, "SELECT wal_sync FROM pg_stat_wal"))
-        return {"fsyncs": syncs}
+        return syncs_of(self.servers)
 
     def arguments(self) -> dict[str, Any]:
         """What a client process needs to connect."""
@@ -165,6 +148,36 @@ class Servers:
     def stop(self) -> None:
         for server in self.servers:
             server.stop()
+
+
+def fill(server: Server, accounts: Iterable[int], balance: int) -> None:
+    """Make the table and these accounts."""
+    with psycopg.connect(server.dsn) as connection:
+        connection.execute("CREATE TABLE accounts (id INT PRIMARY KEY, balance BIGINT NOT NULL)")
+        with connection.cursor().copy("COPY accounts FROM STDIN") as copy:
+            for account in accounts:
+                copy.write_row((account, balance))
+    with psycopg.connect(server.dsn, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE accounts")
+
+
+def count_money(servers: Iterable[Server]) -> int:
+    """On all of them."""
+    return sum(_ask(server, "SELECT sum(balance) FROM accounts") for server in servers)
+
+
+def settings_of(servers: Iterable[Server]) -> dict[str, Any]:
+    return {"servers": [server.settings() for server in servers], "replicas": 1}
+
+
+def syncs_of(servers: Iterable[Server]) -> dict[str, int]:
+    """WAL syncs since the start, over all servers."""
+    return {"fsyncs": sum(_ask(server, "SELECT wal_sync FROM pg_stat_wal") for server in servers)}
+
+
+def _ask(server: Server, query: str) -> int:
+    with psycopg.connect(server.dsn) as connection:
+        return int(_one(connection, query))
 
 
 def _one(connection: psycopg.Connection[Any], query: Any) -> Any:

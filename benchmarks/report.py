@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-PEER, REST_PEER = "postgres-2pc", "rest-2pc"
+PEER, REST_PEER, HOT_PEER = "postgres-2pc", "rest-2pc", "contended-postgres"
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ FASTER = (
     Faster("txstore-1", PEER, 2.0),
     Faster("txstore-3", PEER, 1.0),
     Faster("rest-txstore", REST_PEER, 1.0),
+    Faster("contended-1", HOT_PEER, 0.5),
+    Faster("contended-3", HOT_PEER, 0.2),
 )
 AT_MOST = (
     AtMost("nodes", "first_s", 5.0, "s", "all groups are led, at the first start"),
@@ -43,6 +45,7 @@ AT_MOST = (
     AtMost("up", "ready_s", 12.0, "s", "make up on an installed home, until /readyz is 200"),
 )
 PEERS = {each.subject: each.peer for each in FASTER} | {each.peer: each.peer for each in FASTER}
+PEERS |= {"interactive-1": "txstore-1"}  # no bar: what round trips cost
 
 Rates = dict[str, dict[int, float]]
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from benchmarks.contended import draw_hot
 from nodes.client import Cluster
 from nodes.client.connection import Connection
 from nodes.client.threads import Threads, run
@@ -43,6 +44,10 @@ def draw_transfer(rows: int, rng: Random) -> Request:
     home = account_shard(source)
     while account_shard(target := rng.randint(1, rows)) == home:
         pass
+    return transfer(source, target)
+
+
+def transfer(source: int, target: int) -> Request:
     return Request([Statement(DEBIT, [1, source], 1), Statement(CREDIT, [1, target], 1)])
 
 
@@ -61,8 +66,10 @@ class Store:
 
     is_durable = True
 
-    def __init__(self, directory: Path, replicas: int, multiplexed: bool) -> None:
-        self.name, self.replicas, self.multiplexed = f"txstore-{replicas}", replicas, multiplexed
+    def __init__(self, directory: Path, replicas: int, multiplexed: bool, kind: str = "txstore") -> None:
+        """`kind` of clients: one of KINDS."""
+        self.name, self.replicas, self.multiplexed = f"{kind}-{replicas}", replicas, multiplexed
+        self.kind = kind
         self.cluster = LocalCluster(directory, NODES, SHARDS, replicas, restart_s=None)
 
     def start(self) -> None:
@@ -96,7 +103,7 @@ class Store:
     def arguments(self) -> dict[str, Any]:
         """What a client process needs to connect."""
         told = {"endpoints": self.cluster.endpoints(), "secret": self.cluster.secret}
-        return {"module": "store", "multiplexed": self.multiplexed} | told
+        return {"module": "store", "multiplexed": self.multiplexed, "kind": self.kind} | told
 
     def stop(self) -> None:
         self.cluster.terminate()
@@ -109,7 +116,8 @@ def connect(arguments: dict[str, Any], clients: int, rows: int, process: str) ->
     endpoints, secret = arguments["endpoints"], arguments["secret"]
     if not arguments["multiplexed"]:
         cluster = Cluster.connect(endpoints, secret=secret)
-        return [Transfers(cluster, rows, Random(f"{process}-{client}")) for client in range(clients)]
+        kind = KINDS[arguments["kind"]]
+        return [kind(cluster, rows, Random(f"{process}-{client}")) for client in range(clients)]
     nodes = endpoints.split(",")
     start = Random(process).randrange(len(nodes))
     nodes = nodes[start:] + nodes[:start]
@@ -131,6 +139,29 @@ class Transfers:
 
     def close(self) -> None:
         """The client object belongs to the process."""
+
+
+class Contended(Transfers):
+    """All clients want the same ten accounts. Who lost is tried again by gateway and client."""
+
+    most_attempts = 0
+
+    def transfer(self) -> None:
+        reply = self.cluster.submit(transfer(*draw_hot(self.rng)))
+        self.most_attempts = max(self.most_attempts, reply.attempts)
+
+
+class Interactive(Transfers):
+    """Statement by statement: three round trips."""
+
+    def transfer(self) -> None:
+        debit, credit = draw_transfer(self.rows, self.rng).statements
+        with self.cluster.transaction() as txn:
+            txn.submit([debit])
+            txn.submit([credit])
+
+
+KINDS = {"txstore": Transfers, "contended": Contended, "interactive": Interactive}
 
 
 class Multiplexed:

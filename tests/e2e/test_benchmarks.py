@@ -37,6 +37,8 @@ def test_each_bar_is_judged_and_a_missed_one_is_told() -> None:
         ("txstore-1", "postgres-2pc"): 2.0,
         ("txstore-3", "postgres-2pc"): 1.0,
         ("rest-txstore", "rest-2pc"): 1.0,
+        ("contended-1", "contended-postgres"): 0.5,
+        ("contended-3", "contended-postgres"): 0.2,
     }
     for bar in report.FASTER:
         for rate, met in ((100 * bar.bar, True), (100 * bar.bar - 1, False)):
