@@ -3,6 +3,7 @@
     StoreError
     ├── BadRequest        400  the request's fault; nothing happened          (sqlstate says what)
     ├── Conflict          409  aborted: conflict, wounded, constraint, expectation
+    ├── LockNotAvailable  409  a row is locked, and NOWAIT was said; nothing happened
     ├── SnapshotTooOld    409  a read below the horizon: that history is gone
     ├── NotFound          404  no such transaction
     ├── TooLarge          413  over a bound
@@ -112,6 +113,13 @@ class TransactionAborted(StoreError):
     status, code, sqlstate = 409, "aborted", "40000"
 
 
+class LockNotAvailable(StoreError):
+    """A statement with NOWAIT met a lock of another transaction. It did not happen. Whoever says NOWAIT decides alone
+    whether to try again."""
+
+    status, code, sqlstate = 409, "lock_not_available", "55P03"
+
+
 class SnapshotTooOld(StoreError):
     """A read of the past below the horizon of what is kept. Nothing was changed; read at a later time."""
 
@@ -170,6 +178,6 @@ class ReplicaStopped(Exception):
 
 _CLASSES: list[type[StoreError]] = [
     BadRequest, NotSupported, Conflict, ConstraintViolation, ExpectationFailed, TransactionAborted, NotFound, TooLarge,
-    SnapshotTooOld, KeyReused, Unavailable, OutcomeUnknown, ResultsLost, AuthenticationFailed,
+    LockNotAvailable, SnapshotTooOld, KeyReused, Unavailable, OutcomeUnknown, ResultsLost, AuthenticationFailed,
 ]  # fmt: skip
 _CLASS_OF_CODE = {cls.code: cls for cls in _CLASSES}

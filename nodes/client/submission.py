@@ -10,13 +10,16 @@ A request with an idempotency key is simply made again when its answer was lost,
 then comes with its results. Attempts that are still open when the time is up, or when a retry cannot help, are fenced.
 
 The time is divided: a gateway has to answer before a reserve at the end (a fifth, at most RESERVE_S), which is kept
-for the fence. Between attempts lies a random pause, doubled each time.
+for the fence. Between attempts lies a random pause, doubled each time. None is made again in less than LEAST_ATTEMPT_S:
+it would hardly be answered, and what the one before was told says more.
 
 *Invariants*: without a key no attempt is begun while an earlier one may still commit; "did not happen" is raised only
 if that is certain of every attempt.
 """
 
 from __future__ import annotations
+
+import re
 
 from msgspec.structs import replace
 
@@ -31,7 +34,9 @@ from nodes.requests import COMMITTED, Reply, Request
 from nodes.wire.protocol import Call, Done, Failed
 
 RESERVE_S = 1.0
+_FOR = re.compile(r"\bfor\b", re.IGNORECASE)  # FOR UPDATE, or something else: the node knows
 RESERVE_SHARE = 0.2
+LEAST_ATTEMPT_S = 0.25
 
 
 class Submission:
@@ -59,7 +64,7 @@ class Submission:
             except StoreError as error:
                 self._age = self._age or str(error.info.detail.get("age", ""))
                 may_retry = error.info.retryable and error.info.outcome == DID_NOT_HAPPEN
-                if not may_retry or not await pauses.pause(self._begin_by.left()):
+                if not may_retry or not await pauses.pause(self._begin_by.left() - LEAST_ATTEMPT_S):
                     return await self._ended(error)
 
     async def _attempt(self) -> Reply:
@@ -151,10 +156,14 @@ def reserve_of(seconds: float) -> float:
 
 def _is_read_only(request: Request) -> bool | None:
     """As the request says; if it says nothing and has SELECTs alone, it reads: a lost one may be made again. The
-    gateway is told so too, and would refuse one that writes."""
-    if request.read_only is None and all(each.sql[:6].lower() == "select" for each in request.statements):
+    gateway is told so too, and would refuse one that writes; so nothing is said of a SELECT that may lock rows."""
+    if request.read_only is None and all(_only_reads(each.sql) for each in request.statements):
         return True
     return request.read_only
+
+
+def _only_reads(sql: str) -> bool:
+    return sql[:6].lower() == "select" and _FOR.search(sql) is None
 
 
 def age_of(id: str) -> str:

@@ -68,6 +68,10 @@ class LockTable:
             self._queues.setdefault(node, {})[txn] = waiter
         return False
 
+    def is_free(self, txn: bytes, age: bytes, need: Iterable[tuple[Node, int]]) -> bool:
+        """Would `request` grant all of it at once?"""
+        return not self._is_blocked(Waiter(txn, age, list(need)))
+
     def release(self, txn: bytes) -> list[bytes]:
         """Everything `txn` holds or waits for goes; returns who is granted by that, oldest first."""
         touched = list(self._drop_waiter(txn))

@@ -203,7 +203,7 @@ class Gateway:
                 words = "a DDL statement must be the only statement of its transaction"
                 raise NotSupported(words, sqlstate="25001", statement=number)
         if request.read_only and not all(plan.reads_only for plan in plans):
-            raise BadRequest("the transaction is read only and a statement writes", sqlstate="25006")
+            raise BadRequest("the transaction is read only, and a statement writes or locks rows", sqlstate="25006")
         return plans
 
     def _confirm(self, execution: Execution) -> None:

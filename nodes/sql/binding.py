@@ -254,12 +254,18 @@ def last_parameter(text: str) -> int:
 
 
 def route(
-    table: TableDef, equalities: dict[int, list[Any]], pool: Pool, writes: bool, changed: Sequence[int] = ()
+    table: TableDef,
+    equalities: dict[int, list[Any]],
+    pool: Pool,
+    writes: bool,
+    changed: Sequence[int] = (),
+    skips: bool = False,
 ) -> Route:
     """Where a statement goes and what it locks, from the values that WHERE allows for columns (their positions).
 
     It locks the deepest nodes that it names, if they are MAX_KEYS at most; else those above. What it changes (`changed`
-    columns) in a key moves a row to where others may be, or have been: so it locks what is above both.
+    columns) in a key moves a row to where others may be, or have been: so it locks what is above both. Who `skips` rows
+    that are locked keeps nobody out: it locks what it finds, row by row.
     """
     key = table.primary_key
     reach = min((key.index(column) for column in changed if column in key), default=len(key))
@@ -272,7 +278,10 @@ def route(
         named = with_shard if _count(with_shard, equalities) <= MAX_KEYS else named
     parts = [[pool.position(source) for source in equalities[column]] for column in named]
     intention, whole = ("IX", "SIX") if writes else ("IS", "S")
-    mode = "X" if writes and depth == len(key) else whole
+    if depth == len(key):
+        mode = "X" if writes else "S"
+    else:
+        mode = intention if skips else whole
     return ByKey(table, named, depth, parts, intention, mode)
 
 

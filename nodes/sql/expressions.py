@@ -17,7 +17,7 @@ from nodes.errors import NotSupported, StoreError
 from nodes.sql import numerics, types
 from nodes.sql.conversions import converted, is_assigned, widened
 from nodes.sql.evaluate import evaluate
-from nodes.sql.parse import identifier
+from nodes.sql.names import identifier
 from nodes.sql.schema import BOOLEAN, BYTEA, TEXT, TIMESTAMPTZ, UUID, ColumnDef, TableDef
 from nodes.sql.typed import ATOM, NOTHING, Typed, constant, literal, mismatch, quote
 from nodes.sql.types import NUMERIC, UNKNOWN

@@ -13,7 +13,8 @@ from nodes.errors import NotSupported
 from nodes.sql import types
 from nodes.sql.conversions import to_text
 from nodes.sql.expressions import Scope, integer_constant, integer_literal, only, translate, translates
-from nodes.sql.parse import UnaryPlus, syntax_error
+from nodes.sql.names import syntax_error
+from nodes.sql.parse import UnaryPlus
 from nodes.sql.precedence import ADD, AND, COMPARE, IS, MINUS, MULTIPLY, NOT, OR, OTHER, RANGE
 from nodes.sql.schema import BOOLEAN, BYTEA, DOUBLE, INT, TEXT, TIMESTAMPTZ
 from nodes.sql.typed import ATOM, NOTHING, Typed, called, comparable, constant, mismatch, wrapped

@@ -21,7 +21,9 @@ from sqlglot.parsers.postgres import PostgresParser
 from sqlglot.tokenizer_core import Token, TokenType
 
 from nodes.errors import BadRequest, NotSupported
-from nodes.sql.words import REFUSED_STATEMENTS, RESERVED_WORDS, VALUE_WORDS
+from nodes.sql.locking import Locking, split_locking
+from nodes.sql.names import identifier, syntax_error
+from nodes.sql.words import REFUSED_STATEMENTS
 
 MAX_PARAMETERS = 32_000
 
@@ -93,10 +95,7 @@ class Parsed(NamedTuple):
     parameters: int
     names: list[str] | None
     shard_by: list[str] | None
-
-
-def syntax_error(message: str) -> BadRequest:
-    return BadRequest(f"syntax error: {message}", sqlstate="42601")
+    locking: Locking | None
 
 
 def parse(text: str) -> Parsed:
@@ -109,6 +108,7 @@ def parse(text: str) -> Parsed:
     if renumbered:
         tokens = _one_statement(_tokens(text))
     text, tokens, shard_by = _split_shard_by(text, tokens)
+    tokens, locking = split_locking(tokens)
     try:
         trees = _POSTGRES.parser().parse(tokens, text)
     except (SqlglotError, RecursionError) as error:
@@ -117,7 +117,7 @@ def parse(text: str) -> Parsed:
         raise syntax_error(str(error).partition("\n")[0]) from error
     if len(trees) != 1 or trees[0] is None:
         raise NotSupported("several statements in one text")
-    return Parsed(text, trees[0], count, names, shard_by)
+    return Parsed(text, trees[0], count, names, shard_by, locking)
 
 
 def _tokens(text: str) -> list[Token]:
@@ -322,18 +322,3 @@ def _column_list(tokens: list[Token]) -> list[str]:
     if not signs or signs != ["(", *[","] * (len(inner) // 2), ")"] or len(inner) % 2 == 0:
         raise syntax_error("SHARD BY takes a list of columns in parentheses")
     return [identifier(token.text, token.token_type is TokenType.IDENTIFIER) for token in inner[::2]]
-
-
-def identifier(name: str, quoted: bool) -> str:
-    """A name as PostgreSQL keeps it: folded unless quoted, cut at 63 bytes; reserved words are refused."""
-    if not quoted:
-        if not all(character.isalnum() or character in "_$" for character in name) or name[0].isdigit():
-            raise syntax_error(f'at or near "{name:.63}"')
-        name = "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in name)
-        if name in VALUE_WORDS:
-            raise NotSupported(name.upper())
-        if name in RESERVED_WORDS:
-            raise syntax_error(f'at or near "{name}"')
-    if len(name) > 15 and len(name.encode()) > 63:
-        name = name.encode()[:63].decode(errors="ignore")
-    return name

@@ -19,7 +19,8 @@ from nodes.sql.binding import Bound, Merge, Plan
 from nodes.sql.ddl import SYSTEM_TABLE, DdlPlan, plan_alter, plan_create, plan_drop
 from nodes.sql.expressions import only
 from nodes.sql.inserts import plan_insert
-from nodes.sql.parse import Parsed, identifier, parse
+from nodes.sql.names import identifier
+from nodes.sql.parse import Parsed, parse
 from nodes.sql.schema import TableDef
 from nodes.sql.select import plan_select
 from nodes.sql.targets import table_name
@@ -109,6 +110,8 @@ def _select(parsed: Parsed, node: exp.Select, catalog: Catalog, pushdown: bool) 
         return plan_select(parsed, node, None, "", False, pushdown)
     only(source, "this")
     name, alias = table_name(source.this)
+    if parsed.locking is not None:
+        _written_table(source.this, catalog)  # which refuses those that no user writes
     return plan_select(parsed, node, _find(name, catalog), alias, _system_table(name) is not None, pushdown)
 
 

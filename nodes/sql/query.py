@@ -15,8 +15,9 @@ from nodes.errors import BadRequest, NotSupported
 from nodes.requests import Value
 from nodes.sql.binding import Pool
 from nodes.sql.expressions import GroupKey, Parameters, Scope, integer_literal, only, translate
+from nodes.sql.locking import Locking
 from nodes.sql.parse import Parsed
-from nodes.sql.schema import BIGINT, TEXT, TableDef
+from nodes.sql.schema import BIGINT, SKIP_LOCKED, TEXT, TableDef
 from nodes.sql.semantics import INT_MAX, INT_MIN
 from nodes.sql.targets import Output, outputs, settle, where
 from nodes.sql.typed import Typed, mismatch
@@ -99,6 +100,28 @@ class Query:
         self.bounds = Bounds(limit, offset) if limit >= 0 or offset >= 0 else None
         self.outputs = settle(scope, self.found)
         self.aggregated = self.is_grouped or bool(self.having or self.aggregates)
+        self.locking = self._locking(scope)
+
+    def _locking(self, scope: Scope) -> Locking | None:
+        """FOR UPDATE or FOR SHARE, of rows that can be told apart; 0A000, and 42P01 for a table that is not here."""
+        found = self.parsed.locking
+        if found is None:
+            return None
+        barred = {
+            "DISTINCT clause": self.is_distinct,
+            "GROUP BY clause": self.is_grouped,
+            "HAVING clause": bool(self.having),
+            "aggregate functions": self.aggregated,
+        }
+        for what, is_there in barred.items():
+            if is_there:
+                raise NotSupported(f"{found.words} is not allowed with {what}")
+        for name in found.of:
+            if self.table is None or name != scope.name:
+                raise mismatch("42P01", f'relation "{name}" in {found.words} clause not found in FROM clause')
+        if found.wait == SKIP_LOCKED and self.bounds is not None and self.bounds.offset >= 0:
+            raise NotSupported("OFFSET with SKIP LOCKED")
+        return found
 
     def _having(self, scope: Scope) -> str:
         node = self.node.args.get("having")

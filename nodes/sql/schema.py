@@ -96,6 +96,22 @@ class Lock(msgspec.Struct, array_like=True, frozen=True, gc=False):
     mode: str  # IS IX S SIX X
 
 
+WAIT, NOWAIT, SKIP_LOCKED = range(3)
+
+
+class RowLocks(msgspec.Struct, array_like=True, frozen=True):
+    """What SELECT … FOR UPDATE (`mode` X) or FOR SHARE (S) asks of a shard beside its `locks`: that mode on each row
+    that it gives, whose key are the last `keys` values of it, taken off again; `keys` 0: those of the plan are all.
+    `wait`: for all of them; NOWAIT: 55P03 unless all are free at once; SKIP_LOCKED: rows that are not are left out, at
+    most `limit` of the others are given (-1: all), and `locks` are taken only if they are free, else there are no rows.
+    """
+
+    mode: str
+    wait: int
+    keys: int
+    limit: int = -1
+
+
 class Fragment(msgspec.Struct, array_like=True):
     """What one statement asks of one shard, bound to its parameters.
 
@@ -104,7 +120,8 @@ class Fragment(msgspec.Struct, array_like=True):
     `tables` are (table id, version) it was planned with. `locks` come from the plan (what the statement looks for, IX
     or IS above included). `ddl` is what a DDL statement does to the shard's tables; `catalog` is the catalog's version
     that it was planned with, which `s0` compares (-1: no matter). `expect_rows` -1: not stated, or to be checked over
-    all shards by the gateway. `point`: it reads or writes by full key only.
+    all shards by the gateway. `point`: it reads or writes by full key only. With `rows` it is a SELECT that locks them;
+    that of a SKIP_LOCKED with a `limit` has LIMIT and OFFSET as its last two parameters.
     """
 
     statement: int
@@ -118,6 +135,7 @@ class Fragment(msgspec.Struct, array_like=True):
     catalog: int = -1
     expect_rows: int = -1
     point: bool = False
+    rows: RowLocks | None = None
 
 
 class Image(msgspec.Struct, array_like=True, gc=False):

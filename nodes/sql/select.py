@@ -14,12 +14,24 @@ from typing import NamedTuple
 from sqlglot import exp
 
 from nodes.requests import Column, Params, Value
-from nodes.sql.binding import Arguments, Bound, Merge, OneShard, Route, given, last_parameter, route, without_quoted
+from nodes.sql.binding import (
+    Arguments,
+    Bound,
+    Merge,
+    OneShard,
+    Route,
+    Targets,
+    given,
+    last_parameter,
+    route,
+    without_quoted,
+)
+from nodes.sql.locking import Locking
 from nodes.sql.parse import Parsed
 from nodes.sql.query import Bounds, Query
-from nodes.sql.schema import Fragment, Lock, TableDef
+from nodes.sql.schema import SKIP_LOCKED, Fragment, Lock, RowLocks, TableDef
 from nodes.sql.targets import columns_of, user_columns
-from nodes.sql.typed import Typed, comparable
+from nodes.sql.typed import Typed, comparable, quote
 from nodes.sql.writes import arguments
 
 GATHERED = "gathered"
@@ -40,9 +52,9 @@ class SelectPlan:
     """`bounds` None: the texts have no LIMIT. Else two parameters stand behind the statement's own."""
 
     kind = "select"
-    reads_only = True
 
     def __init__(self, table: TableDef | None, columns: tuple[Column, ...], arguments: Arguments, route: Route) -> None:
+        self.reads_only = True
         self.table = table
         self.columns = columns
         self.arguments = arguments
@@ -56,6 +68,8 @@ class SelectPlan:
         self.tables = [] if table is None else [(table.id, table.version)]
         self.give = given(columns)
         self.simple_merge = Merge(self.give)
+        self.locking: Locking | None = None
+        self.keys = 0  # values of its key at the end of each row that is to be locked
 
     def bind(self, statement_number: int, params: Params, shards: int, expect_rows: int = -1, now: int = 0) -> Bound:
         values = self.arguments.values(params, now)
@@ -75,11 +89,30 @@ class SelectPlan:
                 shard_values = [*values, limit if limit < 0 else min(limit + offset, _MAX), 0]
             shard_values = shard_values[: self.partial_values]
         point = self.route.point
+        if self.locking is not None:
+            fragments = self._locking_fragments(statement_number, texts[0], shard_values, targets, self.locking)
+            return Bound("select", fragments, merge, self.columns, expect_rows)
         fragments = {
             shard: Fragment(statement_number, texts[0], shard_values, self.tables, locks, False, texts[1], point=point)
             for shard, locks in targets.items()
         }
         return Bound("select", fragments, merge, self.columns, expect_rows)
+
+    def _locking_fragments(
+        self, statement_number: int, text: str, values: list[Value], targets: Targets, locking: Locking
+    ) -> dict[int, Fragment]:
+        """None can be read as of a time. With SKIP LOCKED the shard looks for itself which rows are free."""
+        is_skipping = locking.wait == SKIP_LOCKED
+        limit = values[-2] if is_skipping and self.bounds is not None else -1
+        rows = RowLocks(locking.mode, locking.wait, self.keys, limit)
+        if is_skipping:
+            targets = {shard: [lock for lock in locks if not lock.key] for shard, locks in targets.items()}
+        return {
+            shard: Fragment(
+                statement_number, text, values, self.tables, locks, False, point=self.route.point, rows=rows
+            )
+            for shard, locks in targets.items()
+        }
 
 
 def snapshot_source(table: TableDef, ts_parameter: int) -> str:
@@ -99,6 +132,7 @@ class _Forms:
         self.limits = f" LIMIT ?{count + 1} OFFSET ?{count + 2}" if query.bounds is not None else ""
         self.select = "SELECT DISTINCT " if query.is_distinct else "SELECT "
         self.grouped = query.grouped() if query.aggregated else None
+        self.keys = ""  # of the rows, behind everything else that a shard gives
 
     def _texts(self, items: list[Typed]) -> list[str]:
         """DISTINCT compares what is listed."""
@@ -122,7 +156,7 @@ class _Forms:
         query = self.query
         listed = self._listed([output.item for output in query.outputs], query.aggregates)
         by = _by([(sort.place, sort.item, sort.way) for sort in query.order])
-        return Form(self.select + listed, self._over_rows() + by + self.limits)
+        return Form(self.select + listed + self.keys, self._over_rows() + by + self.limits)
 
     def partial(self) -> tuple[Form, str, list[str]]:
         """(partial form, merged text or "" when rows are just joined, names of the partial columns)."""
@@ -135,7 +169,7 @@ class _Forms:
         places = iter(range(len(query.outputs), len(items)))
         order = [(sort.place if sort.place >= 0 else next(places), sort.item, sort.way) for sort in query.order]
         tail = (_by(order) if query.bounds else "") + self.limits
-        form = Form(self.select + ", ".join(self._texts(items)), self._over_rows() + tail)
+        form = Form(self.select + ", ".join(self._texts(items)) + self.keys, self._over_rows() + tail)
         if not order and not query.bounds and not query.is_distinct:
             return form, "", names
         gathered = [Typed(item.type, name) for name, item in zip(names, items, strict=True)]
@@ -178,8 +212,16 @@ def plan_select(
     """`system`: the table lies on `s0` alone. `pushdown` False fetches whole tables and works at the gateway."""
     query = Query(parsed, node, table, name)
     forms = _Forms(query)
-    plan = SelectPlan(table, columns_of(query.outputs), arguments(parsed, query.parameters), _route(query, system))
+    way = _route(query, system)
+    plan = SelectPlan(table, columns_of(query.outputs), arguments(parsed, query.parameters), way)
     plan.constants, plan.bounds = query.pool.constants, query.bounds
+    if query.locking is not None and table is not None:
+        plan.locking, plan.reads_only = query.locking, False
+        # A full key is locked by the plan; what else an UPDATE might write is locked when it is found.
+        if query.locking.wait == SKIP_LOCKED or (query.locking.mode == "X" and not way.point):
+            plan.keys = len(table.primary_key)
+            forms.keys = "".join(f", {quote(table.columns[i].name)}" for i in table.primary_key)
+        pushdown = True
     whole = forms.whole()
     plan.whole_values = last_parameter(whole.over(""))
     plan.whole = _texts(whole, table, plan.whole_values)
@@ -207,4 +249,7 @@ def _route(query: Query, system: bool) -> Route:
         return OneShard(1, [])
     if system:
         return OneShard(0, [Lock(query.table.id, b"", "S")])
-    return route(query.table, query.equalities, query.pool, writes=False)
+    locking = query.locking
+    writes = locking is not None and locking.mode == "X"
+    skips = locking is not None and locking.wait == SKIP_LOCKED
+    return route(query.table, query.equalities, query.pool, writes, skips=skips)

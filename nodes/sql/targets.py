@@ -15,7 +15,7 @@ from nodes.requests import Column
 from nodes.sql import calls
 from nodes.sql.binding import MAX_KEYS
 from nodes.sql.expressions import Scope, only, translate
-from nodes.sql.parse import identifier, syntax_error
+from nodes.sql.names import identifier, syntax_error
 from nodes.sql.schema import BOOLEAN, TEXT, TableDef
 from nodes.sql.typed import Typed, mismatch, quote, wrapped
 from nodes.sql.types import UNKNOWN, WORDS

@@ -241,7 +241,8 @@ def test_selects_alone_read_only_unless_the_request_says_otherwise(node: MakeNod
     assert cluster.execute("Select 1").rows[0][0] == 2
     cluster.submit(Request([Statement("SELECT 1"), Statement("DELETE")], 5_000))
     cluster.submit(Request([Statement("SELECT 1")], 5_000, False))
-    assert [call.request.read_only for call in n2.calls] == [True, None, False]
+    cluster.execute("SELECT id FROM jobs For\nUpdate SKIP LOCKED")
+    assert [call.request.read_only for call in n2.calls] == [True, None, False, None]
 
 
 def test_a_conflict_is_retried_with_the_age_it_names(node: MakeNode, client: MakeClient, surroundings: Still) -> None:

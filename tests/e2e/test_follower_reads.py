@@ -120,19 +120,21 @@ def test_what_does_not_go_with_it_is_refused(local_cluster: LocalCluster, made_a
         assert client.query(ALL, as_of=made_at, session_token=made_at).session_token == made_at
 
 
-def test_a_token_never_goes_back(local_cluster: LocalCluster, made_at: int) -> None:
+def test_a_token_never_goes_back(local_cluster: LocalCluster) -> None:
     """Also by what changes nothing, on a shard that has seen little, and by the repeat of an old key."""
     key = str(uuid4())
     with local_cluster.client() as client:
-        first = client.execute_many([("UPDATE near SET value = value + 1 WHERE id = 1", ())], idempotency_key=key)
-        token = client.execute_many([("UPDATE near SET value = value + 1 WHERE id = 2", ())]).session_token
+        client.execute("CREATE TABLE tokens (id BIGINT PRIMARY KEY, value BIGINT NOT NULL)")
+        client.execute("INSERT INTO tokens VALUES (1, 0), (2, 0)")
+        first = client.execute_many([("UPDATE tokens SET value = value + 1 WHERE id = 1", ())], idempotency_key=key)
+        token = client.execute_many([("UPDATE tokens SET value = value + 1 WHERE id = 2", ())]).session_token
         for id in ROWS:
             nothing = client.execute_many(
-                [("UPDATE near SET value = 0 WHERE id = $1 AND value < 0", [id])], session_token=token
+                [("UPDATE tokens SET value = 0 WHERE id = $1 AND value < 0", [id])], session_token=token
             )
             assert nothing.session_token >= token
         again = client.execute_many(
-            [("UPDATE near SET value = value + 1 WHERE id = 1", ())], idempotency_key=key, session_token=token
+            [("UPDATE tokens SET value = value + 1 WHERE id = 1", ())], idempotency_key=key, session_token=token
         )
         assert (again.repeated, again.commit_ts) == (True, first.commit_ts)
         assert again.session_token >= token

@@ -100,7 +100,7 @@ UNSUPPORTED = [
     "WITH k AS (SELECT 1) SELECT * FROM k",
     "SELECT 1 UNION SELECT 2",
     "SELECT rank() OVER (ORDER BY b) FROM kept",
-    "SELECT * FROM kept FOR UPDATE",
+    "SELECT * FROM kept FOR NO KEY UPDATE",
     "INSERT INTO kept (id, b) VALUES (9, 9) ON CONFLICT DO NOTHING",
     "INSERT INTO kept (id, b) SELECT id + 10, b FROM kept",
     "UPDATE kept SET b = k.b FROM kept k",

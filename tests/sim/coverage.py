@@ -31,6 +31,7 @@ from nodes.core.txn.messages import WOUNDED
 from nodes.core.txn.participant import Participant
 from nodes.core.txn.reader import Reader
 from nodes.core.txn.recovery import FIRST_QUESTION_TICKS, Doubts
+from nodes.core.txn.row_locks import RowLocking
 from nodes.core.txn.shard import Shard
 from nodes.core.txn.shard_state import ShardState
 from nodes.core.txn.snapshots import Snapshots
@@ -219,6 +220,15 @@ _after(ShardState, "is_late")(lambda self, result, txn: _if(result, "late messag
 _before(Gateway, "replan")(lambda self, execution, version: iter(["planned afresh"]))
 _before(Coordinator, "_hold")(lambda self, leading, serve: iter(["value waits for a reservation"]))
 _before(ClientKeys, "on_fenced")(lambda self, entry: iter(["key fenced"]))
+
+
+_after(RowLocking, "arrive")(lambda self, result, *arguments: _if(result, "row locks that waited for who is prepared"))
+
+
+@_after(RowLocking, "_free")
+def _left_out(self: RowLocking, result: Any, active: Any, fragment: Any, rows: Any) -> Iterator[str]:
+    wanted = min(len(rows), fragment.rows.limit)
+    yield from _if(result != rows[:wanted], "row that SKIP LOCKED left out")
 
 
 @_before(Participant, "_end")

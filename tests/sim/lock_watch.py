@@ -17,6 +17,7 @@ from nodes.core.locks import CONFLICT, JOIN, SIX, LockTable, Node, S, Waiter, X
 from nodes.core.membership import MARK
 from nodes.core.replicated_log import Entry
 from nodes.core.txn.entries import CommitTxn, EndTxn, PrepareTxn, decode_shard_entry
+from nodes.core.txn.evaluated import planned_locks
 from nodes.core.txn.messages import Wound
 from nodes.core.txn.participant import WOUND_AGAIN_TICKS, Participant
 from nodes.core.txn.states import ASKING, ENDING, LOCKING, STATE_NAMES, Active
@@ -103,7 +104,7 @@ class LockWatch:
                     count("written beside a prefix that is locked")
 
     def _demand_planned(self, name: str, participant: Participant, active: Active) -> None:
-        wanted = participant.planned_locks(active).items()
+        wanted = planned_locks(active.fragments).items()
         words = f"{name}: {active.txn.hex()} is evaluated without the locks of its plan"
         demand(holds(participant.locks.held_by(active.txn), wanted), LOCKS, words)
 

@@ -112,11 +112,19 @@ def _mark(marker: int, source: int, target: int, amount: int) -> tuple[str, list
     )
 
 
+CLAIM = "SELECT id, balance FROM accounts ORDER BY balance, id LIMIT $1 FOR UPDATE SKIP LOCKED"
+
 STATEMENTS: dict[str, Any] = {
     "add": _add,
     "mark": _mark,
     "set": lambda account, balance: ("UPDATE accounts SET balance = $1 WHERE id = $2", [balance, account], 1),
     "look": lambda account: ("SELECT balance FROM accounts WHERE id = $1", [account], -1),
+    "hold": lambda account: ("SELECT balance FROM accounts WHERE id = $1 FOR UPDATE", [account], -1),
+    "grab": lambda account: ("SELECT balance FROM accounts WHERE id = $1 FOR UPDATE NOWAIT", [account], -1),
+    "share": lambda limit: ("SELECT id, balance FROM accounts WHERE balance < $1 ORDER BY id FOR SHARE", [limit], -1),
+    "pick": lambda limit: ("SELECT id, balance FROM accounts WHERE balance < $1 ORDER BY id FOR UPDATE", [limit], -1),
+    "claim": lambda most: (CLAIM, [most], -1),
+    "claimed": lambda *accounts: (CLAIM, [len(accounts)], -1),
     "lift": lambda limit: ("UPDATE accounts SET balance = balance + 1 WHERE balance < $1", [limit], -1),
     "sum": lambda: ("SELECT SUM(balance), COUNT(*) FROM accounts", [], -1),
     "count": lambda: ("SELECT COUNT(*) FROM ledger", [], -1),
@@ -165,6 +173,17 @@ def _replay_lift(bank: Bank, limit: int) -> tuple[list[list[Any]], int]:
     for account, balance in poor:
         bank.accounts[account] = [account, balance + 1]
     return [], len(poor)
+
+
+def _replay_pick(bank: Bank, limit: int) -> tuple[list[list[Any]], int]:
+    poor = sorted(list(row) for row in bank.accounts.values() if row[1] < limit)
+    return poor, len(poor)
+
+
+def _replay_claimed(bank: Bank, *accounts: int) -> tuple[list[list[Any]], int]:
+    """What a claim gave: which ones it left out is for nobody to say, but these are as they are."""
+    rows = [list(bank.accounts[account]) for account in accounts]
+    return sorted(rows, key=lambda row: row[::-1]), len(rows)
 
 
 def _replay_open(bank: Bank, *accounts: int) -> tuple[list[list[Any]], int]:
@@ -234,7 +253,9 @@ REPLAYS: dict[str, Any] = {
     "unmark": _replay_unmark,
     "open": _replay_open,
     "lift": _replay_lift,
-    "look": lambda bank, account: ([[bank.accounts[account][1]]], 1),
+    **dict.fromkeys(("look", "hold", "grab"), lambda bank, account: ([[bank.accounts[account][1]]], 1)),
+    **dict.fromkeys(("share", "pick"), _replay_pick),
+    "claimed": _replay_claimed,
     "sum": _replay_sum,
     "count": lambda bank: ([[len(bank.ledger)]], 1),
     "create": _replay_create,
@@ -314,7 +335,7 @@ class Mix:
 
     def skew(self) -> Steps:
         one, other = self._accounts()
-        return [("look", [one]), ("add", [other, self.rng.randint(1, 5)])]
+        return [(self.rng.choice(("look", "hold")), [one]), ("add", [other, self.rng.randint(1, 5)])]
 
     def audit(self) -> Steps:
         return [("sum", []), ("mark", [self.next_marker(), 0, 0, 0])]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from nodes.core.txn import participant
 from nodes.core.txn.messages import Execute, Outcome, SnapshotRead
-from nodes.errors import UNKNOWN, StoreError
+from nodes.errors import UNKNOWN, SnapshotTooOld, StoreError
 from nodes.requests import Reply, Statement
 from nodes.runtime.driver import Driver
 from tests.sim.cluster import Life
@@ -130,8 +130,12 @@ class Pairs:
         self.simulation._run(20 * MS)
         self._wait_until_told([operation for case in cases for operation in case.round.values()])
         reads = [self._submit(case.last) for case in cases]
-        self._wait_for(reads)
+        self._wait_until_told(reads)
         for case, read in zip(cases, reads, strict=True):
+            while isinstance(read.told, SnapshotTooOld):  # where history is kept for next to no time
+                read = self._submit(case.last)
+                self._wait_until_told([read])
+            self._wait_for([read])
             self._judge(case, read)
 
     def _begin(self, case: Case, place: int, orders: dict[str, tuple[int, ...]], gap: int) -> None:

@@ -119,11 +119,30 @@ class Author:
     def transactions(self, count: int) -> list[list[Statement]]:
         """So many; often two read by a condition and write by the other's, or both by the same."""
         table = self.rng.choice(self.tables)
+        if len(table.keys) > 1 and self.rng.random() < 0.3:
+            return [*self._phantoms(table), *(self.transaction() for _ in range(count - 2))]
         one = self._where(table)
         other = self.rng.choice((one, self._where(table)))
         first, second = ([self._select(table, a), self._write(table, b)] for a, b in ((one, other), (other, one)))
         rest = [self.transaction() for _ in range(count)]
         return [first, second, *rest[2:]] if self.rng.random() < 0.6 else rest
+
+    def _phantoms(self, table: Table) -> list[list[Statement]]:
+        """Two count what begins with the first columns of a key, and each adds a row: where the other one has counted,
+        or where itself has, so that those of two prefixes have nothing to do with each other."""
+        rng, names = self.rng, list(table.keys)
+        width = rng.randint(1, len(names) - 1)
+        one = [self._value(table, column) for column in names[:width]]
+        last = [value for value in table.keys[names[width - 1]] if value != one[-1]]
+        other = [*one[:-1], rng.choice(last)] if last and rng.random() < 0.7 else one
+        found = []
+        for counted, added in rng.choice((((one, other), (other, one)), ((one, one), (other, other)))):
+            text = " AND ".join(f"{column} = {value}" for column, value in zip(names[:width], counted, strict=True))
+            key = [*added, *(self._value(table, column) for column in names[width:])]
+            look = Statement(f"SELECT count(*) FROM {table.name} WHERE {text}")
+            add = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join(key)})"
+            found.append([look, Statement(add)])
+        return found
 
     def _any(self, table: Table) -> Statement:
         return self._select(table) if self.rng.random() < 0.25 else self._write(table)
@@ -181,6 +200,8 @@ class Author:
             what, tail = f"{number}, count(*)", f" GROUP BY {number}"
         elif what == "*" and self.rng.random() < 0.2:
             tail = f" ORDER BY {', '.join(table.keys)} LIMIT 2"
+        if what == "*" and self.rng.random() < 0.25:
+            tail += self.rng.choice((" FOR UPDATE", " FOR SHARE"))
         return Statement(f"SELECT {what} FROM {table.name}{where.text}{tail}")
 
     def _where(self, table: Table) -> Condition:

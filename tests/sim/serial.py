@@ -7,6 +7,7 @@ What a transaction may be told here is a set: of an error on several shards any 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from nodes.errors import ExpectationFailed, StoreError
@@ -21,6 +22,7 @@ from tests.sim.stores import stopped_clock
 Told = tuple[Any, ...]
 """Comparable: ("rows", …) for what each statement gave, or ("error", sqlstate, statement)."""
 NOTHING = frozenset[Told]()
+_ROW_LOCKS = re.compile(" FOR (UPDATE|SHARE)$")  # of no use to who is alone
 
 
 class SerialStore:
@@ -45,7 +47,7 @@ class SerialStore:
         bounds: list[Bound] = []
         for number, statement in enumerate(statements):
             try:
-                plan = self.plans.get(statement.sql, self.catalog)
+                plan = self.plans.get(_ROW_LOCKS.sub("", statement.sql), self.catalog)
                 bounds.append(plan.bind(number, statement.params, self.shards, statement.expect_rows))
             except StoreError as error:
                 return frozenset([told_error(error, number)])

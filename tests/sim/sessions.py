@@ -19,7 +19,7 @@ from nodes.wire.protocol import BACK_TO, COMMIT, ROLLBACK, RUN, SAVE, Within
 from tests.sim import phrases
 from tests.sim.coverage import count
 from tests.sim.faults import OWN_MARKERS
-from tests.sim.operations import ACCOUNTS, Operation, Steps, statement
+from tests.sim.operations import ACCOUNTS, START, Operation, Steps, statement
 from tests.sim.timeline import MS, SECOND
 from tests.sim.truth import demand
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 TIMEOUT_MS = 1_500
 NAMES = ("a", "b")
 VERBS = {RUN: "runs", COMMIT: "commits", ROLLBACK: "rolls back", SAVE: "saves", BACK_TO: "goes back to"}
-NOT_OPEN = "25P01"
+NOT_OPEN, NOT_AVAILABLE = "25P01", "55P03"
+MOST_CLAIMED = 3
 OLD_MS = 12_000
 FENCED = "8 progress of the fenced"
 LOOKS = 100  # fifty milliseconds apart
@@ -78,7 +79,7 @@ class SessionTraffic:
         if self._meddler.random() < 0.6:
             node, delay = self._meddler.choice(self.simulation.cluster.here()), self._meddler.randint(1_000, 12_000)
             ask = partial(self.simulation.ask_fate, txn, False, node)
-            self.simulation.schedule.at(delay, "fate of an interactive transaction", ask)
+            self.simulation.cluster.timeline.at(delay, ask)
 
     def fence_one(self) -> None:
         """In peace: one that holds a lock is open, until it is fenced; then its locks are free, and it is told so."""
@@ -189,8 +190,14 @@ class Client:
             account = rng.choice(known)
             return "set", [account, max(0, self.looked.pop(account) + rng.randint(-3, 3))]
         kind = rng.random()
-        if kind < 0.55:
+        if kind < 0.24:
             return "look", [account]
+        if kind < 0.38:
+            return rng.choice(("hold", "grab")), [account]
+        if kind < 0.56:
+            return "claim", [rng.randint(1, MOST_CLAIMED)]
+        if kind < 0.58:
+            return rng.choice(("pick", "share")), [START + rng.randint(-6, 3)]
         if kind < 0.6:
             return "sum", []
         if kind < 0.65:
@@ -262,11 +269,14 @@ class Client:
         if message.verb == ROLLBACK:
             return
         if message.verb == RUN:
-            self.steps += steps
+            self.steps += [_known(step, result) for step, result in zip(steps, end, strict=True)]
             self.results += end
             for (word, arguments), result in zip(steps, end, strict=True):
-                if word == "look" and result.rows:
+                if word in ("look", "hold", "grab") and result.rows:
                     self.looked[arguments[0]] = result.rows[0][0]
+                elif word in ("claim", "pick"):
+                    self.looked.update(result.rows)
+                    self.hot += [account for account, _ in result.rows if account not in self.hot]
         elif message.verb == SAVE:
             self.saved.pop(message.name, None)
             self.saved[message.name] = len(self.steps)
@@ -284,7 +294,9 @@ class Client:
 
     def _on_error(self, error: StoreError) -> None:
         """A statement failed: back to a savepoint, if there is one. Or all of it is over."""
-        if error.info.sqlstate in ("23514", "02000", "23505") and self.saved and self.left > 0:
+        if error.info.sqlstate == NOT_AVAILABLE:
+            count("row that NOWAIT did not wait for")
+        if error.info.sqlstate in ("23514", "02000", "23505", NOT_AVAILABLE) and self.saved and self.left > 0:
             count("statement failed in an interactive transaction")
             self._ask(BACK_TO, name=self.rng.choice(list(self.saved)))
         elif error.info.detail.get("age"):
@@ -305,3 +317,9 @@ class Client:
             simulation.largest_told = max(simulation.largest_told, end.commit_ts)
         operation.told = end
         operation.newest = max(simulation.largest_told, simulation.truth.newest)
+
+
+def _known(step: tuple[str, list[Any]], result: Result) -> tuple[str, list[Any]]:
+    """A claim is judged by the rows that it gave."""
+    word, _ = step
+    return ("claimed", [account for account, _ in result.rows]) if word == "claim" else step

@@ -79,6 +79,8 @@ class Store:
         if not fragment.sql:
             return ShardRows([], 0)
         rows = self._rows(shard, fragment.sql, fragment.params)
+        if fragment.rows is not None and fragment.rows.keys:
+            rows = [row[: -fragment.rows.keys] for row in rows]
         count = self.databases[shard].db.changes() if fragment.writes else len(rows)
         if 0 <= fragment.expect_rows != count:
             raise ExpectationFailed(f"{count} rows")
@@ -101,7 +103,7 @@ class Store:
             raise StoreError.of(describe(error, self.held[shard].by_name, 0)) from error
 
     def _check_snapshot(self, bound: Bound, result: Result) -> None:
-        if bound.kind != "select":
+        if bound.kind != "select" or any(fragment.rows is not None for fragment in bound.fragments.values()):
             return
         rows = {}
         for shard, fragment in bound.fragments.items():

@@ -9,7 +9,7 @@ from nodes.errors import ExpectationFailed
 from nodes.sql import keys
 from nodes.sql.binding import MAX_KEYS
 from nodes.sql.plan import PlanCache, plan
-from nodes.sql.schema import CreateTable
+from nodes.sql.schema import SKIP_LOCKED, CreateTable, RowLocks
 from tests.sql.store import Store
 
 LEDGER = "CREATE TABLE ledger (account INT, number BIGINT, note TEXT, PRIMARY KEY (number, account)) SHARD BY (account)"
@@ -55,6 +55,26 @@ def test_a_key_of_one_column_has_nothing_between_it_and_the_table():
     store.execute("CREATE TABLE accounts (id BIGINT PRIMARY KEY, balance BIGINT)")
     assert locks(store, "SELECT * FROM accounts WHERE id = 5") == {shard(5): [("IS", b""), ("S", key(5))]}
     assert locks(store, "INSERT INTO accounts VALUES (5, 1)") == {shard(5): [("IX", b""), ("X", key(5))]}
+
+
+def test_what_is_read_for_update_is_locked_as_if_it_were_written_and_for_share_as_it_is_read(ledger):
+    where = "WHERE account = 5 AND number = 7"
+    written = {shard(5): [("IX", b""), ("IX", key(7)), ("X", key(7, 5))]}
+    assert locks(ledger, f"SELECT * FROM ledger {where} FOR UPDATE") == written
+    read = {shard(5): [("IS", b""), ("IS", key(7)), ("S", key(7, 5))]}
+    assert locks(ledger, f"SELECT * FROM ledger {where} FOR SHARE") == read
+    assert locks(ledger, "SELECT note FROM ledger WHERE account = 5 FOR UPDATE") == {shard(5): [("SIX", b"")]}
+    assert locks(ledger, "SELECT note FROM ledger FOR SHARE NOWAIT") == {n: [("S", b"")] for n in (1, 2, 3)}
+    assert not plan(f"SELECT * FROM ledger {where} FOR SHARE", ledger).reads_only
+
+
+def test_skip_locked_locks_only_what_it_finds(ledger):
+    where = "WHERE account = 5 AND number = 7"
+    assert locks(ledger, f"SELECT * FROM ledger {where} FOR UPDATE SKIP LOCKED") == {shard(5): [("IX", b"")]}
+    assert locks(ledger, "SELECT note FROM ledger FOR SHARE SKIP LOCKED") == {n: [("IS", b"")] for n in (1, 2, 3)}
+    made = bound(ledger, "SELECT note FROM ledger ORDER BY note LIMIT $1 FOR UPDATE SKIP LOCKED", [4])
+    assert {part.rows for part in made.fragments.values()} == {RowLocks("X", SKIP_LOCKED, 2, 4)}
+    assert [part.params for part in made.fragments.values()] == [[4, 4, 0]] * 3
 
 
 def test_lists_of_full_keys_lock_every_key(ledger):

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import apsw
 import pytest
 
-from nodes.errors import Unavailable
 from nodes.sql.schema import CheckDef, ColumnDef, CreateTable, Fragment, Image, TableDef
 from nodes.storage import sqlite, sqlite_connection
 from nodes.storage.sqlite import SqliteEngine
-from tests.storage.bank import ROWS_AT, commits, creates, history, opened, reads, rows_at, rows_now, writes
+from tests.storage.bank import commits, creates, history, opened, reads, rows_at, rows_now, writes
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
@@ -385,22 +381,3 @@ def test_keys_of_several_columns_and_odd_names_work(engine: SqliteEngine) -> Non
     assert '"x.y/z column w"' in error_of(engine, writes(insert, "k", None, 9, table=5))[2]
     assert '"x.y/z column w"' in error_of(engine, writes(insert, "k", "no", 9, table=5))[2]
     assert history(engine) == []
-
-
-def test_a_read_that_runs_when_the_engine_is_closed_is_told_so(tmp_path: Path) -> None:
-    engine = opened(SqliteEngine(tmp_path / "engine.db"), (1, 5))
-    begun = threading.Event()
-
-    def read() -> object:
-        engine.read(reads("", snapshot_sql=ROWS_AT), 10)
-        begun.set()
-        return engine.read(reads("", snapshot_sql=f"{ENDLESS} WHERE i < ?1"), 10)
-
-    with ThreadPoolExecutor(1) as thread:
-        running = thread.submit(read)
-        assert begun.wait(30)
-        engine.close()
-        with pytest.raises(Unavailable, match="closed"):
-            running.result(30)
-        with pytest.raises(Unavailable, match="closed"):
-            thread.submit(engine.read, reads("", snapshot_sql=ROWS_AT), 10).result(30)

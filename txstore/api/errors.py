@@ -42,6 +42,7 @@ TABLE = {
     "constraint": Row(409, "A constraint was violated"),
     "expectation_failed": Row(409, "Another number of rows than expected"),
     "aborted": Row(409, "The transaction is aborted for good"),
+    "lock_not_available": Row(409, "A row is locked by another transaction"),
     "snapshot_too_old": Row(409, "The snapshot is too old"),
     "too_large": Row(413, "Too large"),
     "key_reused": Row(422, "The key belongs to another request"),

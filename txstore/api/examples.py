@@ -95,6 +95,14 @@ PROBLEMS = [
     ErrorInfo("expectation_failed", "0 rows, expected 1", sqlstate="02000", transaction=LOST, statement=0),
     ErrorInfo("aborted", "the transaction was fenced", sqlstate="40000", transaction=LOST),
     ErrorInfo(
+        "lock_not_available",
+        'could not obtain lock on row in relation "accounts"',
+        sqlstate="55P03",
+        transaction=LOST,
+        statement=0,
+        conflict=ConflictInfo(WON, "accounts"),
+    ),
+    ErrorInfo(
         "snapshot_too_old",
         "the snapshot at 115640483 is too old: history is kept from 115640999 on; read at a later time",
         sqlstate="72000",

@@ -6,14 +6,27 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 
 from nodes.core.engine import Engine
-from nodes.core.locks import IS, IX, JOIN, Node, X
+from nodes.core.locks import IS, IX, JOIN, MODES, Node, X
 from nodes.core.txn.states import Active, LockNeed
 from nodes.errors import ErrorInfo
 from nodes.sql import keys
-from nodes.sql.schema import CATALOG_TABLE, Fragment, Image
+from nodes.sql.schema import CATALOG_TABLE, SKIP_LOCKED, Fragment, Image
 
 MAX_IMAGES = 10_000
 MAX_LOCKS = 4_096  # nodes of one table that a transaction holds on one shard
+
+
+def planned_locks(fragments: Sequence[Fragment]) -> dict[Node, int]:
+    """What is locked before the evaluation."""
+    need: dict[Node, int] = {}
+    for fragment in fragments:
+        if fragment.rows is not None and fragment.rows.wait == SKIP_LOCKED:
+            continue  # it waits for nobody
+        for lock in fragment.locks:
+            node = (lock.table, lock.key)
+            mode = MODES[lock.mode]
+            need[node] = mode if node not in need else JOIN[need[node]][mode]
+    return need
 
 
 def stale_version(engine: Engine, active: Active) -> tuple[int, int] | None:

@@ -24,6 +24,7 @@ from typing import Any
 
 import msgspec
 
+from nodes import ids
 from nodes.core.oracle import TimestampReply, TimestampRequest
 from nodes.errors import ErrorInfo
 from nodes.sql.schema import Fragment, ShardRows
@@ -104,6 +105,15 @@ class Refused(msgspec.Struct, array_like=True, tag=4):
     waited_ms: int = 0
     seen_ts: int = 0
     key: bytes = b""
+
+    @property
+    def reason(self) -> str:
+        """In words, for its fate."""
+        if self.error is not None:
+            return self.error.message
+        if not self.winner:
+            return "its time was up" if self.cause == TIMED_OUT else "refused"
+        return f"{'timed out behind' if self.cause == TIMED_OUT else 'wounded by'} {ids.to_text(self.winner)}"
 
 
 class KeyBinding(msgspec.Struct, array_like=True, frozen=True):

@@ -15,13 +15,12 @@ from __future__ import annotations
 
 from collections import deque
 
-from nodes import ids
 from nodes.core.host import GATEWAY, Host
-from nodes.core.locks import JOIN, MODES, LockTable, Node
+from nodes.core.locks import LockTable, Node
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn import steps
 from nodes.core.txn.entries import AbortTxn, CommitTxn, OutcomeRecord, PrepareTxn, encode
-from nodes.core.txn.evaluated import bounded, image_locks, over_bound, stale_version
+from nodes.core.txn.evaluated import bounded, image_locks, over_bound, planned_locks, stale_version
 from nodes.core.txn.interactive import Interactive
 from nodes.core.txn.messages import (
     BUSY,
@@ -41,6 +40,7 @@ from nodes.core.txn.messages import (
     Voted,
     Wound,
 )
+from nodes.core.txn.row_locks import RowLocking
 from nodes.core.txn.shard_state import ShardState
 from nodes.core.txn.states import (
     APPENDED,
@@ -77,6 +77,7 @@ class Participant:
         # prepared, asks, and is told abort by the home.
         self._refused: dict[bytes, Refused] = {}
         self.interactive = Interactive(self)
+        self.row_locking = RowLocking(state.engine, self.locks)
         for txn, record in state.prepared.items():
             self.locks.rebuild(txn, record.age, [((t, k), m) for t, k, m in record.locks])
             self.seen = max(self.seen, record.floor)
@@ -108,8 +109,18 @@ class Participant:
         self.begin(active)
 
     def begin(self, active: Active) -> None:
-        self.acquire(active, bounded(self.locks.held_by(active.txn), self.planned_locks(active)))
+        behind = self.row_locking.arrive(active, self.state.prepared, self.host.now)
+        if behind:
+            self.host.note(steps.WAITS, active.txn, (behind,))
+        else:
+            self._lock(active)
         self.run()
+
+    def _lock(self, active: Active) -> None:
+        if (error := self.row_locking.take_planned(active)) is not None:
+            self._refuse_evaluated(active, Refused(active.txn, self.host.group, FAILED, error=error))
+        else:
+            self.acquire(active, bounded(self.locks.held_by(active.txn), planned_locks(active.fragments)))
 
     def answer_from_record(self, message: Execute) -> bool:
         """Is there a record of this id already? Then it is answered from that."""
@@ -137,15 +148,6 @@ class Participant:
         seen_ts = outcome.commit_ts or outcome.seen_ts
         return Finished(txn, self.host.group, outcome.commit_ts, outcome.rows, seen_ts)
 
-    def planned_locks(self, active: Active) -> dict[Node, int]:
-        need: dict[Node, int] = {}
-        for fragment in active.fragments:
-            for lock in fragment.locks:
-                node = (lock.table, lock.key)
-                mode = MODES[lock.mode]
-                need[node] = mode if node not in need else JOIN[need[node]][mode]
-        return need
-
     # -- locks
 
     def acquire(self, active: Active, need: LockNeed) -> None:
@@ -165,15 +167,22 @@ class Participant:
             return
         self._running = True
         try:
-            while self._granted:
+            while self._granted or self._lock_ready():
                 active = self.active.get(self._granted.popleft())
                 if active is not None and active.state == LOCKING and not self.locks.is_waiting(active.txn):
                     self._evaluate(active)
         finally:
             self._running = False
 
+    def _lock_ready(self) -> bool:
+        """Who has waited for those that were prepared goes on; is somebody granted by that?"""
+        for active in self.row_locking.ready(self.host.now):
+            self._lock(active)
+        return bool(self._granted)
+
     def release(self, txn: bytes) -> None:
         self._granted.extend(self.locks.release(txn))
+        self.row_locking.on_released(txn)
 
     def _wound_for(self, txn: bytes) -> None:
         """An older one waits: who is younger and in its way is ended, or its gateway is asked to."""
@@ -193,14 +202,14 @@ class Participant:
             refusal = Refused(active.txn, self.host.group, STALE, table=stale[0], version=stale[1])
             self._refuse_evaluated(active, refusal)
             return
-        found = self.state.engine.evaluate(active.fragments, EVALUATION_BUDGET_MS, active.earlier)
+        found, rows_need = self.row_locking.evaluate(active, EVALUATION_BUDGET_MS)
         error = found.error or over_bound(found.images)
         self.host.note(steps.EVALUATED, active.txn, (len(found.images), error.message if error else ""))
         if error is not None:
             self._refuse_evaluated(active, Refused(active.txn, self.host.group, FAILED, error=error))
             return
         active.rows, active.images = found.rows, found.images
-        need = image_locks(self.state.engine, self.locks.held_by(active.txn), active.images)
+        need = rows_need + image_locks(self.state.engine, self.locks.held_by(active.txn), active.images)
         if need and not self.locks.request(active.txn, active.age, need):
             self._wait(active)  # when granted, it is evaluated again: what it waited for may have changed it
             return
@@ -224,19 +233,17 @@ class Participant:
             self._confirm(active, Finished(active.txn, self.host.group, 0, active.rows, self.state.largest_ts))
 
     def _prepare_record(self, active: Active) -> PrepareTxn:
-        held = self.locks.held_by(active.txn)
-        locks = [(node[0], node[1], mode) for node, mode in held.items()]
-        return PrepareTxn(
-            active.txn, active.age, active.gateway, active.images, locks, active.rows, active.floor, active.ddl
-        )
+        locks, images = self._held_by(active), active.images
+        return PrepareTxn(active.txn, active.age, active.gateway, images, locks, active.rows, active.floor, active.ddl)
+
+    def _held_by(self, active: Active) -> list[tuple[int, bytes, int]]:
+        return [(node[0], node[1], mode) for node, mode in self.locks.held_by(active.txn).items()]
 
     def _on_timestamp(self, active: Active, ts: int) -> None:
         if self.active.get(active.txn) is not active or active.state != ASKING:
             return  # ended while the oracle was asked: the value is thrown away
         self.seen = max(self.seen, ts)
-        held = self.locks.held_by(active.txn)
-        locks = [(node[0], node[1], mode) for node, mode in held.items()]
-        self._append(active, encode(CommitTxn(active.txn, active.images, locks, active.rows, ts)))
+        self._append(active, encode(CommitTxn(active.txn, active.images, self._held_by(active), active.rows, ts)))
 
     def _append(self, active: Active, data: bytes) -> None:
         active.move(APPENDED)
@@ -267,9 +274,8 @@ class Participant:
     def _log_abort(self, active: Active, refusal: Refused) -> None:
         active.move(ENDING)
         active.refusal = refusal
-        reason = refusal.error.message if refusal.error is not None else _reason(refusal)
         error = refusal.error if refusal.cause == FAILED else None
-        self.host.propose(encode(AbortTxn(active.txn, reason, error)))
+        self.host.propose(encode(AbortTxn(active.txn, refusal.reason, error)))
 
     def _end(self, active: Active, cause: int, lost_to: tuple[bytes, Node] | None) -> None:
         """Ended by a wound or its deadline, not in flight: its locks go at once. `lost_to`: whom, and where."""
@@ -388,10 +394,3 @@ class Participant:
             refusal = Refused(active.txn, self.host.group, NOT_LEADER, leader=self.host.leader)
             self.send(active.gateway, refusal)
         self.active.clear()
-
-
-def _reason(refusal: Refused) -> str:
-    """For its fate."""
-    if not refusal.winner:
-        return "its time was up" if refusal.cause == TIMED_OUT else "refused"
-    return f"{'timed out behind' if refusal.cause == TIMED_OUT else 'wounded by'} {ids.to_text(refusal.winner)}"

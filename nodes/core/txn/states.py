@@ -43,11 +43,12 @@ class Active:
     `number` is the step that came last and `held` its answer; `kept` are the images as of each step that may be gone
     back to, and `earlier` those that the step under way began with; `since` and `asked` are the ticks in which its
     gateway was last heard of, and last asked; `term` names this opening. It waits for locks since `waits_since` (-1: it
-    does not) and had waited for `waited` ticks before."""
+    does not) and had waited for `waited` ticks before. `locks_rows`: a SELECT of it does."""
 
     __slots__ = (
         "age", "asked", "ddl", "deadline", "earlier", "finish", "floor", "fragments", "gateway", "held", "images",
-        "kept", "number", "refusal", "rows", "since", "state", "term", "told", "txn", "waited", "waits_since",
+        "kept", "locks_rows", "number", "refusal", "rows", "since", "state", "term", "told", "txn", "waited",
+        "waits_since",
     )  # fmt: skip
 
     def __init__(self, message: Execute, now: int, term: int = 0) -> None:
@@ -72,6 +73,7 @@ class Active:
         """The whole of it, or its next step."""
         self.finish = message.finish
         self.fragments = message.fragments
+        self.locks_rows = any(fragment.rows is not None for fragment in message.fragments)
         self.since = self.asked = now
         self.waits_since, self.waited = -1, 0
         self.deadline = now + max(1, message.timeout_ms // TICK_MS)

@@ -22,12 +22,12 @@ from nodes.sql.binding import ByKey, OneShard, Route
 from nodes.sql.ddl import DdlPlan
 from nodes.sql.inserts import InsertPlan
 from nodes.sql.plan import Plan, plan
-from nodes.sql.schema import CreateTable, TableDef
+from nodes.sql.schema import SKIP_LOCKED, CreateTable, TableDef
 from nodes.sql.select import SelectPlan
 from nodes.sql.writes import ChangePlan
 from tests.core.txn.scene import GATEWAY_NODE, new_id
 from tests.core.txn.sql_shard import SqlShard
-from tests.sim.operations import EXTRAS, Mix, statement
+from tests.sim.operations import EXTRAS, SCHEMA, Mix, statement
 from tests.sim.schemas import Author, draw_table
 
 FIRST, SECOND = new_id(5), new_id(9)
@@ -161,6 +161,57 @@ FEATURES = {
     "ddl DropTable": Feature("DROP TABLE lines", "X", (READ + IN_1_1_X, SET + "a = 1"), ()),
     "ddl CreateTable": Feature("CREATE TABLE other (a INT PRIMARY KEY)", "X", (), (PUT_3_1_Z, EVERYTHING[0])),
     "select no table": Feature("SELECT 1", "", (), EVERYTHING),
+    # Rows that are read to be written: as an UPDATE, and as a read, but also against snapshots of nobody.
+    "select key for update": Feature(
+        READ + IN_1_1_X + " FOR UPDATE", "IX, IX 1, IX 1 1, X 1 1 x", (READ + IN_1_1_X, SET + "a = 1"), (PUT_1_1_Z,)
+    ),
+    "select key list for update": Feature(
+        READ + "a = 1 AND b IN (1, 2) AND c = 'x' FOR UPDATE NOWAIT",
+        "IX, IX 1, IX 1 1, X 1 1 x, IX 1 2, X 1 2 x",
+        (READ + IN_1_1_X, SET + IN_1_2_X),
+        (PUT_1_1_Z, READ + "a = 2"),
+    ),
+    "select prefix for update": Feature(
+        READ + "a = 1 AND b = 1 FOR UPDATE",
+        "IX, IX 1, SIX 1 1, X 1 1 x, X 1 1 y",
+        (PUT_1_1_Z, READ + IN_1_1_X, READ + "a = 1", EVERYTHING[0]),
+        (PUT_1_2_Z, READ + "a = 1 AND b = 2", READ + IN_1_1_Z),
+    ),
+    "select prefix list for update": Feature(
+        READ + "a IN (2, 3) FOR UPDATE",
+        "IX, SIX 2, IX 2 1, X 2 1 x, IX 2 2, X 2 2 y, SIX 3",
+        (PUT_2_1_Z, PUT_3_1_Z, READ + "a = 2"),
+        (PUT_1_1_Z, READ + "a = 1"),
+    ),
+    "select table for update": Feature(
+        READ + "d = 9 FOR UPDATE", "SIX, IX 1, IX 1 3, X 1 3 x", (PUT_3_1_Z, READ + "a = 1"), (READ + "a = 2",)
+    ),
+    "select key for share": Feature(
+        READ + IN_1_1_X + " FOR SHARE", "IS, IS 1, IS 1 1, S 1 1 x", (SET + IN_1_1_X,), (READ + IN_1_1_X, PUT_1_1_Z)
+    ),
+    "select key list for share": Feature(
+        READ + "a = 1 AND b IN (1, 2) AND c = 'x' FOR SHARE",
+        "IS, IS 1, IS 1 1, S 1 1 x, IS 1 2, S 1 2 x",
+        (SET + IN_1_1_X, SET + IN_1_2_X),
+        (PUT_1_1_Z,),
+    ),
+    "select prefix for share": Feature(
+        READ + "a = 1 AND b = 1 FOR SHARE", "IS, IS 1, S 1 1", (PUT_1_1_Z, SET + IN_1_1_X), (PUT_1_2_Z, READ + "a = 1")
+    ),
+    "select prefix list for share": Feature(
+        READ + "a = 1 AND b IN (1, 2) FOR SHARE", "IS, IS 1, S 1 1, S 1 2", (PUT_1_1_Z, PUT_1_2_Z), (PUT_1_4_Z,)
+    ),
+    "select table for share": Feature(READ + "b = 1 FOR SHARE", "S", (PUT_3_1_Z, SET + IN_1_1_X), (READ + "a = 1",)),
+    # What it finds and nothing else: who comes to other rows passes, also where it looked.
+    "select for update skip locked": Feature(
+        READ + "a = 1 AND b = 1 FOR UPDATE SKIP LOCKED",
+        "IX, IX 1, IX 1 1, X 1 1 x, X 1 1 y",
+        (READ + IN_1_1_X, SET + "a = 1 AND b = 1", EVERYTHING[0]),
+        (PUT_1_1_Z, READ + IN_1_2_X),
+    ),
+    "select for share skip locked": Feature(
+        READ + IN_1_1_X + " FOR SHARE SKIP LOCKED", "IS, IS 1, IS 1 1, S 1 1 x", (SET + IN_1_1_X,), (PUT_1_1_Z,)
+    ),
 }
 
 # What PostgreSQL has and the planner refuses. Who teaches it one of these takes it out here and gives it an entry above
@@ -185,8 +236,8 @@ REFUSED = {
     "UNION": "SELECT a FROM lines UNION SELECT d FROM lines",
     "WITH": "WITH o AS (SELECT * FROM lines) SELECT * FROM o",
     "window": "SELECT sum(d) OVER () FROM lines",
-    "FOR UPDATE": READ + IN_1_1_X + " FOR UPDATE",
-    "FOR SHARE": READ + IN_1_1_X + " FOR SHARE",
+    "FOR NO KEY UPDATE": READ + IN_1_1_X + " FOR NO KEY UPDATE",
+    "FOR KEY SHARE": READ + IN_1_1_X + " FOR KEY SHARE",
     "row comparison": READ + "(a, b) = (1, 1)",
     "UNIQUE": "CREATE TABLE o (a INT PRIMARY KEY, b INT UNIQUE)",
     "UNIQUE of a table": "CREATE TABLE o (a INT PRIMARY KEY, b INT, UNIQUE (b))",
@@ -223,7 +274,11 @@ def shape_of(made: Plan, params: Params) -> str:
     named = {lock.key for lock in locks if lock.mode in ("S", "SIX", "X") and lock.key}
     depth = max((len(keys.decode(types, key)) for key in named), default=0)
     where = {0: "table", len(types): "key"}.get(depth, "prefix")
-    return f"{made.kind} {where}{' list' if len(named) > 1 else ''}"
+    locking = made.locking if isinstance(made, SelectPlan) else None
+    behind = "" if locking is None else f" for {'update' if locking.mode == 'X' else 'share'}"
+    if locking is not None and locking.wait == SKIP_LOCKED:
+        return f"{made.kind}{behind} skip locked"
+    return f"{made.kind} {where}{' list' if len(named) > 1 else ''}{behind}"
 
 
 def _changed(made: SelectPlan | ChangePlan) -> list[str]:
@@ -231,8 +286,10 @@ def _changed(made: SelectPlan | ChangePlan) -> list[str]:
     return re.findall(r'"?(\w+)"? = ', found[1]) if found else []
 
 
-SHAPES = {f"{kind} {where}" for kind in ("select", "update", "delete")
-          for where in ("key", "key list", "prefix", "prefix list", "table")} | {
+WHERE = ("key", "key list", "prefix", "prefix list", "table")
+SHAPES = {f"{kind} {where}" for kind in ("select", "update", "delete") for where in WHERE} | {
+    *(f"select {where} for {what}" for where in WHERE for what in ("update", "share")),
+    "select for update skip locked", "select for share skip locked",
     "update of a key column", "insert one row", "insert many rows", "select no table", "ddl CreateTable",
     "ddl AddColumns", "ddl DropTable",
 }  # fmt: skip
@@ -288,9 +345,10 @@ def test_every_kind_of_statement_has_an_entry_for_each_way_to_name_rows() -> Non
 
 
 def test_the_simulator_draws_every_shape() -> None:
-    """But for a statement that reads no rows. It draws until it has, as its seeds do."""
+    """But for a statement that reads no rows, and SKIP LOCKED by who only reads. It draws until it has, as its seeds
+    do."""
     rng = random.Random()
-    missing = SHAPES - {"select no table"} - _of_extras(Mix(rng, 3))
+    missing = SHAPES - {"select no table", "select for share skip locked"} - _of_extras(Mix(rng, 3)) - _of_sessions()
     for _ in range(2_000):
         table = draw_table(rng, "drawn", 3)
         made = plan(table.sql, Tables())
@@ -306,6 +364,13 @@ def _of_extras(mix: Mix) -> set[str]:
     made = plan(statement("create", [EXTRAS[0]]).sql, Tables())
     steps = [step for _ in range(400) for step in mix.extra() if step[1][0] == EXTRAS[0] and step[0] != "create"]
     return {shape_of(plan(each.sql, Tables(made)), each.params) for each in (statement(*step) for step in steps)}
+
+
+def _of_sessions() -> set[str]:
+    """Of the accounts, in interactive transactions."""
+    made = plan(SCHEMA[0], Tables())
+    asked = [statement(word, [1]) for word in ("hold", "grab", "share", "pick", "claim")]
+    return {shape_of(plan(each.sql, Tables(made)), each.params) for each in asked}
 
 
 class Tables:

@@ -49,6 +49,9 @@ PLAYED = {
     "store-half-sent-is-not-begun-anew": (
         "tests/core/test_transfer.py::test_what_the_laggard_knows_nothing_of_goes_from_its_beginning"
     ),
+    "row-locks-do-not-wait-for-the-prepared": (
+        "tests/core/txn/test_row_locks.py::test_who_stays_prepared_is_not_waited_for_for_ever"
+    ),
     "cut-change-of-members-still-counts": f"{_MEMBERS}::test_a_change_that_is_lost_was_none[raft]",
     "fate-told-by-the-gateway-before-the-home": (
         "tests/runtime/test_fates.py::test_what_the_home_knows_is_told_without_the_gateway[committed]"
