@@ -17,7 +17,7 @@ from nodes.core.locks import CONFLICT, JOIN, MODES, Node
 from nodes.core.txn import evaluated
 from nodes.core.txn.evaluated import bounded, image_locks
 from nodes.core.txn.messages import SnapshotRead, SnapshotRefused, SnapshotRows
-from nodes.errors import StoreError
+from nodes.errors import NotSupported, StoreError
 from nodes.sql import binding
 from nodes.sql.schema import Fragment, Image
 from tests.core.txn.scene import GATEWAY_NODE, new_id
@@ -188,3 +188,14 @@ def test_a_row_that_is_named_and_fails_is_told(sql: str) -> None:
     error = shard.engine.evaluate([shard.fragment(sql)], 10_000).error
     assert error is not None
     assert error.sqlstate == "22012"
+
+
+def test_a_statement_whose_guards_would_be_too_long_is_refused_and_a_list_that_locks_nothing_needs_none() -> None:
+    shard = SqlShard(BY_B, PAIRS)
+    listed, divided = ", ".join(map(str, range(10_000, 11_000))), " AND ".join(["2 / d > 0"] * 200)
+    with pytest.raises(NotSupported, match="a condition of this size"):
+        shard.fragment(f"SELECT * FROM pairs WHERE a IN ({listed}) AND {divided}")
+    assert "CASE" in shard.fragment(f"SELECT * FROM pairs WHERE a IN ({listed}) AND 2 / d > 0").sql
+    longer = shard.fragment(f"SELECT * FROM pairs WHERE a IN ({listed}, 11000) AND {divided}")
+    assert "CASE" not in longer.sql
+    assert [(lock.key, lock.mode) for lock in longer.locks] == [(b"", "S")]
