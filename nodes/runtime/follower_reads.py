@@ -127,17 +127,20 @@ class FollowerRead:
         self._missing = dict.fromkeys(parts)
         self._rows: dict[str, list[ShardRows]] = {}
         left = max(1, deadline - surroundings.now)
-        self._given_up_at = surroundings.now + min(GIVEN_UP_TICKS, max(1, left // 2))
+        replicas = {shard: self._replica(shard, number) for shard in parts}
+        is_here = set(replicas.values()) == {surroundings.node}  # then it may be slow, but is not lost
+        patience = left if is_here else GIVEN_UP_TICKS
+        self._given_up_at = surroundings.now + min(patience, max(1, left // 2))
         for shard, fragments in parts.items():
             ts, slot, _ = closed[shard]
             message = SnapshotRead(number, surroundings.node, ts, fragments, left * TICK_MS, slot)
-            surroundings.send(self._replica(shard, number), shard, message)
+            surroundings.send(replicas[shard], shard, message)
 
     def _replica(self, shard: str, number: int) -> int:
         around = self._surroundings
         if around.applied_slot(shard) >= 0:
             return around.node
-        others = [member for member in around.members_of(shard) if member != around.node]
+        others = [each for each in around.members_of(shard) if each != around.node and around.is_connected(each)]
         return others[number % len(others)] if others else around.node
 
     def on_rows(self, message: SnapshotRows) -> None:

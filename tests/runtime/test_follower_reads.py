@@ -35,6 +35,7 @@ class Around:
         self.sent: list[tuple[int, str, Any]] = []
         self.to_leaders: list[tuple[str, Any]] = []
         self.applied = {"s1": 10, "s2": 10}
+        self.connected = {1, 2, 3}
         self.stood_still_ms = 0
 
     def steady_ms(self) -> int:
@@ -48,6 +49,9 @@ class Around:
 
     def members_of(self, group: str) -> tuple[int, ...]:
         return (1, 2, 3)
+
+    def is_connected(self, node: int) -> bool:
+        return node in self.connected
 
     def send(self, node: int, target: str, message: Any) -> None:
         self.sent.append((node, target, message))
@@ -188,6 +192,9 @@ def test_the_replicas_here_are_asked_and_where_there_is_none_another_node(around
     assert (here, one, other) == (1, "s1", "s2")
     assert elsewhere in (2, 3)
     assert message == SnapshotRead(9, 1, 100, [], 1_000 * TICK_MS, 5)
+    around.connected = {1, elsewhere ^ 1}
+    read(around)
+    assert around.sent[-1][0] == elsewhere ^ 1
 
 
 def test_it_ends_with_the_rows_of_all_shards(around: Around) -> None:
@@ -205,8 +212,19 @@ def test_whatever_is_refused_or_not_answered_is_left_to_the_leaders(around: Arou
     run, ends = read(around)
     run.on_refused(SnapshotRefused(9, "s1", BEHIND))
     assert ends == [None]
+    del around.applied["s2"]
     run, ends = read(around)
     around.now += GIVEN_UP_TICKS - 1
+    run.tick()
+    assert ends == []
+    around.now += 1
+    run.tick()
+    assert ends == [None]
+
+
+def test_replicas_here_may_take_half_of_the_time(around: Around) -> None:
+    run, ends = read(around)
+    around.now += 499
     run.tick()
     assert ends == []
     around.now += 1
