@@ -30,6 +30,7 @@ from nodes.storage.sqlite_store import SqliteStore
 from nodes.storage.sqlite_tables import SqliteTables
 
 IMAGES = 10_000
+INTERRUPT_S = 0.02
 
 _ENGINE_TABLES = """
 CREATE TABLE engine_prepared (txn BLOB PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
@@ -55,10 +56,11 @@ class Reader:
     def close(self, is_own: bool) -> None:
         """From any thread. `is_own`: the connection goes, too."""
         self.is_closed = True
-        self.connection.db.interrupt()
-        with self.in_use:
-            if is_own:
-                self.connection.close()
+        while not self.in_use.acquire(timeout=INTERRUPT_S):
+            self.connection.db.interrupt()  # of no effect between two statements of a read, so it is repeated
+        if is_own:
+            self.connection.close()
+        self.in_use.release()
 
 
 class SqliteEngine(SqliteStore):
