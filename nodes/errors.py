@@ -30,8 +30,8 @@ UNKNOWN = "unknown"
 class ConflictInfo(msgspec.Struct, array_like=True, frozen=True):
     """What an aborted transaction lost to, and where: `transaction` in text form ("": none), `table` and `key`, the
     values of its primary key: all of them for a row, the first ones for all rows that have these, none for all of it.
-    `waited_ms`: how long the aborted one had waited for locks on that shard. `cause`: wounded, timed_out or
-    table_changed. `help`: what would help, in words."""
+    `waited_ms`: how long the aborted one had waited for locks on that shard. `cause`: wounded, timed_out,
+    table_changed or not_available. `help`: what would help, in words."""
 
     transaction: str = ""
     table: str = ""

@@ -164,7 +164,7 @@ CONFLICT = record(
             description="Of the primary key: all values for a row, the first ones for all rows that have these.",
         ),
         "waited_ms": {**COUNT, "description": "How long this transaction had waited for locks."},
-        "cause": {"enum": ["wounded", "timed_out", "table_changed"]},
+        "cause": {"enum": ["wounded", "timed_out", "table_changed", "not_available"]},
         "help": {"type": "string", "description": "What would help, in words."},
     },
     description="To whom a transaction lost, and where.",

@@ -100,7 +100,9 @@ PROBLEMS = [
         sqlstate="55P03",
         transaction=LOST,
         statement=0,
-        conflict=ConflictInfo(WON, "accounts"),
+        conflict=ConflictInfo(
+            WON, "accounts", [], 0, "not_available", "try again when that one has ended, or without NOWAIT"
+        ),
     ),
     ErrorInfo(
         "snapshot_too_old",

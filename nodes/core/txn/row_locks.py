@@ -27,6 +27,7 @@ from nodes.errors import ConflictInfo, ErrorInfo, ExpectationFailed, LockNotAvai
 from nodes.sql import keys
 from nodes.sql.schema import NOWAIT, SKIP_LOCKED, WAIT, Fragment, RowLocks, ShardRows
 
+NOT_AVAILABLE, HELP = "not_available", "try again when that one has ended, or without NOWAIT"
 FLIGHT_TICKS = 10  # half a second
 SPARE_ROWS = 64  # looked at beyond a LIMIT, for those that are left out; four times as many when that is not enough
 
@@ -165,7 +166,8 @@ class RowLocking:
         table = self._engine.table(table_id)
         name = "" if table is None else table.name
         holders = [txn for txn in self._locks.conflicting(need) if txn != active.txn]
-        conflict = ConflictInfo(ids.to_text(holders[0]) if holders else "", name)
+        winner = ids.to_text(holders[0]) if holders else ""
+        conflict = ConflictInfo(winner, name, [], 0, NOT_AVAILABLE, HELP)
         words = f'could not obtain lock on row in relation "{name}"'
         return LockNotAvailable(words, statement=fragment.statement, conflict=conflict).info
 
