@@ -24,14 +24,15 @@ class Workload(ABC):
 
     def __init__(self, scratch: Scratch) -> None:
         self.scratch = scratch
-        self.group = 0
+        self.group = -1  # the newest that has its rows
         self._drawn = count()
 
     def step(self, session: Session) -> None:
         """One transaction, or a few; StoreError: the rows for it are not there yet, ask again."""
-        self.group = next(self._drawn) // self.turns
-        self.reach(self.group + 1)
-        self.draw(session, self.group)
+        group = next(self._drawn) // self.turns
+        self.reach(group + 1)
+        self.group = max(self.group, group)
+        self.draw(session, group)
 
     @abstractmethod
     def reach(self, end: int) -> None:

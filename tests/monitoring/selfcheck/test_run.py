@@ -36,12 +36,18 @@ def found(fault: str, *workloads: str) -> dict[str, set[str]]:
     return names
 
 
-def test_a_store_that_keeps_its_promises_has_no_anomaly() -> None:
-    for fault in (broken_store.SOUND, broken_store.UNSURE):
+@pytest.mark.parametrize("fault", [broken_store.SOUND, broken_store.UNSURE])
+def test_a_store_that_keeps_its_promises_has_no_anomaly(fault: str) -> None:
+    """On a busy machine a workload may not get to do anything: then it says so, and is run again."""
+    happened: set[str] = set()
+    for _ in range(int(LONG_S)):
         told = findings(BrokenStore(fault))
-        assert {name: finding.state for name, finding in told.items()} == dict.fromkeys(WORKLOADS, OK)
-        assert all(finding.happened and finding.words == "no anomaly" for finding in told.values())
-        assert worst_of(told.values()) == OK
+        assert worst_of(told.values()) in (OK, UNKNOWN), [finding.anomalies for finding in told.values()]
+        assert all((each.state == OK) == (each.happened > 0) == (each.words == "no anomaly") for each in told.values())
+        happened |= {name for name, finding in told.items() if finding.happened}
+        if happened == set(WORKLOADS):
+            break
+    assert happened == set(WORKLOADS)
 
 
 def test_stale_snapshots_are_found() -> None:
