@@ -106,6 +106,10 @@ class ExpectationFailed(StoreError):
 
     status, code, sqlstate = 409, "expectation_failed", "02000"
 
+    @classmethod
+    def of_rows(cls, expected: int, found: int, **fields: Any) -> ExpectationFailed:
+        return cls(f"expected {expected} rows, the statement has {found}", **fields)
+
 
 class TransactionAborted(StoreError):
     """Aborted. By a fence: for good, and never retried. Else, as by its home while it was in doubt: `retryable`."""

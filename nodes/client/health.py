@@ -18,9 +18,7 @@ from nodes.client.surroundings import Surroundings
 
 SUSPECT_S = 1.0
 SPREAD_S = 1.0
-
-
-ANY = -1
+ANY = -1  # no node in particular
 
 
 class Candidates:

@@ -193,8 +193,12 @@ class Execution:
         except StoreError as error:
             self._on_end(error)  # of a read: one shard's rows are taken as they are
             return
-        ts = max(ts, self.request.session_token)  # of what wrote nothing it may lie lower: a token never goes back
-        self._on_end(Reply(txn, COMMITTED, commit_ts, self.attempts, sorted(rows), results, ts))
+        self._reply(Reply(txn, COMMITTED, commit_ts, self.attempts, sorted(rows), results, ts))
+
+    def _reply(self, reply: Reply) -> None:
+        """Of what wrote nothing, and of a repeat, its timestamp may lie below the token, which never goes back."""
+        reply.ts = max(reply.ts, self.request.session_token)
+        self._on_end(reply)
 
     def _fail(self, error: StoreError) -> None:
         info: ErrorInfo = error.info
@@ -229,7 +233,11 @@ class Execution:
 
     def _on_record(self, record: KeyRecord) -> None:
         assert self._keyed is not None, "only a keyed request meets a record of its key"
-        self._on_end(self._keyed.answer(record))
+        answer = self._keyed.answer(record)
+        if isinstance(answer, Reply):
+            self._reply(answer)
+        else:
+            self._on_end(answer)
 
 
 def _past(request: Request) -> AsOf | None:

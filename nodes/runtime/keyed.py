@@ -34,12 +34,11 @@ _kept: Any = msgspec.msgpack.Decoder(tuple[list[str], list[Result]])
 
 
 class Keyed:
-    """The key of one request; its session token is no part of what is compared."""
+    """The key of one request."""
 
-    def __init__(self, key: bytes, digest: bytes, session_token: int) -> None:
+    def __init__(self, key: bytes, digest: bytes) -> None:
         self.key = key
         self._digest = digest
-        self._session_token = session_token
 
     @property
     def text(self) -> str:
@@ -57,8 +56,8 @@ class Keyed:
             words = "this key belongs to another request, which was committed; nothing happened now: use a new key"
             return KeyReused(words, transaction=self.text)
         shards, results = _kept.decode(record.result) if record.result else ([], [])
-        id, commit_ts, ts = ids.to_text(record.txn), record.commit_ts, max(record.commit_ts, self._session_token)
-        return Reply(id, COMMITTED, commit_ts, 1, shards, results, ts, results_lost=not record.result, repeated=True)
+        id, ts = ids.to_text(record.txn), record.commit_ts
+        return Reply(id, COMMITTED, ts, 1, shards, results, ts, results_lost=not record.result, repeated=True)
 
 
 def keyed(request: Request) -> Keyed | None:
@@ -70,7 +69,7 @@ def keyed(request: Request) -> Keyed | None:
     except ValueError as error:
         raise BadRequest(f"{error}; nothing happened") from error
     content = _encoder.encode((request.statements, request.read_only))
-    return Keyed(key, hashlib.blake2b(content, digest_size=16).digest(), request.session_token)
+    return Keyed(key, hashlib.blake2b(content, digest_size=16).digest())
 
 
 def fate_of_key(text: str, known: KeyKnown, since: int) -> Fate | StoreError:

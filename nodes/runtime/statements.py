@@ -51,7 +51,7 @@ def results_of(bounds: Sequence[Bound], rows: dict[str, list[ShardRows]]) -> lis
 
 def _expected(bound: Bound, result: Result) -> Result:
     if 0 <= bound.expect_rows != result.row_count:
-        raise ExpectationFailed(f"expected {bound.expect_rows} rows, the statement has {result.row_count}")
+        raise ExpectationFailed.of_rows(bound.expect_rows, result.row_count)
     return result
 
 

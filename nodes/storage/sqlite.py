@@ -241,7 +241,7 @@ class SqliteEngine(SqliteStore):
             rows = self._main.run(fragment.sql, fragment.params, NOTHING)
             count = len(rows)
         if 0 <= fragment.expect_rows != count:
-            raise ExpectationFailed(f"expected {fragment.expect_rows} rows, the statement has {count}")
+            raise ExpectationFailed.of_rows(fragment.expect_rows, count)
         if self._main.sandbox.expired():
             raise TooLarge("canceling statement due to the evaluation budget", sqlstate="57014")
         return ShardRows(rows, count)

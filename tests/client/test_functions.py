@@ -95,7 +95,8 @@ def test_a_commit_of_a_function_that_is_fenced_is_run_again(node: MakeNode, play
     assert len({each.id for each in n1.asked}) == 2
 
 
-def test_a_function_that_loses_for_ever_ends_with_its_time(node: MakeNode, play: Play) -> None:
+def lose_for_ever(node: MakeNode, play: Play) -> FakeNode:
+    """A function that is run for two seconds, and wounded each time."""
     n1 = node(1)
     n1.within = [refused(Conflict("wounded"))]
 
@@ -107,7 +108,11 @@ def test_a_function_that_loses_for_ever_ends_with_its_time(node: MakeNode, play:
             await cluster.run(work, timeout=2.0)
 
     play([n1], scene)
-    assert len(n1.asked) > 5
+    return n1
+
+
+def test_a_function_that_loses_for_ever_ends_with_its_time(node: MakeNode, play: Play) -> None:
+    assert len(lose_for_ever(node, play).asked) > 5
 
 
 def test_a_node_that_closes_at_once_costs_nothing_but_a_try(node: MakeNode, play: Play) -> None:
@@ -124,19 +129,9 @@ def test_a_node_that_closes_at_once_costs_nothing_but_a_try(node: MakeNode, play
 def test_between_runs_lie_random_pauses_each_up_to_twice_as_long_within_the_time(
     node: MakeNode, play: Play, surroundings: Any
 ) -> None:
-    n1 = node(1)
-    n1.within = [refused(Conflict("wounded"))]
     chances = itertools.cycle([0.0, 0.999, 0.5])
     surroundings.chance = lambda: next(chances)
-
-    async def work(txn: Any) -> None:
-        await txn.execute("UPDATE")
-
-    async def scene(cluster: Any) -> None:
-        with pytest.raises(Conflict):
-            await cluster.run(work, timeout=2.0)
-
-    play([n1], scene)
+    lose_for_ever(node, play)
     sleeps = surroundings.sleeps
     most = [min(0.005 * 2**tries, 0.25) for tries in range(len(sleeps))]
     shares = [slept / longest for slept, longest in zip(sleeps, most, strict=True)]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser
 
 from nodes.client import Cluster
+from tests.e2e.browser import chromium
 from tests.e2e.cluster import LocalCluster, served
 
 
@@ -15,6 +17,12 @@ def local_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalClu
     """Three nodes, six shards, three replicas; no node may have ended by itself when the module is done."""
     with served(tmp_path_factory.mktemp("cluster")) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture

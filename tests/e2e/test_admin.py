@@ -11,7 +11,6 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from nodes.client import Cluster
-from tests.e2e import browser as browsers
 from tests.e2e.browser import Window
 from tests.e2e.cluster import LocalCluster
 from tests.e2e.load import Load, open_bank, transfer
@@ -47,12 +46,6 @@ def web(cluster: LocalCluster) -> Iterator[WebServer]:
     server.start()
     yield server
     server.stop()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsers.chromium() as started:
-        yield started
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +17,7 @@ from nodes.runtime.router import place
 from nodes.sql.keys import shard_of_slot, shard_slot
 from tests.e2e import browser as browsers
 from tests.e2e.browser import Window
-from tests.e2e.cluster import LocalCluster
+from tests.e2e.cluster import LocalCluster, served
 from tests.e2e.test_supervisor import eventually
 from tests.e2e.web import WebServer
 
@@ -32,15 +31,8 @@ ADD = "UPDATE held SET balance = balance + $1 WHERE id = $2"
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
-    started = LocalCluster(tmp_path / "home", NODES, SHARDS, REPLICAS, restart_s=None)
-    try:
-        started.start_all()
-        started.wait_ready()
+    with served(tmp_path / "home", nodes=NODES, shards=SHARDS, replicas=REPLICAS, restart_s=None) as started:
         yield started
-    finally:
-        started.terminate()
-    assert not started.unexpected, started.unexpected
-    shutil.rmtree(tmp_path / "home", ignore_errors=True)
 
 
 def living_shards() -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from playwright.sync_api import expect
 
 from tests.e2e import browser as browsers
 from tests.e2e.browser import Window
-from tests.e2e.cluster import LocalCluster
+from tests.e2e.cluster import LocalCluster, served
 from tests.e2e.web import WebServer
 
 TOLD_WITHIN_S = 15.0
@@ -21,15 +20,8 @@ WIDTHS = (1440, 390)
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
-    started = LocalCluster(tmp_path / "home", restart_s=None)
-    try:
-        started.start_all()
-        started.wait_ready()
+    with served(tmp_path / "home", restart_s=None) as started:
         yield started
-    finally:
-        started.terminate()
-    assert not started.unexpected, started.unexpected
-    shutil.rmtree(tmp_path / "home", ignore_errors=True)
 
 
 @pytest.fixture

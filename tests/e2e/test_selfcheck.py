@@ -13,7 +13,6 @@ from playwright.sync_api import Browser, expect
 
 from monitoring.selfcheck.run import Finding, Wishes, run
 from monitoring.verdicts import FAIL
-from tests.e2e import browser as browsers
 from tests.e2e.browser import Window
 from tests.e2e.cluster import ROOT, LocalCluster, served
 from tests.e2e.web import WebServer
@@ -34,23 +33,11 @@ print(SelfCheck.objects.create(at=timezone.now(), took_ms=10000, workload="list-
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    with served(tmp_path_factory.mktemp("selfcheck")) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def web(cluster: LocalCluster) -> Iterator[WebServer]:
-    server = WebServer(cluster)
+def web(local_cluster: LocalCluster) -> Iterator[WebServer]:
+    server = WebServer(local_cluster)
     server.start()
     yield server
     server.stop()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsers.chromium() as started:
-        yield started
 
 
 def refused(home: Path, *options: str) -> tuple[int, str]:
@@ -69,11 +56,11 @@ def said(web: WebServer) -> str:
 
 
 def test_it_says_of_each_workload_what_it_found_and_leaves_nothing(
-    said: str, web: WebServer, cluster: LocalCluster
+    said: str, web: WebServer, local_cluster: LocalCluster
 ) -> None:
     assert said.count("no anomaly") == 7
     assert said.rstrip().endswith("What clients were told is strictly serializable.")
-    with cluster.client() as client:
+    with local_cluster.client() as client:
         assert [table.name for table in client.tables() if table.name.startswith("selfcheck")] == []
     verdicts = json.loads(
         web.manage("shell", "-v", "0", "-c", "import json; from monitoring.models import SelfCheck;"
@@ -84,13 +71,13 @@ def test_it_says_of_each_workload_what_it_found_and_leaves_nothing(
     assert all(state == "ok" and happened > 0 for _, state, happened in verdicts)
 
 
-def test_what_makes_no_sense_is_refused_before_anything_is_done(cluster: LocalCluster) -> None:
+def test_what_makes_no_sense_is_refused_before_anything_is_done(local_cluster: LocalCluster) -> None:
     for options, words in (
         (["--workloads", "elle"], "no workload is called 'elle'"),
         (["--seconds", "0"], "seconds must be above 0"),
         (["--clients", "99"], "from 1 to 32"),
     ):
-        status, said = refused(cluster.directory, *options)
+        status, said = refused(local_cluster.directory, *options)
         assert status == 2
         assert words in said
         assert "Nothing was done" in said

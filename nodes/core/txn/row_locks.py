@@ -120,8 +120,8 @@ class RowLocking:
                 continue
             given = free[place] if place in free else found.rows[place].rows
             if 0 <= fragment.expect_rows != len(given):
-                words = f"expected {fragment.expect_rows} rows, the statement has {len(given)}"
-                return Evaluation([], [], ExpectationFailed(words, statement=fragment.statement).info), []
+                error = ExpectationFailed.of_rows(fragment.expect_rows, len(given), statement=fragment.statement)
+                return Evaluation([], [], error.info), []
             need = [one for row in given for one in self._need(fragment, rows, row)]
             if rows.wait == WAIT:
                 waited += need
