@@ -75,3 +75,7 @@ class Machine(Protocol):
         """Any message, whether leading or not."""
 
     def tick(self) -> None: ...
+
+    @property
+    def holds_open(self) -> bool:
+        """It leads interactive transactions that end when it leads no longer."""

@@ -155,8 +155,10 @@ class Group:
         self.log.tick(clock_ms)
         self.follow_leadership()
         preferred = self.preferred if self.served_epoch else self.node
-        if preferred != self.node and self.rebalance.tick(self.log.is_heard(preferred), self.log.is_near(preferred)):
-            self.hand_over(preferred)
+        if preferred != self.node:
+            is_heard, is_near = self.log.is_heard(preferred), self.log.is_near(preferred)
+            if self.rebalance.tick(is_heard, is_near, self.machine.holds_open):
+                self.hand_over(preferred)
         self._is_apply_due = bool(self._waiting)
         self.machine.tick()
         self.transfer.tick()

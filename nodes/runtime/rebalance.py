@@ -5,12 +5,14 @@ heard, and its log is as long but for a few entries. A leadership that was hande
 until the preferred leader has been away: an operator's choice, or that of a node which runs low on disk.
 
 Each time the group is given back the next wait is twice as long, so that a preferred leader that stalls again and
-again is left alone for longer and longer.
+again is left alone for longer and longer. While interactive transactions are open, which end with the leadership that
+holds their locks, it waits PATIENCE times as long more, and not for ever: there may always be one.
 """
 
 from __future__ import annotations
 
 MOST_DOUBLED = 64
+PATIENCE = 12  # times `after`
 
 
 class Rebalance:
@@ -29,14 +31,16 @@ class Rebalance:
         """The preferred leader is not heard, or the connection to it broke."""
         self._near, self._is_due = 0, True
 
-    def tick(self, is_heard: bool, is_near: bool) -> bool:
+    def tick(self, is_heard: bool, is_near: bool, holds_open: bool) -> bool:
         """One tick of a leader that is not the preferred one; should it hand over to that one now? Who is heard and a
-        little behind is not away: such a tick does not count."""
+        little behind is not away: such a tick does not count. `holds_open`: interactive transactions would end with
+        this leadership."""
         if not is_heard:
             self.on_away()
         elif is_near:
             self._near += 1
-        if not (is_near and self._is_due and self._near >= self._wait):
+        patience = PATIENCE * self._after if holds_open else 0
+        if not (is_near and self._is_due and self._near >= self._wait + patience):
             return False
         self._near = 0
         self._wait = min(self._wait * 2, self._after * MOST_DOUBLED)

@@ -262,10 +262,11 @@ def test_who_waits_too_long_is_told_for_whom_where_and_for_how_long(bank: Cluste
     counted = bank.status(wide=True)["aborts"].get("timed_out", 0)
     with local_cluster.client(3) as client, client.transaction() as older, ThreadPoolExecutor(1) as threads:
         older.execute(ADD, [0, 8], expect_rows=1)
-        younger = threads.submit(client.execute, ADD, [1, 8], timeout=8)
+        younger = threads.submit(client.execute, ADD, [0, 8], timeout=8)
         while not younger.done():  # meanwhile it is not idle
             older.execute(ADD, [0, 8], expect_rows=1)
             time.sleep(0.5)
+        older.execute(ADD, [0, 8], expect_rows=1)  # its lock was held all the while
         with pytest.raises(Conflict) as late:
             younger.result()
         told = late.value.info.conflict

@@ -21,9 +21,10 @@ from tests.sim.chart import chart
 from tests.sim.failure import explain
 from tests.sim.faults import PROFILES
 from tests.sim.record import Recorder
+from tests.sim.report import Report
 from tests.sim.schedule import numbers_of
 from tests.sim.shrink import BUDGET_S
-from tests.sim.simulation import Report, simulate
+from tests.sim.simulation import simulate
 
 PROCESSES = 2
 ENOUGH = 200

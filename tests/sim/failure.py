@@ -11,8 +11,9 @@ import re
 from tests.sim import phrases
 from tests.sim.chart import LAST, WIDTH, chart
 from tests.sim.record import Recorder, Step
+from tests.sim.report import Report
 from tests.sim.shrink import BUDGET_S, shrink
-from tests.sim.simulation import Report, simulate
+from tests.sim.simulation import simulate
 
 BEHIND = 20  # steps are shown behind the last one that is named
 _REQUEST = re.compile(r"operation (\d+)")

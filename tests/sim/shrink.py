@@ -13,8 +13,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from tests.sim.report import Report
 from tests.sim.schedule import Number
-from tests.sim.simulation import Report, simulate
+from tests.sim.simulation import simulate
 
 BUDGET_S = 60.0  # of CPU time
 

@@ -6,7 +6,6 @@ import random
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -29,7 +28,8 @@ from tests.sim.past import PastReads
 from tests.sim.record import Recorder
 from tests.sim.replacing import Replacing
 from tests.sim.replay import Replays
-from tests.sim.schedule import Event, Number, Schedule, numbers_text
+from tests.sim.report import Report
+from tests.sim.schedule import Number, Schedule
 from tests.sim.sessions import SessionTraffic
 from tests.sim.stale import StaleReads
 from tests.sim.timeline import MS, SECOND
@@ -40,31 +40,6 @@ PROGRESS_WITHIN = 30  # virtual seconds after the faults
 MAX_ACTIVE, MAX_LOCKS = participant.MAX_ACTIVE, evaluated.MAX_LOCKS
 READERS = 3
 CPU_SECONDS = 40  # a run takes about one
-
-
-@dataclass
-class Report:
-    """What a run gave. `violation` "": none; `invariant` is its first words. `asked`: the profile that was asked for,
-    "": none."""
-
-    seed: int
-    asked: str
-    profile: str
-    without: frozenset[Number] = frozenset()  # events that were left out
-    trace: str = ""
-    invariant: str = ""
-    violation: str = ""
-    committed: int = 0
-    reached: Counter[str] = field(default_factory=Counter)  # see coverage.py
-    events: list[Event] = field(default_factory=list)  # as far as any were planned
-    ended_at: int = 0  # virtual time
-
-    @property
-    def command(self) -> str:
-        """Replays it."""
-        profile = f" --profile {self.asked}" if self.asked else ""
-        without = f" --without {numbers_text(self.without)}" if self.without else ""
-        return f"python -m tests.sim --seed {self.seed}{profile}{without}"
 
 
 class Simulation:
@@ -93,9 +68,9 @@ class Simulation:
         self.sessions = SessionTraffic(self, f"{seed} {profile}")
         self.past = PastReads(self, f"{seed} {profile}")
         self.stale = StaleReads(self, f"{seed} {profile}")
-        participant.MAX_ACTIVE = self.rng.choice((4_096, 4_096, 2))  # refusals for being busy are rare else
+        self.most_active = self.rng.choice((4_096, 4_096, 2))  # refusals for being busy are rare else
         # So few that most transactions take what is above their keys.
-        evaluated.MAX_LOCKS = random.Random(f"{seed} {profile} locks").choice((MAX_LOCKS, MAX_LOCKS, MAX_LOCKS, 3))
+        self.most_locks = random.Random(f"{seed} {profile} locks").choice((MAX_LOCKS, MAX_LOCKS, MAX_LOCKS, 3))
         self.watch.look_often(self.cluster)
 
     def _on_start(self, life: Life) -> None:
@@ -103,6 +78,13 @@ class Simulation:
         self.replays.on_start(life)
 
     def run(self) -> None:
+        participant.MAX_ACTIVE, evaluated.MAX_LOCKS = self.most_active, self.most_locks
+        try:
+            self._play()
+        finally:  # other tests of this process
+            participant.MAX_ACTIVE, evaluated.MAX_LOCKS = MAX_ACTIVE, MAX_LOCKS
+
+    def _play(self) -> None:
         if self.profile == "pairs":
             Pairs(self).run()
             return
@@ -391,7 +373,6 @@ def _simulate(simulation: Simulation, report: Report) -> Report:
         report.invariant, report.violation = f"raised {type(error).__name__}", f"{error!r}"
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        participant.MAX_ACTIVE, evaluated.MAX_LOCKS = MAX_ACTIVE, MAX_LOCKS
         report.trace = simulation.cluster.trace.hexdigest()
         report.committed = len(simulation.truth.committed)
         report.events, report.ended_at = simulation.schedule.events, simulation.cluster.timeline.now

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.sim.planted.hunt import PATCHES, SEARCH, copy_with
+from tests.sim.report import Report
 from tests.sim.schedule import Event, Number, numbers_of, numbers_text
 from tests.sim.shrink import Shrinker
-from tests.sim.simulation import Report, simulate
+from tests.sim.simulation import simulate
 
 BUG = "key-not-asked-before-a-refusal"  # the first seeds find it
 CPU_SECONDS = 6

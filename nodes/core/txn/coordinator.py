@@ -95,6 +95,10 @@ class Coordinator:
         self.leading.keys.end()
         self.leading = None  # gateways ask the next leader under the same id
 
+    @property
+    def holds_open(self) -> bool:
+        return False
+
     def receive(self, sender: int, message: Any) -> None:
         handler = self._handlers.get(type(message))
         if self.leading is None:

@@ -47,6 +47,10 @@ class Interactive:
         self._openings += 1
         return self._openings
 
+    @property
+    def is_any_open(self) -> bool:
+        return any(each.term for each in self._participant.active.values())
+
     def on_step(self, message: Execute) -> None:
         participant = self._participant
         active = participant.active.get(message.txn)

@@ -90,6 +90,10 @@ class Shard:
         leading.snapshots.unlead()
         leading.forgetting.end()
 
+    @property
+    def holds_open(self) -> bool:
+        return self.leading is not None and self.leading.participant.interactive.is_any_open
+
     def receive(self, sender: int, message: Any) -> None:
         if type(message) is SnapshotRead and message.slot:
             self.reader.read_closed(message)
