@@ -24,7 +24,7 @@ from typing import Any, Protocol
 from benchmarks import clients, contended, facts, footprint, postgres, report, rest, starts, store
 
 ROWS, BALANCE = 100_000, 1_000
-OUR_CLIENTS, PEER_CLIENTS, ONE_WIDTH = (1, 16, 64), (8, 16, 32), (16,)
+OUR_CLIENTS, PEER_CLIENTS, ONE_WIDTH = (1, 16, 64, 128), (8, 16, 32, 64), (16,)
 
 
 class Subject(Protocol):

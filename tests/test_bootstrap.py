@@ -22,13 +22,14 @@ def project(tmp_path: Path) -> Path:
     """A checkout, and beside it a folder with the only programs that the script finds."""
     shutil.copytree(ROOT / "txstore", tmp_path / "checkout" / "txstore", ignore=shutil.ignore_patterns("*.py"))
     (tmp_path / "bin").mkdir()
+    (tmp_path / "system").mkdir()
     for name in ("sh", "dirname"):
         (tmp_path / "bin" / name).symlink_to(shutil.which(name))
     return tmp_path
 
 
-def fake(project: Path, name: str, code: str) -> None:
-    program = project / "bin" / name
+def fake(project: Path, name: str, code: str, folder: str = "bin") -> None:
+    program = project / folder / name
     program.write_text(f"#!/bin/sh\n{code}\n")
     program.chmod(0o755)
 
@@ -36,7 +37,7 @@ def fake(project: Path, name: str, code: str) -> None:
 def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["sh", str(project / "checkout" / SCRIPT), *arguments],
-        env={**os.environ, "PATH": str(project / "bin")},
+        env={**os.environ, "PATH": str(project / "bin"), "SYSTEM_PYTHON": str(project / "system" / "python3")},
         capture_output=True,
         text=True,
         check=False,
@@ -65,6 +66,21 @@ def test_a_newer_python_beside_an_old_one_is_found(project):
     fake(project, "python3", TOO_OLD)
     fake(project, "python3.12", GOOD)
     assert run(project, "python").returncode == 0
+
+
+def named_by(python: str) -> str:
+    """What makes a virtual environment says which it is."""
+    return f'case "$1" in -V) echo {python} ;; -m) exit 1 ;; esac'
+
+
+@pytest.mark.parametrize(
+    ("system", "taken"), [("", "system"), (TOO_OLD, "path"), (WITHOUT_VENV, "path"), (None, "path")]
+)
+def test_the_systems_python_is_taken_if_it_will_do(project, system, taken):
+    if system is not None:
+        fake(project, "python3", f"{system}\n{named_by('system')}", "system")
+    fake(project, "python3", named_by("path"))
+    assert f"Making .venv with {taken}\n" in run(project, "venv").stdout
 
 
 def test_packages_that_are_there_need_nobody(project):
