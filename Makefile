@@ -6,6 +6,9 @@ MINUTES ?= 30
 ROUNDS ?= 50
 ARGS ?=
 
+# Tests that start no process of ours and look at no clock: they run beside the others, and behind them.
+CORES := tests/contract tests/core tests/sim tests/sql tests/storage tests/wire
+
 # What the tests start or look through: PostgreSQL servers as peers and for Django, Redis as broker, bubblewrap to run the
 # composition's services in sandboxes, curl as a user has it, strace to see what reached the disk, patch to plant faults,
 # a browser for the admin, clocks that are off.
@@ -38,7 +41,13 @@ demo: venv
 
 test: packages venv
 	@$(MAKE) --no-print-directory check
+ifeq ($(strip $(ARGS)),)
+	@log=$$(mktemp); nice -n 10 $(PYTHON) -m pytest $(CORES) >$$log 2>&1 & cores=$$!; \
+	$(PYTHON) -m pytest $(CORES:%=--ignore=%); others=$$?; \
+	echo "beside them, $(CORES):"; wait $$cores; cores=$$?; cat $$log; rm $$log; exit $$((others | cores))
+else
 	$(PYTHON) -m pytest $(ARGS)
+endif
 
 check: venv
 	$(PYTHON) -m ruff check .

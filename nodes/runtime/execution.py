@@ -131,7 +131,9 @@ class Execution:
         self.gateway.begin_attempt(attempt)
 
     def _accept(self, rows: dict[str, list[ShardRows]]) -> Refused | KeyBinding | None:
-        """Whatever is wrong with the results is found before the commit. Gives what the key is bound with."""
+        """What is wrong is found before the commit is asked for. Gives what the key is bound with."""
+        if self.gateway.is_outdated(self._txn):  # asked now, its home could not say that it never was committed
+            return Refused(self._txn, HOME, TOO_LATE)
         try:
             self._made = results_of(self._bounds, rows)
             return None if self._keyed is None else self._keyed.binding(sorted(rows), self._made)
@@ -142,7 +144,7 @@ class Execution:
         self.gateway.end_attempt(self._txn)
         self._keep(end)
         if isinstance(end, Committed):
-            self._answer(self._text, end.commit_ts, end.seen_ts, end.rows)
+            self._answer(self._text, end.commit_ts, self._not_below_token(end.seen_ts), end.rows)
         elif isinstance(end, Aborted):
             self._on_aborted(end.refusal)
         elif isinstance(end, Taken):
@@ -193,12 +195,12 @@ class Execution:
         except StoreError as error:
             self._on_end(error)  # of a read: one shard's rows are taken as they are
             return
-        self._reply(Reply(txn, COMMITTED, commit_ts, self.attempts, sorted(rows), results, ts))
+        self._on_end(Reply(txn, COMMITTED, commit_ts, self.attempts, sorted(rows), results, ts))
 
-    def _reply(self, reply: Reply) -> None:
-        """Of what wrote nothing, and of a repeat, its timestamp may lie below the token, which never goes back."""
-        reply.ts = max(reply.ts, self.request.session_token)
-        self._on_end(reply)
+    def _not_below_token(self, ts: int) -> int:
+        """Of what was to write and did not, and of a repeat, `ts` may be lower: a token never goes back. That of a read
+        is the one that it read at, and never lower."""
+        return max(ts, self.request.session_token)
 
     def _fail(self, error: StoreError) -> None:
         info: ErrorInfo = error.info
@@ -235,9 +237,8 @@ class Execution:
         assert self._keyed is not None, "only a keyed request meets a record of its key"
         answer = self._keyed.answer(record)
         if isinstance(answer, Reply):
-            self._reply(answer)
-        else:
-            self._on_end(answer)
+            answer.ts = self._not_below_token(answer.ts)
+        self._on_end(answer)
 
 
 def _past(request: Request) -> AsOf | None:

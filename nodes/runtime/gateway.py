@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from nodes import ids
 from nodes.core.host import GATEWAY
+from nodes.core.oracle import at_ms
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn.attempt import Attempt
 from nodes.core.txn.messages import (
@@ -248,6 +249,10 @@ class Gateway:
         self._counter += 1
         around = self.surroundings
         return ids.mint(self.heard, around.node, around.boot, self._counter, home, around.cluster_id)
+
+    def is_outdated(self, txn: bytes) -> bool:
+        """Its home may have forgotten its time: the oracle leapt, as under a new leader, while it was under way."""
+        return ids.time_of(txn) < self.heard - at_ms(self.surroundings.constants.txn_age_max_ms)
 
     def begin_attempt(self, attempt: Attempt) -> None:
         self.attempts[attempt.txn] = attempt
