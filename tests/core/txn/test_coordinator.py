@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from nodes import ids
 from nodes.core.host import GATEWAY
 from nodes.core.oracle import TimestampReply, TimestampRequest, at_ms
+from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn.coordinator import TELL_AGAIN_TICKS
-from nodes.core.txn.entries import DecideTxn, DoneTxns, Reserve, encode
+from nodes.core.txn.entries import DecideTxn, DoneTxns, ForgetDecisions, Reserve, encode
 from nodes.core.txn.messages import Acknowledge, AskFate, Decide, Decided, FateKnown, InDoubt, NotHome, Outcome
 from nodes.requests import ABORTED, COMMITTED, UNDECIDED
 from tests.core.txn.scene import GATEWAY_NODE, CoordinatorReplica, new_id
@@ -41,6 +43,23 @@ def fate(home: CoordinatorReplica, fence: bool = False) -> list[FateKnown]:
 
 
 # -- decisions
+
+
+def test_a_decision_is_kept_until_all_participants_have_it_however_old() -> None:
+    home = committed()
+    kept_ms = home.host.constants.outcomes_kept_ms
+
+    def forgotten() -> list[ForgetDecisions]:
+        home.pass_ticks(home.host.constants.watermark_every_ms // TICK_MS)
+        for ask in range(len(home.host.askers)):
+            home.host.answer_timestamp(at_ms(2 * kept_ms + ask))
+        return [entry for entry in home.apply() if isinstance(entry, ForgetDecisions)]
+
+    assert all(entry.until < ids.time_of(TXN) for entry in forgotten())
+    home.receive(Acknowledge([TXN], "s1"), Acknowledge([TXN], "s2"))
+    home.pass_ticks(1)
+    assert [type(entry) for entry in home.apply()] == [DoneTxns]
+    assert max(entry.until for entry in forgotten()) > ids.time_of(TXN)
 
 
 def test_c02_committed_is_said_when_the_decision_is_applied_and_not_before() -> None:

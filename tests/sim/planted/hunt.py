@@ -65,6 +65,13 @@ PLAYED = {
     "age-of-what-is-closed-counted-from-its-answer": (
         "tests/runtime/test_follower_reads.py::test_how_old_it_is_is_counted_from_before_the_draw"
     ),
+    "commit-forgotten-before-it-is-done": (
+        "tests/core/txn/test_coordinator.py::test_a_decision_is_kept_until_all_participants_have_it_however_old"
+    ),
+    "held-for-ever-by-a-lost-gateway": "tests/core/txn/test_interactive.py::test_a_gateway_that_is_silent_ends_it",
+    "other-shards-keep-a-step-that-failed": (
+        "tests/core/txn/test_session.py::test_what_stands_is_named_by_the_next_step_at_each_shard"
+    ),
     "removed-are-told-before-it-is-settled": f"{_MEMBERS}::test_who_was_removed_goes_when_others_can_do_without[paxos]",
 }
 
