@@ -18,12 +18,11 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from monitoring.health import RUN_CHECK, SELFCHECK
 from monitoring.models import CheckResult, Flip, SelfCheck, Standing
-from monitoring.rules import CHECKS, check_named
+from monitoring.rules import TITLES, check_named
 from monitoring.selfcheck.run import WORKLOADS, Wishes
 
 COLOURS = {"ok": "success", "unknown": "info", "warn": "warning", "fail": "danger"}
 AS_TOLD = "white-space: pre-wrap; overflow-wrap: anywhere"
-CHECK_CHOICES = [(name, check.title) for name, check in CHECKS.items()]
 
 
 def moment(name: str) -> Callable[[Any], str]:
@@ -67,7 +66,7 @@ class CheckFilter(admin.SimpleListFilter):
     parameter_name = "check_name"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return CHECK_CHOICES
+        return list(TITLES.items())
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         return queryset.filter(check_name=self.value()) if self.value() else queryset
