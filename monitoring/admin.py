@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django_celery_beat import admin as beat
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 from unfold.admin import ModelAdmin
@@ -22,7 +22,9 @@ from monitoring.rules import TITLES, check_named
 from monitoring.selfcheck.run import WORKLOADS, Wishes
 
 COLOURS = {"ok": "success", "unknown": "info", "warn": "warning", "fail": "danger"}
-AS_TOLD = "white-space: pre-wrap; overflow-wrap: anywhere"
+LINE = (
+    '<div style="min-height: 1lh; overflow-wrap: anywhere; padding-left: calc({}ch + 2ch); text-indent: -2ch">{}</div>'
+)
 
 
 def moment(name: str) -> Callable[[Any], str]:
@@ -113,16 +115,20 @@ class SelfCheckAdmin(ReadOnlyAdmin):
         moment("at"), "workload", coloured("state"), "words", "happened", "did_not_happen", "unknown",
     )  # fmt: skip
     list_filter = (WorkloadFilter, "state")
-    fields = (moment("at"), "took_ms", "workload", "state", "words", "happened", "did_not_happen", "unknown", "cycles")
+    fields = (
+        moment("at"), "took_ms", "workload", coloured("state"), "words",
+        "happened", "did_not_happen", "unknown", "cycles",
+    )  # fmt: skip
     readonly_fields = fields
     show_full_result_count = False
 
     @display(description="anomalies")
     def cycles(self, row: SelfCheck) -> str:
-        """Line by line, as they are told."""
+        """Line by line, as they are told; what is too long for the window goes on below its own beginning."""
         if not row.anomalies:
             return "-"
-        return format_html('<pre class="text-xs" style="{}">{}</pre>', AS_TOLD, row.anomalies)
+        lines = ((len(line) - len(line.lstrip(" ")), line.lstrip(" ")) for line in row.anomalies.split("\n"))
+        return format_html('<div class="font-mono text-xs">{}</div>', format_html_join("", LINE, lines))
 
 
 class TaskSelectWidget(UnfoldAdminSelectWidget, beat.TaskSelectWidget):

@@ -139,7 +139,7 @@ def _causes(status: dict[str, Any]) -> str:
     """Of all aborts since the nodes began, most frequent first."""
     counts = sorted(status.get("aborts", {}).items(), key=lambda item: (-item[1], item[0]))
     listed = ", ".join(f"{count} {cause.replace('_', ' ')}" for cause, count in counts)
-    return f"; so far {listed}" if listed else ""
+    return f"; since the nodes began: {listed}" if listed else ""
 
 
 def _tile(name: str, value: str, words: str, kind: str) -> dict[str, str]:
@@ -165,7 +165,7 @@ def _clock(ahead_ms: int | None, is_asked: bool) -> str:
     if ahead_ms is None:
         return ""
     if is_asked:
-        return "the measure of the others"
+        return "reference for the others"
     return f"{abs(ahead_ms)} ms {'ahead' if ahead_ms >= 0 else 'behind'}"
 
 

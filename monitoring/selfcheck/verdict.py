@@ -46,13 +46,13 @@ def run_and_keep(cluster: Callable[[], Cluster], wishes: Wishes, run_id: str, te
     for finding in findings:
         if finding.state == FAIL:
             logger.error("self-check: %s: %s\n%s", finding.workload, finding.words, "\n".join(finding.anomalies))
-    return Kept(findings, _keep(findings, at, round((time.monotonic() - begun) * 1000), run_id))
+    return Kept(findings, keep(findings, at, round((time.monotonic() - begun) * 1000), run_id))
 
 
 def keep_refusal(error: Exception, run_id: str) -> list[Flip]:
     """No workload was run, for what was wished makes no sense; the flips that this leads to."""
     logger.error("the self-check cannot run: %s", error)
-    return _keep(_not_carried_out(WORKLOADS, error), timezone.now(), 0, run_id)
+    return keep(_not_carried_out(WORKLOADS, error), timezone.now(), 0, run_id)
 
 
 def _found(cluster: Callable[[], Cluster], wishes: Wishes, tell: Tell) -> list[Finding]:
@@ -69,7 +69,7 @@ def _not_carried_out(workloads: Iterable[str], why: Exception | str) -> list[Fin
     return [Finding(name, UNKNOWN, f"was not carried out: {why}") for name in workloads]
 
 
-def _keep(findings: list[Finding], at: datetime, took_ms: int, run_id: str) -> list[Flip]:
+def keep(findings: list[Finding], at: datetime, took_ms: int, run_id: str) -> list[Flip]:
     """The verdicts, and where the workloads stand from then on; the flips."""
     with transaction.atomic():
         for finding in findings:

@@ -36,8 +36,8 @@ def test_aborts_are_told_by_their_causes_most_frequent_first() -> None:
         return next(str(tile["words"]) for tile in picture(**changes)["tiles"] if tile["kind"] == "aborted")
 
     aborts = {"constraint": 1, "timed_out": 7, "wounded": 7}
-    assert words(aborts=aborts).endswith("; so far 7 timed out, 7 wounded, 1 constraint")
-    assert "so far" not in words(aborts={})
+    assert words(aborts=aborts).endswith("; since the nodes began: 7 timed out, 7 wounded, 1 constraint")
+    assert "since" not in words(aborts={})
 
 
 def test_each_replica_says_how_it_is() -> None:
