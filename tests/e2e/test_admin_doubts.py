@@ -116,7 +116,9 @@ def _look(window: Window, found: Transaction) -> None:
         assert (window.empty_boxes(), window.torn_facts()) == ([], [])
         window.shoot(f"in-doubt-at-{width}")
     window.open(f"/admin/transactions/{found.id}/")
-    expect(page.get_by_text("in doubt").first).to_be_visible()
+    expect(page.get_by_role("link", name="what is in doubt")).to_be_visible()
+    expect(page.locator(".tx-steps li", has_text="times, until").first).to_contain_text("asks")
+    assert page.locator(".tx-steps li").count() < 60
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         assert window.overflow() == 0
