@@ -116,7 +116,7 @@ class SelfCheckAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     list_filter = (WorkloadFilter, "state")
     fields = (
-        moment("at"), "took_ms", "workload", coloured("state"), "words",
+        moment("at"), "took_ms", "workload", "state", "words",
         "happened", "did_not_happen", "unknown", "cycles",
     )  # fmt: skip
     readonly_fields = fields
@@ -128,7 +128,10 @@ class SelfCheckAdmin(ReadOnlyAdmin):
         if not row.anomalies:
             return "-"
         lines = ((len(line) - len(line.lstrip(" ")), line.lstrip(" ")) for line in row.anomalies.split("\n"))
-        return format_html('<div class="font-mono text-xs">{}</div>', format_html_join("", LINE, lines))
+        return format_html(
+            '<div class="text-xs" style="font-family: ui-monospace, monospace">{}</div>',
+            format_html_join("", LINE, lines),
+        )
 
 
 class TaskSelectWidget(UnfoldAdminSelectWidget, beat.TaskSelectWidget):

@@ -32,4 +32,4 @@ def _sample(finding: Finding, has_failed: bool) -> Sample:
         before = "; the anomaly that was found before stays among the self-checks" if has_failed else ""
         return Sample(name, OK, f"{name}: {finding.words}, {finding.happened} transactions happened{before}", 0)
     before = "; the anomaly that was found before still stands" if has_failed else ""
-    return Sample(name, WARN, f"{name} was not judged: {finding.words}{before}", certain=True)
+    return Sample(name, WARN, f"{name}: {finding.words}; nothing was judged{before}", certain=True)

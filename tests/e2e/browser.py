@@ -81,6 +81,14 @@ class Window:
         found: list[str] = self.page.evaluate(script)
         return found
 
+    def cut_words(self) -> list[str]:
+        """Parts of the title and values of a list of which not all is seen."""
+        script = """() => [...document.querySelectorAll('#result_list td, #header-inner h1 *')].filter(
+            cell => cell.scrollHeight > cell.clientHeight + 1 || cell.scrollWidth > cell.clientWidth + 1
+        ).map(cell => cell.innerText)"""
+        found: list[str] = self.page.evaluate(script)
+        return found
+
     def shoot(self, name: str) -> Path:
         """The whole page as `screenshots/NAME-WIDTH-THEME.png`."""
         SCREENSHOTS.mkdir(exist_ok=True)

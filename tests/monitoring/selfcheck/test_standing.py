@@ -85,9 +85,9 @@ def test_an_anomaly_in_the_very_first_run_is_told(nightly: Any, receiver: Receiv
 @pytest.mark.parametrize(
     ("failure", "words"),
     [
-        (EMPTY, "bank was not judged: no transaction happened"),
-        (Unavailable("no node answers"), "bank was not judged: was not carried out: no node answers"),
-        (RuntimeError("a bug"), "bank was not judged: was not carried out: RuntimeError: a bug"),
+        (EMPTY, "bank: no transaction happened; nothing was judged"),
+        (Unavailable("no node answers"), "bank: was not carried out: no node answers; nothing was judged"),
+        (RuntimeError("a bug"), "bank: was not carried out: RuntimeError: a bug; nothing was judged"),
     ],
 )
 def test_a_run_that_could_not_be_made_warns_and_is_told(
@@ -110,7 +110,7 @@ def test_a_run_that_could_not_be_made_ends_no_anomaly_and_is_told_apart_from_it(
         nightly(finding)
     assert (moved(), states()) == ([("bank", "ok", "fail")], {"bank": "fail"})
     words = standings(SELF_CHECK)["bank"].words
-    assert words == "bank was not judged: no transaction happened; the anomaly that was found before still stands"
+    assert words == "bank: no transaction happened; nothing was judged; the anomaly that was found before still stands"
     assert list(CheckResult.objects.order_by("id").values_list("state", flat=True)) == ["ok", "fail", "warn"]
     nightly(GOOD)
     assert states() == {"bank": "ok"}
