@@ -125,7 +125,8 @@ def _tiles(status: dict[str, Any]) -> list[dict[str, str]]:
     doubt = status["in_doubt"]
     oldest = "nothing waits for an outcome"
     if doubt["count"]:
-        oldest = f"prepared, the oldest for {charts.age_text(doubt['oldest_ms'])}"
+        oldest_ms = doubt["oldest_ms"]
+        oldest = f"prepared, the oldest for {charts.age_text(oldest_ms) if oldest_ms >= 1_000 else f'{oldest_ms} ms'}"
     over = f"over {charts.RATE_SECONDS} s"
     return [
         _tile("Transactions a second", f"{committed:.1f}", f"committed, {over}", "committed"),

@@ -116,7 +116,7 @@ def _facts(fate: Fate | None, transaction: Transaction | None) -> list[tuple[str
             ("Took", charts.duration_text(transaction.duration_us) if transaction.ended_us else "still under way"),
             ("Attempt", str(transaction.attempt)),
         ]
-        if transaction.cause:
+        if transaction.cause and not (fate is not None and fate.reason == transaction.cause):
             facts.append(("Cause", transaction.cause))
     commit_ts = fate.commit_ts if fate is not None else 0
     if commit_ts:

@@ -125,6 +125,13 @@ def test_a_step_tells_its_time_after_the_first_and_leads_to_whom_it_waited_for()
     assert step["detail"] == [{"name": "behind", "text": {"link": OTHER, "words": short(OTHER)}}]
 
 
+def test_a_cause_that_is_the_homes_reason_is_told_once() -> None:
+    aborted = Fate(TXN, "aborted", "did_not_happen", 0, "was fenced")
+    same, other = (shown_of(fate=aborted, transaction=transaction(cause=cause)) for cause in ("was fenced", "wounded"))
+    assert [value for _, value in same["facts"]].count("was fenced") == 1
+    assert ("Cause", "wounded") in other["facts"]
+
+
 def test_what_a_group_does_again_and_again_is_one_step() -> None:
     asks = [Step(BEGUN_US + each * 300_000, 3, "s1", "in doubt", {"asks": "home"}) for each in range(1, 5)]
     other = Step(BEGUN_US + 700_000, 1, "s4", "in doubt", {"asks": "home"})

@@ -17,6 +17,7 @@ from monitoring.tasks import tell_by_worker
 from monitoring.verdicts import FAIL, OK
 from nodes.errors import StoreError
 from txstore import store
+from txstore.celery import app
 
 COLOURS = {OK: "green", FAIL: "red"}
 INTERRUPTED = 130
@@ -50,6 +51,7 @@ class Command(BaseCommand):
             raise CommandError(words, returncode=2) from error
         except KeyboardInterrupt:
             raise CommandError("Stopped; nothing was judged.", returncode=INTERRUPTED) from None
+        app.set_current()  # its broker is the worker's
         if not tell_by_worker(kept.flips):
             self.stderr.write("The broker does not answer: a change of a state is told when the next worker starts.")
         self._tell(kept.findings, console)
