@@ -52,6 +52,9 @@ class Around:
     def applied_slot(self, group: str) -> int:
         return self.applied.get(group, -1)
 
+    def leader_of(self, group: str) -> int:
+        return 2
+
     def members_of(self, group: str) -> tuple[int, ...]:
         return (1, 2, 3)
 
@@ -239,6 +242,8 @@ def slots(sent: list[Any]) -> list[tuple[int, int]]:
 def test_what_is_closed_is_read_here_and_no_leader_is_asked(around: Around) -> None:
     asked = Asked(around)
     asked.ask(AsOf(ts=90))
+    around.now += 1
+    asked.reads.tick()
     assert (slots(around.sent), around.to_leaders) == ([(90, 5), (90, 5)], [])
     asked.answer(around.sent[0][2].number)
     assert asked.told == [(90, {"s1": [], "s2": []}, None, -1)]
