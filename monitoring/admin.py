@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django_celery_beat import admin as beat
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 from unfold.admin import ModelAdmin
@@ -18,12 +18,13 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from monitoring.health import RUN_CHECK, SELFCHECK
 from monitoring.models import CheckResult, Flip, SelfCheck, Standing
-from monitoring.rules import CHECKS, check_named
+from monitoring.rules import TITLES, check_named
 from monitoring.selfcheck.run import WORKLOADS, Wishes
 
 COLOURS = {"ok": "success", "unknown": "info", "warn": "warning", "fail": "danger"}
-AS_TOLD = "white-space: pre-wrap; overflow-wrap: anywhere"
-CHECK_CHOICES = [(name, check.title) for name, check in CHECKS.items()]
+LINE = (
+    '<div style="min-height: 1lh; overflow-wrap: anywhere; padding-left: calc({}ch + 2ch); text-indent: -2ch">{}</div>'
+)
 
 
 def moment(name: str) -> Callable[[Any], str]:
@@ -67,7 +68,7 @@ class CheckFilter(admin.SimpleListFilter):
     parameter_name = "check_name"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return CHECK_CHOICES
+        return list(TITLES.items())
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         return queryset.filter(check_name=self.value()) if self.value() else queryset
@@ -114,16 +115,23 @@ class SelfCheckAdmin(ReadOnlyAdmin):
         moment("at"), "workload", coloured("state"), "words", "happened", "did_not_happen", "unknown",
     )  # fmt: skip
     list_filter = (WorkloadFilter, "state")
-    fields = (moment("at"), "took_ms", "workload", "state", "words", "happened", "did_not_happen", "unknown", "cycles")
+    fields = (
+        moment("at"), "took_ms", "workload", "state", "words",
+        "happened", "did_not_happen", "unknown", "cycles",
+    )  # fmt: skip
     readonly_fields = fields
     show_full_result_count = False
 
     @display(description="anomalies")
     def cycles(self, row: SelfCheck) -> str:
-        """Line by line, as they are told."""
+        """Line by line, as they are told; what is too long for the window goes on below its own beginning."""
         if not row.anomalies:
             return "-"
-        return format_html('<pre class="text-xs" style="{}">{}</pre>', AS_TOLD, row.anomalies)
+        lines = ((len(line) - len(line.lstrip(" ")), line.lstrip(" ")) for line in row.anomalies.split("\n"))
+        return format_html(
+            '<div class="text-xs" style="font-family: ui-monospace, monospace">{}</div>',
+            format_html_join("", LINE, lines),
+        )
 
 
 class TaskSelectWidget(UnfoldAdminSelectWidget, beat.TaskSelectWidget):

@@ -125,7 +125,8 @@ def _tiles(status: dict[str, Any]) -> list[dict[str, str]]:
     doubt = status["in_doubt"]
     oldest = "nothing waits for an outcome"
     if doubt["count"]:
-        oldest = f"prepared, the oldest for {charts.age_text(doubt['oldest_ms'])}"
+        oldest_ms = doubt["oldest_ms"]
+        oldest = f"prepared, the oldest for {charts.age_text(oldest_ms) if oldest_ms >= 1_000 else f'{oldest_ms} ms'}"
     over = f"over {charts.RATE_SECONDS} s"
     return [
         _tile("Transactions a second", f"{committed:.1f}", f"committed, {over}", "committed"),
@@ -139,7 +140,7 @@ def _causes(status: dict[str, Any]) -> str:
     """Of all aborts since the nodes began, most frequent first."""
     counts = sorted(status.get("aborts", {}).items(), key=lambda item: (-item[1], item[0]))
     listed = ", ".join(f"{count} {cause.replace('_', ' ')}" for cause, count in counts)
-    return f"; so far {listed}" if listed else ""
+    return f"; since the nodes began: {listed}" if listed else ""
 
 
 def _tile(name: str, value: str, words: str, kind: str) -> dict[str, str]:
@@ -165,7 +166,7 @@ def _clock(ahead_ms: int | None, is_asked: bool) -> str:
     if ahead_ms is None:
         return ""
     if is_asked:
-        return "the measure of the others"
+        return "reference for the others"
     return f"{abs(ahead_ms)} ms {'ahead' if ahead_ms >= 0 else 'behind'}"
 
 

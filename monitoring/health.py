@@ -6,7 +6,8 @@
          "subjects": [{"subject": "n1", "state": "ok", "since": datetime, "words": "n1 answers", "value": 1.0}]}]}
 
 *Invariants*: a check that has not run for STALE_RUNS of its intervals (at least STALE_S_MIN) is unknown, whatever it
-found last: a worker that is dead must not leave everything looking well. What is switched off does not count.
+found last: a worker that is dead must not leave everything looking well. What is switched off does not count, but for
+an anomaly that a self-check found: it counts until a later run finds none.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from typing import Any
 from django_celery_beat.models import PeriodicTask
 
 from monitoring.models import CheckResult, Flip, Standing
-from monitoring.rules import CHECKS
-from monitoring.verdicts import UNKNOWN, worst
+from monitoring.rules import SELF_CHECK, TITLES
+from monitoring.verdicts import FAIL, UNKNOWN, worst
 
 RUN_CHECK, SELFCHECK = "monitoring.run_check", "monitoring.selfcheck"
 STALE_RUNS, STALE_S_MIN = 4, 30.0
@@ -28,8 +29,12 @@ STALE_RUNS, STALE_S_MIN = 4, 30.0
 def health(now: datetime) -> dict[str, Any]:
     """The state of all, of each check and of each of its subjects."""
     every_s = intervals()
-    checks = [_of_check(name, name in every_s, every_s.get(name), now) for name in CHECKS]
-    return {"state": worst(check["state"] for check in checks if check["enabled"]), "checks": checks}
+    checks = [_of_check(name, name in every_s, every_s.get(name), now) for name in TITLES]
+    return {"state": worst(check["state"] for check in checks if _counts(check)), "checks": checks}
+
+
+def _counts(check: dict[str, Any]) -> bool:
+    return check["enabled"] or (check["check"], check["state"]) == (SELF_CHECK, FAIL)
 
 
 def flips(limit: int, after: int | None = None, check: str = "", subject: str = "") -> list[dict[str, Any]]:
@@ -57,9 +62,9 @@ def flips(limit: int, after: int | None = None, check: str = "", subject: str = 
 def intervals() -> dict[str, float | None]:
     """The seconds between two runs of each check that is switched on; None where its schedule is no interval."""
     found: dict[str, float | None] = {}
-    for task in PeriodicTask.objects.filter(task=RUN_CHECK, enabled=True).select_related("interval"):
+    for task in PeriodicTask.objects.filter(task__in=[RUN_CHECK, SELFCHECK], enabled=True).select_related("interval"):
         every_s = task.interval.schedule.run_every.total_seconds() if task.interval else None
-        for name in _names(task.args):
+        for name in [SELF_CHECK] if task.task == SELFCHECK else _names(task.args):
             found[name] = every_s
     return found
 
@@ -85,7 +90,7 @@ def _of_check(name: str, is_enabled: bool, every_s: float | None, now: datetime)
     stale = last is None or is_stale(last.at, every_s, now)
     return {
         "check": name,
-        "title": CHECKS[name].title,
+        "title": TITLES[name],
         "enabled": is_enabled,
         "every_s": every_s,
         "state": UNKNOWN if stale else worst(subject["state"] for subject in subjects),

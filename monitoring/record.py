@@ -1,8 +1,9 @@
 """What the watch found, written down: results, standings and flips; and how long each is kept.
 
 *Invariants*: a run is recorded once, whole or not at all, however often its message is delivered; standings move in the
-order in which facts were gathered: a run that was overtaken by a later one is kept as a result and moves nothing.
-Thinning a second time changes nothing.
+order in which facts were gathered: a run that was overtaken by a later one is kept as a result and moves nothing, but
+for a failure that is certain, which is never lost. Thinning a second time changes nothing, and what a self-check failed
+with stays for ever.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from django.db import transaction
 
 from monitoring import verdicts
 from monitoring.models import CheckResult, Flip, Standing
-from monitoring.verdicts import OK, SEVERITY, Change, Sample
+from monitoring.rules import SELF_CHECK
+from monitoring.verdicts import FAIL, OK, SEVERITY, Change, Sample
 
 ALL_RESULTS_KEPT = timedelta(days=1)
 HOURLY_RESULTS_KEPT = timedelta(days=30)
@@ -44,16 +46,17 @@ def standings(check: str, *, for_update: bool = False) -> dict[str, verdicts.Sta
     }
 
 
-def record(run: Run, samples: Sequence[Sample], patience: int) -> list[Flip]:
-    """Keep a run's samples (at least one) and what follows from them; the flips, saved."""
+def record(run: Run, samples: Sequence[Sample], patience: int, *, is_part: bool = False) -> list[Flip]:
+    """Keep a run's samples (at least one) and what follows from them; the flips, saved. `is_part`: a subject without a
+    sample was not looked at, and stands as it stood."""
     with transaction.atomic():
         if not _keep_result(run, samples):
             return []
         before = standings(run.check, for_update=True)  # first the rows, so that no other run moves them meanwhile
         if _is_overtaken(run):
-            return []
+            samples, is_part = [sample for sample in samples if sample.certain and sample.state == FAIL], True
         after, changes = verdicts.judge(before, samples, run.at, patience)
-        _keep_standings(run.check, before, after)
+        _keep_standings(run.check, before, before | after if is_part else after)
         return [_keep_flip(run, change) for change in changes]
 
 
@@ -104,7 +107,8 @@ def thin(now: datetime) -> int:
     """Delete what is too old, and of each check's results older than a day all but the worst of each hour; the number
     of rows that went."""
     old = CheckResult.objects.filter(at__lt=now - HOURLY_RESULTS_KEPT)
-    gone = old.delete()[0] + Flip.objects.filter(at__lt=now - FLIPS_KEPT).delete()[0]
+    flips = Flip.objects.filter(at__lt=now - FLIPS_KEPT).exclude(check_name=SELF_CHECK, after=FAIL)
+    gone = old.delete()[0] + flips.delete()[0]
     aged = CheckResult.objects.filter(at__lt=_hour(now - ALL_RESULTS_KEPT)).order_by("check_name", "at", "id")
     return gone + _delete(superfluous(aged.values_list("check_name", "at", "id", "state").iterator()))
 

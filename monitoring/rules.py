@@ -20,6 +20,7 @@ from monitoring.verdicts import FAIL, OK, UNKNOWN, WARN, Sample, Standing
 from nodes.ids import node_name
 
 CLUSTER = "cluster"
+SELF_CHECK = "self_check"  # judged by its own checker (selfcheck/), not by a rule
 MIB = 1 << 20
 PATIENCE_MAX = 100
 
@@ -264,6 +265,8 @@ CHECKS: dict[str, type[Check]] = {
     check.name: check
     for check in (NodeAnswers, GroupLeader, ReplicaLag, InDoubtAge, DiskSpace, ClockDifference, Canary)
 }
+TITLES = {name: check.title for name, check in CHECKS.items()} | {SELF_CHECK: "Self-check"}
+"""Of everything that has a state, in the order in which it is shown."""
 
 
 def check_named(name: Any, thresholds: Mapping[str, Any]) -> Check:

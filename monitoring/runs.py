@@ -1,4 +1,5 @@
-"""One run of a check, from facts to flips: gather, judge, record. Who is told is for the caller to see to."""
+"""One run of a check or a self-check, from facts to flips: gather, judge, record. Who is told is for the caller to see
+to."""
 
 from __future__ import annotations
 
@@ -9,10 +10,12 @@ from typing import Any
 
 from django.utils import timezone
 
-from monitoring import record
+from monitoring import collect, record
 from monitoring.collect import SOURCES
 from monitoring.models import Flip
 from monitoring.rules import CHECKS, Known, check_named, unjudged
+from monitoring.selfcheck import verdict
+from monitoring.selfcheck.run import Wishes
 from monitoring.verdicts import UNKNOWN, Sample
 
 logger = logging.getLogger(__name__)
@@ -27,6 +30,15 @@ def run_check(run_id: str, name: str, thresholds: Mapping[str, Any]) -> list[Fli
     for flip in flips:
         logger.warning("%s: %s", flip, flip.cause)
     return flips
+
+
+def run_selfcheck(run_id: str, wishes: Mapping[str, Any]) -> list[Flip]:
+    """The flips that it led to. Wishes that make no sense leave all workloads unjudged, and say so."""
+    try:
+        wanted = Wishes(**wishes)
+    except (TypeError, ValueError) as error:
+        return verdict.keep_refusal(error, run_id)
+    return verdict.run_and_keep(collect.cluster, wanted, run_id).flips
 
 
 def _judged(name: str, thresholds: Mapping[str, Any], known: Known) -> tuple[list[Sample], int]:

@@ -11,12 +11,12 @@ from celery import Task, shared_task
 from celery.signals import worker_ready
 from django.conf import settings
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
-from monitoring import collect, notify, record, runs
+from monitoring import notify, record, runs
 from monitoring.health import RUN_CHECK, SELFCHECK
 from monitoring.models import Flip
 from monitoring.selfcheck import verdict
-from monitoring.selfcheck.run import Wishes
 
 TELL_TRIES, TELL_PAUSE_S_MAX = 12, 600
 TOLD_AFTER_RESTART = timedelta(days=1)
@@ -37,8 +37,8 @@ def thin() -> None:
 
 @shared_task(name=SELFCHECK, bind=True)
 def selfcheck(self: Task, **wishes: Any) -> None:
-    """Put the workloads on the cluster, and keep the verdicts."""
-    verdict.run_and_keep(collect.cluster, Wishes(**wishes), self.request.id)
+    """Put the workloads on the cluster, keep the verdicts, and tell of what changed."""
+    _tell_of(runs.run_selfcheck(self.request.id, wishes))
 
 
 @shared_task(
@@ -63,8 +63,22 @@ def tell_what_is_left(**_: Any) -> None:
     _tell_of(Flip.objects.filter(told_at=None, at__gt=timezone.now() - TOLD_AFTER_RESTART).order_by("id"))
 
 
+def tell_by_worker(flips: Iterable[Flip]) -> bool:
+    """From a process that is no worker, which may not know what a worker knows: the address. False if the broker could
+    not be asked: the next worker that begins tells of them."""
+    try:
+        for flip in filter(_is_news, flips):
+            tell.apply_async(args=[flip.pk], retry=False)
+    except (OperationalError, OSError):
+        return False
+    return True
+
+
 def _tell_of(flips: Iterable[Flip]) -> None:
     if settings.NOTIFY_URL:
-        for flip in flips:
-            if notify.is_news(flip.before, flip.after):
-                tell.delay(flip.pk)
+        for flip in filter(_is_news, flips):
+            tell.delay(flip.pk)
+
+
+def _is_news(flip: Flip) -> bool:
+    return notify.is_news(flip.before, flip.after)

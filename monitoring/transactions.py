@@ -73,7 +73,7 @@ def _row(transaction: Transaction, now_us: int) -> dict[str, Any]:
 def told(trace: Trace) -> dict[str, Any]:
     """Everything about one transaction."""
     transaction = trace.transaction
-    state = _state(trace.fate, transaction)
+    state, shards = _state(trace.fate, transaction), _shards(trace.steps)
     first = min((step.at_us for step in trace.steps), default=0)
     return {
         "short": short(trace.id),
@@ -81,14 +81,15 @@ def told(trace: Trace) -> dict[str, Any]:
         "kind": KINDS.get(state, "none"),
         "facts": _facts(trace.fate, transaction),
         "decision": _decision(trace.steps, trace.fate),
-        "shards": _shards(trace.steps),
+        "shards": shards,
+        "waits": state in (UNDECIDED, ACTIVE) and any(map(_waits, shards)),
         "statements": [
             {"sql": one.sql, "params": ", ".join(one.params), "count": len(one.params)}
             for one in (transaction.statements if transaction else [])
         ],
         "left_out": transaction.left_out if transaction else 0,
         "timeline": charts.timeline(trace.steps),
-        "steps": [_step(step, first) for step in trace.steps],
+        "steps": _steps(trace.steps, first),
         "retried_as": transaction.retried_as if transaction else "",
         "since": _time(max(trace.since_us.values(), default=0)),
         "silent": [node_name(node) for node in trace.silent],
@@ -115,7 +116,7 @@ def _facts(fate: Fate | None, transaction: Transaction | None) -> list[tuple[str
             ("Took", charts.duration_text(transaction.duration_us) if transaction.ended_us else "still under way"),
             ("Attempt", str(transaction.attempt)),
         ]
-        if transaction.cause:
+        if transaction.cause and not (fate is not None and fate.reason == transaction.cause):
             facts.append(("Cause", transaction.cause))
     commit_ts = fate.commit_ts if fate is not None else 0
     if commit_ts:
@@ -152,6 +153,26 @@ def _shards(steps: list[Step]) -> list[dict[str, Any]]:
             is_commit = step.detail.get("commit", step.step == "committed")
             shard["end"] = f"{'committed' if is_commit else 'aborted'} ({place})"
     return [found[name] for name in sorted(found)]
+
+
+def _waits(shard: dict[str, Any]) -> bool:
+    """It holds its locks until it hears the outcome."""
+    return shard["vote"].startswith("yes") and not shard["end"]
+
+
+def _steps(steps: list[Step], first: int) -> list[dict[str, Any]]:
+    """Each step; what a group does again and again (who is in doubt asks several times a second) is one."""
+    told: list[dict[str, Any]] = []
+    last: dict[tuple[str, int], tuple[Step, dict[str, Any]]] = {}
+    for step in steps:
+        before, row = last.get((step.group, step.node), (None, {}))
+        if before is not None and (before.step, before.detail) == (step.step, step.detail):
+            row["times"] += 1
+            row["until"] = charts.duration_text(step.at_us - first)
+            continue
+        told.append(_step(step, first) | {"times": 1, "until": ""})
+        last[step.group, step.node] = (step, told[-1])
+    return told
 
 
 def _step(step: Step, first: int) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 A check looks at *subjects* (a node, a group, the whole cluster) and gives a *sample* of each. One sample may be an
 accident; so the state of a subject moves only as far as its last samples agree: never beyond the best of them when it
-gets worse, nor beyond the worst when it gets better. A sample that is *certain* (a node that began a new life) needs no
-second one to make it worse.
+gets worse, nor beyond the worst when it gets better. A sample that is *certain* (a node that began a new life, an
+anomaly with its proof) needs no second one to make it worse, and makes nothing better.
 
 *Invariants*: fewer than `patience` samples in a row never move a state, unless one is certain; `patience` equal ones
-always do. A flip is given exactly when the state moved. A subject's first sample makes no flip: nothing is known that
-it could be a change of.
+that are not always do. A flip is given exactly when the state moved. A subject's first sample makes no flip, for
+nothing is known that it could be a change of, unless it is certain and bad: that is a change from not knowing.
 *Left out*: what a sample is made of (`rules.py`); where standings are kept and who is told (`record.py`, `notify.py`).
 """
 
@@ -57,17 +57,24 @@ class Change:
 def step(standing: Standing | None, sample: Sample, now: datetime, patience: int) -> tuple[Standing, Change | None]:
     """The standing after one more sample. `patience`: how many samples have to agree, at least 1."""
     if standing is None:
-        # What is bad at first sight is unknown until the next samples confirm it.
-        state = sample.state if sample.state == OK or patience == 1 else UNKNOWN
-        return Standing(state, now, sample.words, sample.value, (sample.state,)), None
+        return _first(sample, now, patience)
     recent = (*standing.recent, sample.state)[-patience:]
-    state = agreed(standing.state, recent, patience)
     if sample.certain:
-        state = worst([state, sample.state])
+        state = worst([standing.state, sample.state])
+    else:
+        state = agreed(standing.state, recent, patience)
     after = replace(standing, words=sample.words, value=sample.value, recent=recent)
     if state == standing.state:
         return after, None
     return replace(after, state=state, since=now), Change(sample.subject, standing.state, state, sample.words)
+
+
+def _first(sample: Sample, now: datetime, patience: int) -> tuple[Standing, Change | None]:
+    """What is bad at first sight is unknown until the next samples confirm it, unless it is certain."""
+    is_news = sample.certain and SEVERITY[sample.state] > SEVERITY[UNKNOWN]
+    state = sample.state if is_news or sample.state == OK or patience == 1 else UNKNOWN
+    change = Change(sample.subject, UNKNOWN, state, sample.words) if is_news else None
+    return Standing(state, now, sample.words, sample.value, (sample.state,)), change
 
 
 def agreed(state: str, recent: Sequence[str], patience: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from monitoring.rules import CHECKS
+from monitoring.rules import CHECKS, TITLES
 from monitoring.selfcheck.checker.anomalies import MEANINGS
 from monitoring.selfcheck.run import WORKLOADS
 from nodes import errors
@@ -56,13 +56,14 @@ def sections(document: str) -> dict[str, str]:
 
 
 def test_each_check_has_its_heading_and_no_other_has_one() -> None:
-    assert set(sections("monitoring.md")) == set(CHECKS)
+    assert set(sections("monitoring.md")) == set(TITLES)
 
 
 def test_each_threshold_of_a_check_has_its_row_with_its_default_and_no_other_has_one() -> None:
     for name, text in sections("monitoring.md").items():
         rows = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", text, re.MULTILINE))
-        assert rows == {threshold: f"{default:g}" for threshold, default in CHECKS[name]().thresholds().items()}, name
+        thresholds = CHECKS[name]().thresholds() if name in CHECKS else {}
+        assert rows == {threshold: f"{default:g}" for threshold, default in thresholds.items()}, name
         assert "What to do:" in text, name
 
 

@@ -59,7 +59,8 @@ def resolve(request: HttpRequest, id: str) -> HttpResponse:
     try:
         messages.success(request, _words(audit.resolve(id, request.user.get_username(), "admin", RESOLVE_S)))
     except OutcomeUnknown as error:
-        messages.error(request, f"{home} did not say what it decided, and may have decided abort: ask again. {error}")
+        words = f"{home} did not say what it decided, and may have decided abort: ask again. Why: {error}"
+        messages.error(request, words)
     except StoreError as error:
         messages.error(request, str(error))
     return redirect("doubts")

@@ -11,6 +11,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "txstore",
     "SITE_SYMBOL": "database",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("monitoring/icon.svg")}],
+    "STYLES": [lambda request: static("monitoring/narrow.css")],
     "SITE_URL": "/admin/cluster/",
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",

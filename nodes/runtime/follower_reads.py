@@ -1,5 +1,5 @@
-"""Follower reads: what may be a little old is read from the replicas of this node, at a timestamp that all shards
-concerned have closed (DESIGN.md §5, follower reads).
+"""Follower reads: what may be a little old, or is of a past that all shards concerned have closed, is read from the
+replicas of this node (DESIGN.md §5, follower reads).
 
 While somebody wants that, the node draws a value of the oracle every now and then and asks the leaders of those shards
 what is closed at or below it. Nobody else pays for it.
@@ -7,6 +7,7 @@ what is closed at or below it. Nobody else pays for it.
     draw ts ──> AskClosed(ts) to each leader ──> ClosedIs(ts or less, slot)      all that commits there up to ts
                                                                                  is in the log up to slot
     read ──> the largest ts that every shard has closed as of a slot that is applied here ──> SnapshotRead(ts, slot)
+    read of the past ──> its ts, where every shard has closed that or a later one         ──> SnapshotRead(ts, slot)
 
 *Invariants*: how old a timestamp is, is counted by this node's own steady clock from before the draw of a value at or
 below it: no wall clock decides. Whatever a replica refuses, and what is not closed late enough, the leaders are asked,
@@ -63,12 +64,11 @@ class ClosedTimestamps:
         """Of each shard what to read at: the same timestamp, with a slot that its replica here has applied. None if
         there is none that is wanted; the leaders are asked from now on."""
         around = self._surroundings
+        self._want(shards)
         self._period = min(self._period, max(LEAST_TICKS, wanted.staleness_ms // (4 * TICK_MS)))
         found: dict[str, Closed] = {}
         for shard in shards:
-            self._wanted_until[shard] = around.now + WANTED_TICKS
-            applied = around.applied_slot(shard)
-            known = [each for each in self._closed.get(shard, ()) if each.slot <= applied or applied < 0]
+            known = self._applied(shard)
             if known:
                 found[shard] = known[-1]
         least = min(found.values(), default=None)
@@ -78,6 +78,27 @@ class ClosedTimestamps:
         if not is_fresh or least.ts < wanted.session_token:
             return None
         return {shard: each._replace(ts=least.ts) for shard, each in found.items()}
+
+    def find_past(self, shards: Iterable[str], ts: int) -> dict[str, Closed] | None:
+        """Of each shard what to read at: `ts`, with a slot as of which that is closed. None if it is not so far known
+        to be at all of them; the leaders are asked from now on."""
+        self._want(shards)
+        found: dict[str, Closed] = {}
+        for shard in shards:
+            known = next((each for each in self._applied(shard) if each.ts >= ts), None)
+            if known is None:
+                return None
+            found[shard] = known._replace(ts=ts)
+        return found
+
+    def _want(self, shards: Iterable[str]) -> None:
+        for shard in shards:
+            self._wanted_until[shard] = self._surroundings.now + WANTED_TICKS
+
+    def _applied(self, shard: str) -> list[Closed]:
+        """What is closed there as of a slot that its replica here has applied; all of it where there is none here."""
+        applied = self._surroundings.applied_slot(shard)
+        return [each for each in self._closed.get(shard, ()) if each.slot <= applied or applied < 0]
 
     def on_closed(self, message: ClosedIs) -> None:
         known = self._closed.setdefault(message.shard, deque(maxlen=CLOSED_KEPT))

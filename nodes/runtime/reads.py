@@ -11,11 +11,12 @@ from typing import Any
 from nodes.core.txn.messages import NOT_LEADER, ClosedIs, SnapshotRefused, SnapshotRows
 from nodes.errors import StoreError
 from nodes.runtime.as_of import AsOf
-from nodes.runtime.follower_reads import ClosedTimestamps, FollowerRead, Wanted
+from nodes.runtime.follower_reads import Closed, ClosedTimestamps, FollowerRead, Wanted
 from nodes.runtime.snapshot import SnapshotRun
 from nodes.runtime.surroundings import Surroundings
 from nodes.sql.schema import Fragment, ShardRows
 
+Parts = dict[str, list[Fragment]]
 Rows = dict[str, list[ShardRows]]
 Then = Callable[[int, Rows, StoreError | None, int], None]
 
@@ -44,7 +45,7 @@ class Reads:
 
     def begin(
         self,
-        parts: dict[str, list[Fragment]],
+        parts: Parts,
         deadline: int,
         as_of: AsOf | None,
         then: Then,
@@ -55,32 +56,50 @@ class Reads:
         if not closed:
             self._ask_leaders(parts, deadline, as_of, then)
             return
-        number, ts = self._draw_number(), min(closed.values()).ts
+        ts = min(closed.values()).ts
 
         def ended(rows: Rows | None) -> None:
-            if self.running.pop(number, None) is None:
-                return
             if rows is None:
                 self._ask_leaders(parts, deadline, as_of, then)
             else:
                 then(ts, rows, None, -1)
 
-        self.running[number] = FollowerRead(self._surroundings, number, parts, closed, deadline, ended)
+        self._ask_replicas(parts, closed, deadline, ended)
 
     def tick(self) -> None:
         for read in list(self.running.values()):
             read.tick()
         self._closed.tick()
 
-    def _ask_leaders(self, parts: dict[str, list[Fragment]], deadline: int, as_of: AsOf | None, then: Then) -> None:
+    def _ask_replicas(
+        self, parts: Parts, closed: dict[str, Closed], deadline: int, then: Callable[[Rows | None], None]
+    ) -> None:
         number = self._draw_number()
+
+        def ended(rows: Rows | None) -> None:
+            if self.running.pop(number, None) is not None:
+                then(rows)
+
+        self.running[number] = FollowerRead(self._surroundings, number, parts, closed, deadline, ended)
+
+    def _ask_leaders(self, parts: Parts, deadline: int, as_of: AsOf | None, then: Then) -> None:
+        """A past that is closed at all of them is read at replicas first."""
+        number = self._draw_number()
+
+        def near(ts: int, ended: Callable[[Rows | None], None]) -> bool:
+            closed = self._closed.find_past(parts, ts)
+            if closed is not None:
+                self._ask_replicas(parts, closed, deadline, ended)
+            return closed is not None
 
         def ended(ts: int, rows: Rows, error: StoreError | None, stale: int) -> None:
             self.running.pop(number, None)
             self._hear(ts)
             then(ts, rows, error, stale)
 
-        self.running[number] = SnapshotRun(self._surroundings, number, parts, deadline, as_of, self._heard(), ended)
+        run = SnapshotRun(self._surroundings, number, parts, deadline, as_of, ended, near)
+        self.running[number] = run
+        run.begin(self._heard())
 
     def _on_rows(self, sender: int, message: SnapshotRows) -> None:
         read = self.running.get(message.number)

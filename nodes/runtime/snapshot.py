@@ -1,7 +1,8 @@
 """A request that only reads: one timestamp, no locks, every shard read at it (DESIGN.md §5, snapshot reads).
 
 The timestamp is drawn, or one of the past, which none is that lies after all that were drawn: what this gateway has
-heard of tells, or a fresh one. A shard that changes its leader is asked again at the same timestamp.
+heard of tells, or a fresh one. A past that is closed is read nearby, if it can be. Else the leaders are asked, and a
+shard that changes its leader again at the same timestamp.
 """
 
 from __future__ import annotations
@@ -28,8 +29,19 @@ class _Part:
         self.sent_at = 0
 
 
+Rows = dict[str, list[ShardRows]]
+
+
+def nowhere_near(ts: int, then: Callable[[Rows | None], None]) -> bool:
+    """For a run that asks the leaders alone."""
+    return False
+
+
 class SnapshotRun:
-    """`then(ts, rows by shard, error)` once; an error whose sqlstate is "" and code "stale" asks for fresh plans."""
+    """`then(ts, rows by shard, error)` once; an error whose sqlstate is "" and code "stale" asks for fresh plans.
+
+    `near(ts, then)` is asked for the rows of a past; True: it will tell them, or None if the leaders are to be asked.
+    """
 
     def __init__(
         self,
@@ -38,8 +50,8 @@ class SnapshotRun:
         parts: dict[str, list[Fragment]],
         deadline: int,
         as_of: AsOf | None,
-        heard: int,
-        then: Callable[[int, dict[str, list[ShardRows]], StoreError | None, int], None],
+        then: Callable[[int, Rows, StoreError | None, int], None],
+        near: Callable[[int, Callable[[Rows | None], None]], bool] = nowhere_near,
     ) -> None:
         self.is_over = False
         self._surroundings = surroundings
@@ -50,10 +62,15 @@ class SnapshotRun:
         self._as_of = as_of
         self._ts = self._newest = 0  # to read at; that was drawn
         self._is_early = False  # the oracle has not come to the time that is asked for
-        if as_of is not None and 0 < as_of.ts <= heard:
+        self._near = near
+        self._is_near = False
+
+    def begin(self, heard: int) -> None:
+        """`heard`: the newest oracle value that is known here."""
+        if self._as_of is not None and 0 < self._as_of.ts <= heard:
             self._on_timestamp(heard)
         else:
-            surroundings.timestamp(self._on_timestamp)
+            self._surroundings.timestamp(self._on_timestamp)
 
     def on_rows(self, message: SnapshotRows) -> None:
         part = self._parts.get(message.shard)
@@ -83,7 +100,7 @@ class SnapshotRun:
         elif self._is_early:
             self._is_early = False
             self._surroundings.timestamp(self._on_timestamp)
-        elif self._ts:
+        elif self._ts and not self._is_near:
             for shard, part in self._parts.items():
                 leader = self._surroundings.leader_of(shard)
                 is_due = leader != part.sent_to or now - part.sent_at >= ASK_AGAIN_TICKS
@@ -109,6 +126,22 @@ class SnapshotRun:
         except BadRequest as error:
             self._end(error)
             return
+        self._is_near = self._as_of is not None and self._near(self._ts, self._on_near)
+        if not self._is_near:
+            self._ask_leaders()
+
+    def _on_near(self, rows: Rows | None) -> None:
+        self._is_near = False
+        if self.is_over:
+            return
+        if rows is None:
+            self._ask_leaders()
+            return
+        for shard, part in self._parts.items():
+            part.rows = rows[shard]
+        self._end(None)
+
+    def _ask_leaders(self) -> None:
         for shard in self._parts:
             self._send(shard)
 

@@ -36,8 +36,8 @@ def test_aborts_are_told_by_their_causes_most_frequent_first() -> None:
         return next(str(tile["words"]) for tile in picture(**changes)["tiles"] if tile["kind"] == "aborted")
 
     aborts = {"constraint": 1, "timed_out": 7, "wounded": 7}
-    assert words(aborts=aborts).endswith("; so far 7 timed out, 7 wounded, 1 constraint")
-    assert "so far" not in words(aborts={})
+    assert words(aborts=aborts).endswith("; since the nodes began: 7 timed out, 7 wounded, 1 constraint")
+    assert "since" not in words(aborts={})
 
 
 def test_each_replica_says_how_it_is() -> None:
@@ -87,6 +87,8 @@ def test_the_tiles_tell_rates_and_what_is_in_doubt() -> None:
     tiles = {tile["kind"]: tile for tile in picture(in_doubt={"count": 2, "oldest_ms": 65_000})["tiles"]}
     assert (tiles["committed"]["value"], tiles["read"]["value"], tiles["aborted"]["value"]) == ("4.0", "2.0", "0.1")
     assert (tiles["doubt"]["value"], tiles["doubt"]["words"]) == ("2", "prepared, the oldest for 65 s")
+    tiles = {tile["kind"]: tile for tile in picture(in_doubt={"count": 1, "oldest_ms": 3})["tiles"]}
+    assert tiles["doubt"]["words"] == "prepared, the oldest for 3 ms"
     assert {tile["kind"]: tile for tile in picture()["tiles"]}["doubt"]["words"] == "nothing waits for an outcome"
 
 

@@ -125,6 +125,34 @@ def test_a_step_tells_its_time_after_the_first_and_leads_to_whom_it_waited_for()
     assert step["detail"] == [{"name": "behind", "text": {"link": OTHER, "words": short(OTHER)}}]
 
 
+def test_a_cause_that_is_the_homes_reason_is_told_once() -> None:
+    aborted = Fate(TXN, "aborted", "did_not_happen", 0, "was fenced")
+    same, other = (shown_of(fate=aborted, transaction=transaction(cause=cause)) for cause in ("was fenced", "wounded"))
+    assert [value for _, value in same["facts"]].count("was fenced") == 1
+    assert ("Cause", "wounded") in other["facts"]
+
+
+def test_what_a_group_does_again_and_again_is_one_step() -> None:
+    asks = [Step(BEGUN_US + each * 300_000, 3, "s1", "in doubt", {"asks": "home"}) for each in range(1, 5)]
+    other = Step(BEGUN_US + 700_000, 1, "s4", "in doubt", {"asks": "home"})
+    steps = shown_of(steps=[STEPS[0], asks[0], asks[1], other, asks[2], STEPS[-1], asks[3]])["steps"]
+    assert [(each["group"], each["step"], each["times"], each["until"]) for each in steps] == [
+        ("gateway", "begun", 1, ""),
+        ("s1", "in doubt", 3, "900 ms"),
+        ("s4", "in doubt", 1, ""),
+        ("s1", "ended", 1, ""),
+        ("s1", "in doubt", 1, ""),
+    ]
+
+
+def test_a_shard_that_voted_yes_waits_until_it_hears_the_outcome() -> None:
+    undecided = Fate(TXN, "undecided", "unknown")
+    assert shown_of(fate=undecided, transaction=None, steps=STEPS[:4])["waits"]
+    assert not shown_of(fate=undecided, transaction=None, steps=STEPS)["waits"]
+    assert not shown_of(steps=STEPS[:4])["waits"]
+    assert not shown_of(fate=undecided, transaction=None, steps=STEPS[:3])["waits"]
+
+
 def test_a_message_to_nobody_is_told_as_such() -> None:
     unsent = Step(BEGUN_US, 2, "", "sent", {"to_node": 0, "group": "s1"})
     assert shown_of(steps=[unsent])["steps"][0]["detail"][0]["text"]["words"] == "nobody: no leader is known"

@@ -68,6 +68,27 @@ class Window:
         found: list[str] = self.page.evaluate(script)
         return found
 
+    def torn_facts(self) -> list[str]:
+        """Names of which the value stands so far away that the eye loses the line."""
+        script = """() => [...document.querySelectorAll('.tx-facts > div')].filter(row => {
+            const [name, value] = [...row.children].map(cell => {
+                const range = document.createRange();
+                range.selectNodeContents(cell);
+                return range.getBoundingClientRect();
+            });
+            return value.left - name.right > 400;
+        }).map(row => row.innerText)"""
+        found: list[str] = self.page.evaluate(script)
+        return found
+
+    def cut_words(self) -> list[str]:
+        """Parts of the title and values of a list of which not all is seen."""
+        script = """() => [...document.querySelectorAll('#result_list td, #header-inner h1 *')].filter(
+            cell => cell.scrollHeight > cell.clientHeight + 1 || cell.scrollWidth > cell.clientWidth + 1
+        ).map(cell => cell.innerText)"""
+        found: list[str] = self.page.evaluate(script)
+        return found
+
     def shoot(self, name: str) -> Path:
         """The whole page as `screenshots/NAME-WIDTH-THEME.png`."""
         SCREENSHOTS.mkdir(exist_ok=True)

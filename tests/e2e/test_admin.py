@@ -11,12 +11,14 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from nodes.client import Cluster
+from nodes.requests import ABORTED
 from tests.e2e.browser import Window
 from tests.e2e.cluster import LocalCluster
 from tests.e2e.load import Load, open_bank, transfer
 from tests.e2e.web import WebServer
 
 TOLD_WITHIN_S = 15.0
+LEFT = "all => all.map(each => each.getBoundingClientRect().left - each.parentElement.getBoundingClientRect().left)"
 WIDTHS, THEMES = (1440, 390), ("light", "dark")
 
 
@@ -69,6 +71,7 @@ def test_every_page_fits_its_window_says_something_and_loads_nothing_from_elsewh
     web: WebServer, browser: Browser, client: Cluster, width: int, theme: str
 ) -> None:
     committed = transfer(client, 1, 2).id
+    aborted = client.transactions(ABORTED).transactions[0].id
     window = Window(browser, web.address, width, theme)
     window.page.goto("/")
     window.shoot("login")
@@ -81,6 +84,7 @@ def test_every_page_fits_its_window_says_something_and_loads_nothing_from_elsewh
         "aborted": "/admin/transactions/?filter=aborted",
         "in-doubt": "/admin/transactions/?filter=in_doubt",
         "transaction": f"/admin/transactions/{committed}/",
+        "transaction-aborted": f"/admin/transactions/{aborted}/",
         "nodes": "/admin/cluster/nodes/",
         "leave": "/admin/cluster/nodes/2/leave/",
         "users": "/admin/auth/user/",
@@ -90,8 +94,11 @@ def test_every_page_fits_its_window_says_something_and_loads_nothing_from_elsewh
         if name == "cluster":
             expect(window.page.locator(".tx-chart .u-over")).to_be_visible()
         window.shoot(name)
+        if name == "transaction" and width == 390:
+            assert set(window.page.locator(".tx-steps li > span:last-child").evaluate_all(LEFT)) == {0}
         assert window.overflow() == 0, f"{name} is {window.overflow()} pixels too wide"
         assert window.empty_boxes() == [], name
+        assert window.torn_facts() == [], name
     assert (window.errors, window.foreign) == ([], [])
     window.context.close()
 

@@ -113,14 +113,24 @@ def _look(window: Window, found: Transaction) -> None:
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         assert window.overflow() == 0
-        assert window.empty_boxes() == []
+        assert (window.empty_boxes(), window.torn_facts()) == ([], [])
         window.shoot(f"in-doubt-at-{width}")
+    window.open(f"/admin/transactions/{found.id}/")
+    expect(page.get_by_role("link", name="what is in doubt")).to_be_visible()
+    expect(page.locator(".tx-steps li", has_text="times, until").first).to_contain_text("asks")
+    assert page.locator(".tx-steps li").count() < 60
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        assert window.overflow() == 0
+        assert (window.empty_boxes(), window.torn_facts()) == ([], [])
+        window.shoot(f"in-doubt-one-at-{width}")
     page.set_viewport_size({"width": 1440, "height": 900})
 
 
 def _resolve(window: Window, found: Transaction, words: str, outcome: str) -> None:
     page = window.page
-    window.open(f"{PAGE}{found.id}/resolve/")
+    window.open(PAGE)
+    page.get_by_role("link", name=f"Resolve {found.id}").click()
     expect(page.get_by_text("c1 decides abort, through its log")).to_be_visible()
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
@@ -129,5 +139,10 @@ def _resolve(window: Window, found: Transaction, words: str, outcome: str) -> No
     page.set_viewport_size({"width": 1440, "height": 900})
     page.get_by_role("button", name="Resolve it").click()
     expect(page.get_by_text(re.compile(words))).to_be_visible()
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        assert window.overflow() == 0
+        window.shoot(f"resolve-{outcome}-at-{width}")
+    page.set_viewport_size({"width": 1440, "height": 900})
     window.open("/admin/txstore/operation/")
     expect(page.locator("tr", has_text=f"resolve {found.id}").first).to_contain_text(outcome)

@@ -9,6 +9,8 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,7 +20,9 @@ from typing import Any
 
 import pytest
 
+from monitoring.selfcheck.run import WORKLOADS
 from tests.e2e.admin import AdminDoor
+from tests.e2e.cluster import ROOT
 from tests.e2e.redis import redis_server
 from tests.e2e.rest import Door
 from tests.e2e.test_supervisor import eventually, is_alive
@@ -30,13 +34,14 @@ SHOWN_S = 15.0
 AWAY_S = 14.0
 LEAN_MB = 90
 PATH = "/api/v1/health"
+ASK_NONSENSE = "from txstore.celery import app; app.send_task('monitoring.selfcheck', kwargs={'seconds': 0})"
 
 
 class Watch:
     """A running `up`, seen through REST, the admin and its database."""
 
-    def __init__(self, home: Home, address: str, receiver: Receiver) -> None:
-        self.home, self.receiver = home, receiver
+    def __init__(self, home: Home, address: str, receiver: Receiver, broker: dict[str, str]) -> None:
+        self.home, self.receiver, self.broker = home, receiver, broker
         self.door = Door(address, home.api_token())
         self.admin = AdminDoor(address)
         self.admin.log_in(home.admin_password())
@@ -49,9 +54,17 @@ class Watch:
         found = self.door.ask("GET", f"{PATH}/flips?check={check}&subject={subject}").body["results"]
         return [(flip["before"], flip["after"]) for flip in reversed(found) if time_of(flip["at"]) > after]
 
-    def told(self, node: str, after: datetime) -> list[tuple[str, str]]:
-        """What the webhook was told of a node since a time."""
-        got = [flip for flip in self.receiver.got if flip["subject"] == node and flip["check"] == "node_answers"]
+    def manage(self, *arguments: str) -> None:
+        """As from a shell that knows the home and the broker, and not the webhook."""
+        command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+        environment = {"PATH": "/usr/bin:/bin", "TXSTORE_HOME": str(self.home.path), **self.broker}
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90)
+        assert ended.returncode == 0, ended
+        assert "The broker does not answer" not in ended.stderr
+
+    def told(self, subject: str, after: datetime, check: str = "node_answers") -> list[tuple[str, str]]:
+        """What the webhook was told of a subject since a time."""
+        got = [flip for flip in self.receiver.got if (flip["check"], flip["subject"]) == (check, subject)]
         return [(flip["before"], flip["after"]) for flip in got if time_of(flip["at"]) > after]
 
     def results(self, check: str, after: datetime) -> list[datetime]:
@@ -100,12 +113,13 @@ def watch(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with contextlib.ExitStack() as stack:
         receiver = stack.enter_context(receiving())
         variables = {**ports(), "TXSTORE_RESTART_S": str(AWAY_S), "TXSTORE_NOTIFY_URL": receiver.url}
+        broker = {}
         if request.param == "redis":
-            variables["TXSTORE_BROKER_URL"] = stack.enter_context(redis_server()).url
-        up = Up(home, **variables)
+            broker["TXSTORE_BROKER_URL"] = stack.enter_context(redis_server()).url
+        up = Up(home, **variables, **broker)
         stack.callback(end, up)
         up.wait_ready()
-        found = Watch(home, f"127.0.0.1:{variables['TXSTORE_WEB_PORT']}", receiver)
+        found = Watch(home, f"127.0.0.1:{variables['TXSTORE_WEB_PORT']}", receiver, broker)
         eventually(lambda: found.state() == "ok", READY_S)
         yield found
         refuse_bad_logs(home)
@@ -206,6 +220,18 @@ def test_the_canary_moves_its_rows_and_nothing_else(watch):
     assert len(moved) == 1
     canary = checks(watch)["canary"]
     assert (canary["state"], canary["words"].count(" and ")) == ("ok", 1)
+
+
+def test_a_self_check_that_could_not_be_made_is_told_and_the_good_one_of_a_command_too(watch):
+    began_at = now()
+    watch.manage("shell", "-c", ASK_NONSENSE)
+    eventually(lambda: watch.told("bank", began_at, "self_check") == [("unknown", "warn")], READY_S)
+    assert "seconds must be above 0" in checks(watch)["self_check"]["words"]
+    watch.manage("selfcheck", "--seconds", "1", "--clients", "1")
+    eventually(lambda: watch.told("bank", began_at, "self_check") == [("unknown", "warn"), ("warn", "ok")], READY_S)
+    found = checks(watch)["self_check"]
+    assert (found["state"], found["enabled"]) == ("ok", False)
+    assert [subject["subject"] for subject in found["subjects"]] == sorted(WORKLOADS)
 
 
 def test_worker_and_beat_are_lean(watch):

@@ -79,6 +79,20 @@ def test_a_node_answers_by_its_replicas_while_all_others_stand_still(
         assert after.results[0].rows == [[id, value] for id in ROWS]
 
 
+@pytest.mark.parametrize("node", [1, 3])
+def test_a_node_reads_a_closed_past_again_while_all_others_stand_still(
+    local_cluster: LocalCluster, made_at: int, node: int
+) -> None:
+    with local_cluster.client(node) as client, local_cluster.client() as any_node:
+        near = until_near(client, made_at)
+        later = any_node.execute_many([("UPDATE near SET value = value + 1", ())]).commit_ts
+        with alone(local_cluster, node):
+            again = client.execute_many([(ALL, ())], timeout=WAIT_S, as_of=near.ts)
+            assert (again.ts, again.results) == (near.ts, near.results)
+            with pytest.raises(Unavailable):
+                client.query(ALL, timeout=1, as_of=later + (1 << 20))
+
+
 def test_what_is_too_old_for_the_caller_is_read_anew(local_cluster: LocalCluster, made_at: int) -> None:
     with local_cluster.client(2) as client:
         until_near(client, made_at)

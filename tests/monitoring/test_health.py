@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
-from monitoring.health import health, intervals, is_stale
+from monitoring.health import SELFCHECK, health, intervals, is_stale
 from monitoring.record import Run, record
 from monitoring.rules import CHECKS
 from monitoring.verdicts import OK, Sample
@@ -65,6 +65,19 @@ def test_all_is_as_bad_as_the_worst_check_that_is_switched_on():
     PeriodicTask.objects.filter(pk=task("canary").pk).update(enabled=False)
     assert health(NOW)["state"] == "ok"
     assert not of("canary")["enabled"]
+
+
+@pytest.mark.usefixtures("all_ok")
+def test_a_self_check_counts_where_it_is_switched_on_and_its_anomalies_everywhere():
+    assert not of("self_check")["enabled"]
+    run("self_check", "warn", 1)
+    assert health(NOW)["state"] == "ok"
+    run("self_check", "fail", 2)
+    assert health(NOW)["state"] == "fail"
+    run("self_check", "warn", 3)
+    PeriodicTask.objects.filter(task=SELFCHECK).update(enabled=True)
+    assert health(NOW)["state"] == "warn"
+    assert of("self_check")["enabled"]
 
 
 @pytest.mark.usefixtures("all_ok")

@@ -63,6 +63,26 @@ def test_a_run_that_was_overtaken_is_kept_and_moves_nothing():
     assert CheckResult.objects.count() == 4
 
 
+def test_a_failure_that_is_certain_counts_even_when_its_run_was_overtaken():
+    def judged(number: int, state: str, certain: bool = False) -> list[Flip]:
+        sample = Sample("bank", state, f"words {number}", certain=certain)
+        return record(Run(f"run-{number}", "self_check", NOW + number * SECOND, 7), [sample], 1, is_part=True)
+
+    judged(0, OK)
+    judged(5, OK)
+    assert judged(1, WARN, certain=True) == []
+    (flip,) = judged(2, FAIL, certain=True)
+    assert (flip.before, flip.after, flip.cause) == (OK, FAIL, "words 2")
+    assert judged(3, OK) == []  # it began before the one that is newest
+    assert [(each.before, each.after) for each in judged(6, OK)] == [(FAIL, OK)]
+
+
+def test_what_a_part_of_a_check_did_not_look_at_stands_as_it_stood():
+    run(0, OK, OK)
+    record(Run("part", "node_answers", NOW + SECOND, 7), [Sample("n1", WARN, "new", 1.0)], 1, is_part=True)
+    assert {name: each.state for name, each in standings("node_answers").items()} == {"n1": WARN, "n2": OK}
+
+
 def test_what_stays_as_it_is_is_not_written_again(django_assert_max_num_queries):
     def writes(number: int, free: float) -> list[str]:
         sample = Sample("n1", OK, f"{free:.0f} GiB free", free)
@@ -131,6 +151,15 @@ def test_results_go_after_thirty_days_and_flips_after_a_year():
     assert thin(NOW) == 2
     assert kept() == [young]
     assert Flip.objects.count() == 1
+
+
+def test_the_flip_of_an_anomaly_is_kept_for_ever():
+    old = {"at": NOW - 9 * 365 * DAY, "check_name": "self_check", "subject": "bank", "cause": ""}
+    anomaly = Flip.objects.create(before=OK, after=FAIL, **old)
+    Flip.objects.create(before=OK, after=WARN, **old)
+    Flip.objects.create(before=OK, after=FAIL, **{**old, "check_name": "canary"})
+    assert thin(NOW) == 2
+    assert list(Flip.objects.all()) == [anomaly]
 
 
 rows = st.lists(

@@ -69,6 +69,16 @@ def test_a_certain_sample_makes_nothing_better():
     assert path([FAIL, FAIL, Sample("n1", OK, "", certain=True), FAIL]) == [(UNKNOWN, FAIL)]
 
 
+def test_a_certain_sample_that_is_less_bad_ends_no_failure():
+    unsure = Sample("n1", WARN, "nothing was judged", certain=True)
+    assert path([OK, FAIL, unsure, OK], patience=1) == [(OK, FAIL), (FAIL, OK)]
+
+
+def test_what_is_certain_and_bad_is_a_flip_at_first_sight():
+    assert path([Sample("n1", FAIL, "an anomaly", certain=True), OK], 1) == [(UNKNOWN, FAIL), (FAIL, OK)]
+    assert path([Sample("n1", OK, "", certain=True)]) == path([Sample("n1", UNKNOWN, "", certain=True)]) == []
+
+
 def test_a_subject_without_a_sample_is_gone():
     standing = Standing(FAIL, START, "", None, (FAIL, FAIL))
     assert judge({"n4": standing}, [Sample("n1", OK, "")], START, 2)[0].keys() == {"n1"}

@@ -7,16 +7,21 @@ from typing import Any
 
 import pytest
 
-from nodes.core.txn.messages import BEHIND, AskClosed, ClosedIs, SnapshotRead, SnapshotRefused, SnapshotRows
+from nodes.core.oracle import at_ms
+from nodes.core.txn.messages import BEHIND, STALE, AskClosed, ClosedIs, SnapshotRead, SnapshotRefused, SnapshotRows
+from nodes.errors import BadRequest
+from nodes.runtime.as_of import AsOf
 from nodes.runtime.follower_reads import (
     GIVEN_UP_TICKS,
     LEAST_TICKS,
+    MOST_TICKS,
     WANTED_TICKS,
     Closed,
     ClosedTimestamps,
     FollowerRead,
     Wanted,
 )
+from nodes.runtime.reads import Reads
 from nodes.sql.schema import Fragment, ShardRows
 
 TICK_MS = 50
@@ -46,6 +51,9 @@ class Around:
 
     def applied_slot(self, group: str) -> int:
         return self.applied.get(group, -1)
+
+    def leader_of(self, group: str) -> int:
+        return 2
 
     def members_of(self, group: str) -> tuple[int, ...]:
         return (1, 2, 3)
@@ -173,6 +181,116 @@ def test_nothing_below_the_token_is_read(around: Around, known: ClosedTimestamps
     close(around, known, 100, slot=5)
     assert ts_of(known.find(BOTH, Wanted(1_000, 100))) == 100
     assert known.find(BOTH, Wanted(1_000, 101)) is None
+
+
+# -- of the past
+
+
+def test_a_past_is_read_where_all_shards_have_closed_it_or_what_comes_after(
+    around: Around, known: ClosedTimestamps
+) -> None:
+    assert known.find_past(BOTH, 100) is None
+    close(around, known, 100, slot=5)
+    close(around, known, 200, slot=6, shards=("s1",))
+    assert known.find_past(BOTH, 100) == {"s1": Closed(100, 5, 50), "s2": Closed(100, 5, 50)}
+    assert known.find_past(BOTH, 70) == {"s1": Closed(70, 5, 50), "s2": Closed(70, 5, 50)}
+    assert known.find_past(BOTH, 101) is None
+    found = known.find_past(("s1",), 101)
+    assert found is not None
+    assert found["s1"][:2] == (101, 6)
+    around.applied["s1"] = 5
+    assert known.find_past(("s1",), 101) is None
+
+
+def test_a_past_however_old_is_read_at_what_is_known_and_the_leaders_are_asked_on(
+    around: Around, known: ClosedTimestamps
+) -> None:
+    known.find_past(BOTH, 1)
+    close(around, known, 100, slot=5)
+    around.stood_still_ms = 3_600_000
+    assert known.find_past(BOTH, 1) is not None
+    asked = len(around.to_leaders)
+    pass_ticks(around, known, MOST_TICKS)
+    around.askers.pop()(200)
+    assert around.to_leaders[asked:] == [(shard, AskClosed(1, 200)) for shard in BOTH]
+
+
+class Asked:
+    """Reads of a gateway, and what became of each."""
+
+    def __init__(self, around: Around) -> None:
+        self.told: list[Any] = []
+        numbers = iter(range(1, 100))
+        self.reads = Reads(around, lambda: next(numbers), lambda: 500, lambda ts: None)  # type: ignore[arg-type]
+        self.reads._closed.find_past(BOTH, 1)
+        close(around, self.reads._closed, 100, slot=5)
+        around.to_leaders.clear()
+
+    def ask(self, as_of: AsOf | None) -> None:
+        parts: dict[str, list[Fragment]] = {shard: [] for shard in BOTH}
+        self.reads.begin(parts, 1_000, as_of, lambda *answer: self.told.append(answer))
+
+    def answer(self, number: int) -> None:
+        for shard in BOTH:
+            self.reads.handlers[SnapshotRows](2, SnapshotRows(number, shard, []))
+
+
+def slots(sent: list[Any]) -> list[tuple[int, int]]:
+    return [(message.ts, message.slot) for *_, message in sent]
+
+
+def test_what_is_closed_is_read_here_and_no_leader_is_asked(around: Around) -> None:
+    asked = Asked(around)
+    asked.ask(AsOf(ts=90))
+    around.now += 1
+    asked.reads.tick()
+    assert (slots(around.sent), around.to_leaders) == ([(90, 5), (90, 5)], [])
+    asked.answer(around.sent[0][2].number)
+    assert asked.told == [(90, {"s1": [], "s2": []}, None, -1)]
+    assert asked.reads.running == {}
+
+
+def test_how_long_ago_is_counted_from_a_value_that_is_drawn(around: Around) -> None:
+    asked = Asked(around)
+    asked.ask(AsOf(ago_ms=1))
+    around.askers.pop()(95 + at_ms(1))
+    assert (slots(around.sent), around.to_leaders) == ([(95, 5), (95, 5)], [])
+
+
+@pytest.mark.parametrize("as_of", [AsOf(ts=101), None])
+def test_what_is_not_closed_and_what_is_now_is_read_at_the_leaders(around: Around, as_of: AsOf | None) -> None:
+    asked = Asked(around)
+    asked.ask(as_of)
+    if as_of is None:
+        around.askers.pop()(101)
+    assert around.sent == []
+    assert [(shard, message.ts, message.slot) for shard, message in around.to_leaders] == [
+        ("s1", 101, 0),
+        ("s2", 101, 0),
+    ]
+
+
+def test_what_a_replica_refuses_the_leaders_read_at_the_same_timestamp(around: Around) -> None:
+    asked = Asked(around)
+    asked.ask(AsOf(ts=90))
+    near = around.sent[0][2].number
+    asked.reads.handlers[SnapshotRefused](1, SnapshotRefused(near, "s1", STALE, version=7))
+    assert [(shard, message.ts, message.slot) for shard, message in around.to_leaders] == [
+        ("s1", 90, 0),
+        ("s2", 90, 0),
+    ]
+    asked.answer(near)  # too late
+    assert asked.told == []
+    asked.answer(around.to_leaders[0][1].number)
+    assert asked.told == [(90, {"s1": [], "s2": []}, None, -1)]
+
+
+def test_a_past_below_the_token_is_refused_and_nothing_of_it_is_left(around: Around) -> None:
+    asked = Asked(around)
+    asked.ask(AsOf(ts=90, session_token=91))
+    ((ts, _, error, _),) = asked.told
+    assert (ts, type(error)) == (0, BadRequest)
+    assert (around.sent, around.to_leaders, asked.reads.running) == ([], [], {})
 
 
 # -- the read itself

@@ -63,6 +63,7 @@ TRANSACTIONS = (
     "statement failed in an interactive transaction",
     "asked again in an interactive transaction",
     "the past read",
+    "the past read at replicas",
     "read of what is no past refused",
     "follower read",
     "follower read of a shard that is led elsewhere",

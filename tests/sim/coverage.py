@@ -47,6 +47,7 @@ from nodes.runtime.messages import Anew, GatewayTells, decode_record
 from nodes.runtime.open_transaction import OpenTransaction
 from nodes.runtime.placement import Placement
 from nodes.runtime.rebalance import Rebalance
+from nodes.runtime.snapshot import SnapshotRun
 from nodes.runtime.transfer import Transfer
 from tests.sim.categories import CATEGORIES
 
@@ -327,6 +328,7 @@ def _reads(self: Reader, message: Any) -> Iterator[str]:
     yield from _if(self.host.leader != self.host.node, "follower read of a shard that is led elsewhere")
 
 
+_before(SnapshotRun, "_on_near")(lambda self, rows: _if(rows is not None, "the past read at replicas"))
 _before(FollowerRead, "on_refused")(lambda self, message: iter(["follower read refused: the leaders are asked"]))
 _after(FollowerRead, "on_rows")(lambda self, result, message: _if(not self._missing, "follower read"))
 

@@ -122,9 +122,10 @@ class Replays:
                 gateway.reads.running.pop(number, None)
                 self._on_answer(read, node, rows, error, stale)
 
-            gateway.reads.running[number] = SnapshotRun(
-                driver, number, read.parts, deadline, AsOf(read.ts), read.ts, ended
+            run = gateway.reads.running[number] = SnapshotRun(
+                driver, number, read.parts, deadline, AsOf(read.ts), ended
             )
+            run.begin(read.ts)
             driver.wake()
 
         life.do(begin)

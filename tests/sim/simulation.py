@@ -299,6 +299,7 @@ class Simulation:
                 if is_asked_here and operation.txns and not isinstance(operation.told, Reply):
                     self._settle_fate(operation, node)
         self.stale.demand_near()
+        self.past.demand_near()
         self.wait_for_rest()
 
     def wait_for_rest(self) -> None:

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from monitoring.health import flips, health
-from monitoring.rules import CHECKS
+from monitoring.rules import TITLES
 from monitoring.verdicts import STATES
 from nodes.errors import BadRequest
 from txstore.api.shapes import TEXT
@@ -36,7 +36,7 @@ class SubjectForm(serializers.Serializer):
 class CheckForm(serializers.Serializer):
     """One check: its last run, and its subjects."""
 
-    check = serializers.ChoiceField(list(CHECKS))
+    check = serializers.ChoiceField(list(TITLES))
     title = serializers.CharField()
     enabled = serializers.BooleanField()
     every_s = serializers.FloatField(allow_null=True, help_text="null when it is off or its schedule is no interval")
@@ -95,7 +95,7 @@ class HealthFlips(StoreView):
                 {"type": "integer", "minimum": 1, "maximum": ID_MAX},
                 description="the id of the last flip of the page before",
             ),
-            OpenApiParameter("check", str, enum=list(CHECKS), description="only of this check"),
+            OpenApiParameter("check", str, enum=list(TITLES), description="only of this check"),
             OpenApiParameter("subject", {"type": "string", "pattern": TEXT}, description="only of this subject"),
         ],
         responses=FlipPageForm,
@@ -105,8 +105,8 @@ class HealthFlips(StoreView):
         limit = _number(query.get("limit", str(PAGE)), "limit", PAGE_MAX)
         after = _number(query["after"], "after", ID_MAX) if "after" in query else None
         check, subject = query.get("check", ""), _text(query.get("subject", ""))
-        if "check" in query and check not in CHECKS:
-            raise BadRequest(f"There is no check {check[:80]!r}; there are {', '.join(CHECKS)}.")
+        if "check" in query and check not in TITLES:
+            raise BadRequest(f"There is no check {check[:80]!r}; there are {', '.join(TITLES)}.")
         found = flips(limit + 1, after, check, subject)
         return Response(FlipPageForm({"results": found[:limit], "next": _next(request, found, limit)}).data)
 

@@ -12,10 +12,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from monitoring.selfcheck.run import WORKLOADS, Finding, Wishes, worst_of
-from monitoring.selfcheck.verdict import run_and_keep
+from monitoring.selfcheck.verdict import Kept, run_and_keep
+from monitoring.tasks import tell_by_worker
 from monitoring.verdicts import FAIL, OK
 from nodes.errors import StoreError
 from txstore import store
+from txstore.celery import app
 
 COLOURS = {OK: "green", FAIL: "red"}
 INTERRUPTED = 130
@@ -41,7 +43,7 @@ class Command(BaseCommand):
         try:
             wishes = Wishes(seconds, clients, workloads.split(","))
             store.cluster().status(wide=False, timeout=5.0)
-            findings = self._run(wishes, console)
+            kept = self._run(wishes, console)
         except ValueError as error:
             raise CommandError(f"{error}. Nothing was done.", returncode=2) from error
         except StoreError as error:
@@ -49,9 +51,12 @@ class Command(BaseCommand):
             raise CommandError(words, returncode=2) from error
         except KeyboardInterrupt:
             raise CommandError("Stopped; nothing was judged.", returncode=INTERRUPTED) from None
-        self._tell(findings, console)
+        app.set_current()  # its broker is the worker's
+        if not tell_by_worker(kept.flips):
+            self.stderr.write("The broker does not answer: a change of a state is told when the next worker starts.")
+        self._tell(kept.findings, console)
 
-    def _run(self, wishes: Wishes, console: Console) -> list[Finding]:
+    def _run(self, wishes: Wishes, console: Console) -> Kept:
         columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             bar = progress.add_task("making tables", total=wishes.seconds)
