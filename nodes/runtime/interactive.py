@@ -35,7 +35,7 @@ from nodes.errors import (
 )
 from nodes.requests import ABORTED, ACTIVE, COMMITTED, Begun, Reply
 from nodes.runtime.execution import HOME
-from nodes.runtime.messages import GatewayTells
+from nodes.runtime.messages import CHANGED_NOTHING, GatewayTells
 from nodes.runtime.open_transaction import End, OpenTransaction
 from nodes.runtime.questions import deadline_after
 from nodes.runtime.relays import Relays
@@ -139,7 +139,7 @@ class Interactive:
         if isinstance(end, StoreError) and end.info.outcome == DID_NOT_HAPPEN:
             return GatewayTells(0, ABORTED, end.info.message)
         if isinstance(end, Reply) and not end.commit_ts:
-            return GatewayTells(0, COMMITTED, "it only read")
+            return GatewayTells(0, COMMITTED, CHANGED_NOTHING)
         return None
 
     # -- what shards say

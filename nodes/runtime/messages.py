@@ -181,9 +181,12 @@ class AskGateway(msgspec.Struct, array_like=True, tag=85):
     fenced: bool = False
 
 
+CHANGED_NOTHING = "it changed nothing"
+
+
 class GatewayTells(msgspec.Struct, array_like=True, tag=86):
-    """`state`: ACTIVE, ABORTED (never proposed, and never will be, or its home said so), COMMITTED (it only read, so
-    nobody else knows of it), or UNDECIDED: it cannot tell. `reason` in words."""
+    """`state`: ACTIVE, ABORTED (never proposed, and never will be, or its home said so), COMMITTED (it changed
+    nothing, so nobody else may know of it), or UNDECIDED: it cannot tell. `reason` in words."""
 
     number: int
     state: str

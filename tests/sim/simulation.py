@@ -89,7 +89,8 @@ class Simulation:
             Pairs(self).run()
             return
         self.set_up()
-        faults = Faults(self.cluster, self.schedule, self.profile, self._one_of_a_fault, self.keyed.plan_stale)
+        plan_stale, read_on = self.keyed.plan_stale, self.sessions.read_on
+        faults = Faults(self.cluster, self.schedule, self.profile, self._one_of_a_fault, plan_stale, read_on)
         within = int(self.rng.uniform(2, 9) * SECOND)
         self._plan_traffic(self.rng.randint(20, 60), within)
         self.keyed.plan(self.rng.randint(0, 16), within)
@@ -105,6 +106,7 @@ class Simulation:
         participant.MAX_ACTIVE = MAX_ACTIVE  # in peace nobody may be refused for it, whoever comes at once
         self.demand_progress()
         self.sessions.fence_one()
+        self.sessions.fence_readers()
         if self.cluster.constants.rebalance_after_ms <= 1_000:  # else it takes for ever
             self._wait_out(lambda: rest.led_elsewhere(self.cluster.drivers()))
         if self.profile == "late":

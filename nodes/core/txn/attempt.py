@@ -4,8 +4,8 @@
         └── refused, wounded, out of time ───────────> over (several shards: commit is never proposed for the id)
 
 One shard without a coordinator: the shard is the home, Finished ends it. An interactive transaction that wrote nowhere
-(`only_read`) is committed without its home: Finished from every shard ends it. Messages are sent again, under the same id,
-to whoever leads now: an id counts once at a shard and at its home, so that is always safe.
+(`only_read`) is committed without its home: Finished from every shard ends it. Messages are sent again, under the same
+id, to whoever leads now: an id counts once at a shard and at its home, so that is always safe.
 
 *Invariants*: commit is proposed with all votes in, and never after an abort was told. "Did not happen" is said of a
 one-shard attempt only on the word of its home, or when no message left; of several shards when commit was never

@@ -20,18 +20,19 @@ read index confirms the leadership. Until it is prepared this shard may end it: 
 gateway knows nothing of it, or is silent.
 
 *Why one that only read may end without an entry*: let T be the moment at which its gateway, with an answer to every
-statement from every shard, sends the first CONFIRM. At each shard the answer to that comes from the leadership, and the
-opening, that all its steps there were answered by: the message names them by their term, and whatever ended the opening
-(a wound, a time-out, `unlead`) took it out of this leader's memory. A majority answers the round that begins when the
-CONFIRM comes, at T or later; whoever leads next needs a vote out of that majority, given afterwards. So until T nobody
-but this leader granted locks or appended an entry at the shard, and it held these locks from each evaluation on. That
-is so at every shard: at T all locks stand, and all that was read is what was committed last. T is its place in the order:
-who conflicts with it either ended here before a lock was granted, so drew its commit_ts before T, or gets its lock after
-T and draws later; who was answered before it began drew before T, who begins after its answer draws after T. A shard
-that is first may release at once: what happens after T is not read. Copies of CONFIRM leave after T too, so a repeat
-is answered as the first was, from memory; where that is lost it is refused, and the gateway, which has told nobody
-anything, gives it up: there is nothing to undo. No abort by its home need be looked for, for the same reason: who fences
-it asks its gateway first (nodes/runtime/inquiries.py).
+statement from every shard, sends the first CONFIRM. Each shard answers that only by the very opening, of one time of
+leadership, that answered all its steps there: the message names it by its term, and whatever ends an opening (a wound,
+a time-out, `unlead`) takes it out of this leader's memory, with its locks. A majority answers the round that begins
+when the CONFIRM comes, at T or later; who leads next needs a vote out of that majority, given afterwards. So from its
+first evaluation until T nobody but this leader granted a lock or got an entry chosen at the shard, and it kept these
+locks. That is so at every shard: at T all locks stand together, and all that was read is what is committed. T is its
+place in the order: who conflicts with it ended here before the lock was granted, so drew its commit_ts before T, or
+gets its own lock after T and draws later. Who was answered before this one began drew before T; who begins after its
+answer draws after T. So the shard that is confirmed first releases at once: what is done there next comes behind T. All
+copies of CONFIRM leave at T or later, so a repeat is answered from memory as the first was. Where that memory is gone
+it is refused, and the gateway gives the transaction up, which it may: it has told nobody anything, and nothing is to be
+undone. Its home is not asked, and may have been fenced: who fences goes to the gateway first
+(nodes/runtime/inquiries.py).
 """
 
 from __future__ import annotations
