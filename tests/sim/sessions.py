@@ -1,6 +1,5 @@
 """Interactive transactions: one thing asked after the other, at any node, by clients who read and then write what they
-make of it, go back to savepoints, ask again when an answer is lost, and sometimes leave. Some only read: their end
-writes no entry anywhere.
+make of it, go back to savepoints, ask again when an answer is lost, and sometimes leave. (Who only reads: readers.py.)
 
 What stood when it was committed is one operation of the history: its statements, in order, gave what its client was
 told (history.py).
@@ -15,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from nodes import ids
 from nodes.errors import UNKNOWN, StoreError, Unavailable
-from nodes.requests import ABORTED, ACTIVE, COMMITTED, Begun, Fate, Reply, Result
+from nodes.requests import ABORTED, ACTIVE, Begun, Fate, Reply, Result
 from nodes.wire.protocol import BACK_TO, COMMIT, ROLLBACK, RUN, SAVE, Within
 from tests.sim import phrases
 from tests.sim.coverage import count
 from tests.sim.faults import OWN_MARKERS
-from tests.sim.lists import ROWS
 from tests.sim.operations import ACCOUNTS, START, Operation, Steps, statement
 from tests.sim.timeline import MS, SECOND
 from tests.sim.truth import demand
@@ -38,7 +36,6 @@ FENCED = "8 progress of the fenced"
 LOOKS = 100  # fifty milliseconds apart
 FENCE_LOOKS = 10  # far below the idle time that would end it too
 PAUSES = (0, 0, 2 * MS, 20 * MS, 300 * MS)
-TOLD_ALIKE = "3 one decision"
 
 
 class SessionTraffic:
@@ -89,57 +86,20 @@ class SessionTraffic:
         client = self._client()
         client.script = [("add", [0, 1])]
         client.begin()
-        self._until(lambda: len(client.steps) == 1, "an interactive transaction is not begun in peace")
+        self.until(lambda: len(client.steps) == 1, "an interactive transaction is not begun in peace")
         txn = ids.from_text(client.id)
         for fence, state in ((False, ACTIVE), (True, ABORTED)):
             told = self.simulation.ask_fate(txn, fence, self._meddler.choice(self.simulation.cluster.here()))
-            self._until(lambda told=told: bool(told), "no fate is told in peace")  # type: ignore[misc]
+            self.until(lambda told=told: bool(told), "no fate is told in peace")  # type: ignore[misc]
             found = told[0].state if isinstance(told[0], Fate) else told[0]
             demand(
                 found == state, FENCED, f"{txn.hex()} is open, or was fenced then, and is told {found!r}, not {state}"
             )
         drivers = self.simulation.cluster.drivers
         words = f"{txn.hex()} is open after its fence"
-        self._until(lambda: not any(txn in each.gateway.interactive.open for each in drivers()), words, FENCE_LOOKS)
+        self.until(lambda: not any(txn in each.gateway.interactive.open for each in drivers()), words, FENCE_LOOKS)
 
-    def read_on(self, node: int, account: int, until: int) -> None:
-        """One at that node reads the account, perhaps another one too, and comes to its end within `until`."""
-        client = self._client()
-        client.node = node
-        also = client.rng.sample(range(ACCOUNTS), client.rng.randint(0, 1))
-        client.script = [("look", [each]) for each in (account, *also)]
-        self.clients.append(client)
-        client.begin()
-        self.simulation.schedule.later(client.rng.randint(until // 10, until), client.end)
-
-    def fence_readers(self) -> None:
-        """In peace: one that only read is fenced when it is committed, and one while it commits."""
-        for is_late in (True, False):
-            state = self._fence_reader(is_late)
-            demand(not is_late or state == COMMITTED, TOLD_ALIKE, f"what only read, in peace, is {state}")
-            count(f"fence of one that only read: {state}")
-
-    def _fence_reader(self, is_late: bool) -> str:
-        """Who fences it is told what its client is told."""
-        cluster, rng, client = self.simulation.cluster, self._meddler, self._client()
-        client.script = [("look", [account]) for account in rng.sample(range(ACCOUNTS), 3)]
-        client.begin()
-        self._until(lambda: bool(client.steps), "nothing is read in peace")
-        client.end()
-        operation = client.operation
-        assert operation is not None, "it was asked to commit"
-        if is_late:
-            self._until(lambda: operation.told is not None, "nothing is committed in peace")
-        else:
-            cluster.run(rng.randint(0, 6 * MS))
-        told = self.simulation.ask_fate(ids.from_text(client.id), True, rng.choice(cluster.here()))
-        self._until(lambda: bool(told) and operation.told is not None, "no fence is answered in peace")
-        state = COMMITTED if isinstance(operation.told, Reply) else ABORTED
-        is_same = isinstance(told[0], Fate) and told[0].state == state
-        demand(is_same, TOLD_ALIKE, f"{client.id} only read and was told {operation.told!r}, and its fence {told[0]!r}")
-        return state
-
-    def _until(self, holds: Callable[[], bool], words: str, looks: int = LOOKS) -> None:
+    def until(self, holds: Callable[[], bool], words: str, looks: int = LOOKS) -> None:
         for _ in range(looks):
             if holds():
                 return
@@ -158,8 +118,6 @@ class Client:
         self.seq = self.answered = 0
         self.left = rng.randint(1, 5)  # things to do before the end
         # It comes to its end when the transaction is as old as one may be.
-        self.only_reads = rng.random() < 0.4
-        self.of_lists = self.only_reads and rng.random() < 0.5
         self.is_slow = rng.random() < 0.05 and simulation.cluster.constants.interactive_lives_ms <= OLD_MS
         self.steps: Steps = []
         self.results: list[Result] = []
@@ -225,21 +183,7 @@ class Client:
         else:
             self._ask(RUN, [self._step() for _ in range(rng.choice((1, 1, 2)))])
 
-    def _look(self) -> tuple[str, list[Any]]:
-        rng, account = self.rng, self.rng.choice(self.hot)
-        if self.of_lists:
-            row = account % ROWS
-            return rng.choice((("items", [row]), ("value", [row]), ("every", []), ("inside", [row])))
-        kind = rng.random()
-        if kind < 0.7:
-            return rng.choice(("look", "look", "look", "hold", "grab")), [account]
-        if kind < 0.8:
-            return "claim", [rng.randint(1, MOST_CLAIMED)]
-        return ("sum", []) if kind < 0.9 else (rng.choice(("pick", "share")), [START + rng.randint(-6, 3)])
-
     def _step(self) -> tuple[str, list[Any]]:
-        if self.only_reads:
-            return self._look()
         rng, account = self.rng, self.rng.choice(self.hot)
         known = [each for each in self.hot if each in self.looked]
         if known and rng.random() < 0.6:
@@ -259,11 +203,6 @@ class Client:
         if kind < 0.65:
             return "mark", [OWN_MARKERS * 3 + 1_000 * self.number + self.seq, 0, account, 1]
         return "add", [account, -1_000_000 if rng.random() < 0.1 else rng.choice((-2, -1, 1, 2))]
-
-    def end(self) -> None:
-        """Of one with a script, if it has come that far."""
-        if self.steps:
-            self._commit()
 
     def _commit(self) -> None:
         simulation = self.simulation
@@ -374,9 +313,6 @@ class Client:
             return  # as if it had heard nothing
         if isinstance(end, Reply):
             count("interactive transaction committed")
-            if not end.commit_ts:
-                count("interactive transaction that only read committed")
-            demand(not (self.only_reads and end.commit_ts), TOLD_ALIKE, f"{self.id} only read, and has a commit_ts")
             end = Reply(end.id, end.state, end.commit_ts, 1, end.shards, self.results, end.ts)
             simulation.largest_told = max(simulation.largest_told, end.commit_ts, end.ts)
         operation.told = end
