@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import msgspec
-
 from nodes import ids
 from nodes.core.host import GATEWAY
 from nodes.core.replicated_log import TICK_MS
@@ -64,7 +62,7 @@ class Gateway:
         self.catalog = catalog
         self.plans = PlanCache()
         self.attempts: dict[bytes, Attempt] = {}
-        self.ends: dict[bytes, GatewayTells] = {}  # of attempts that no log need have a record of, oldest first
+        self.ends: dict[bytes, tuple[str, str]] = {}  # of attempts, oldest first: state, why; no log need know of it
         self.reads = Reads(surroundings, self._number, lambda: self.heard, self.hear)
         self.inquiries = Inquiries(surroundings, catalog, self._number)
         self.heard = 0
@@ -261,7 +259,7 @@ class Gateway:
     def note_end(self, txn: bytes, state: str, why: str) -> None:
         """ABORTED: it did not happen and never will, by what its attempt knows; COMMITTED: it changed nothing. Its
         home need not have a decision."""
-        self.ends[txn] = GatewayTells(0, state, why)
+        self.ends[txn] = (state, why)
         if len(self.ends) > ENDS_KEPT:
             del self.ends[next(iter(self.ends))]
 
@@ -340,5 +338,5 @@ class Gateway:
         if txn in self.attempts:
             return GatewayTells(0, ACTIVE, f"it is under way at {here}")
         if txn in self.ends:
-            return msgspec.structs.replace(self.ends[txn])
+            return GatewayTells(0, *self.ends[txn])
         return GatewayTells(0, UNDECIDED, f"no decision is known, and {here}, which minted the id, knows nothing more")

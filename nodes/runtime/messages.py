@@ -172,8 +172,8 @@ class Relayed(msgspec.Struct, array_like=True, tag=80):
 
 
 class AskGateway(msgspec.Struct, array_like=True, tag=85):
-    """To the gateway that minted `txn`, from the one at `node`: is it open there, or under way? `fenced`: it is
-    to be aborted for good, so what is open there ends. It may come again."""
+    """To the gateway that minted `txn`, from the one at `node`: is it open there, or under way? `fenced`: it is to
+    be aborted for good, so what is open there ends. It may come again."""
 
     number: int
     node: int

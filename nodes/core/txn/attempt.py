@@ -9,7 +9,7 @@ id, to whoever leads now: an id counts once at a shard and at its home, so that 
 
 *Invariants*: commit is proposed with all votes in, and never after an abort was told. "Did not happen" is said of a
 one-shard attempt only on the word of its home, or when no message left; of several shards when commit was never
-proposed, nor ever will be: of what only read, always. After `over` nothing is sent for the id but outcomes.
+proposed, nor ever will be: of what only read, at any time. After `over` nothing is sent for the id but outcomes.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ class Attempt:
         part.rows = message.rows
         self._seen_ts = max(self._seen_ts, message.seen_ts)
         if self._finish == CONFIRM:
-            self._sender.note(steps.CONFIRMED, self.txn, message.shard, ())
+            self._sender.note(steps.CONFIRMED, self.txn, message.shard)
         else:
             self._sender.note(steps.FINISHED, self.txn, message.shard, message.commit_ts)
         if all(p.rows is not None for p in self._parts.values()):
@@ -227,7 +227,7 @@ class Attempt:
         return self._finish == CONFIRM and self.state != OVER
 
     def withdraw(self) -> None:
-        """It never happens, and `then` is not called: who withdraws it knows."""
+        """It never happens. `then` is not called: who withdraws it knows."""
         assert self.may_be_withdrawn, "a commit that may be proposed is for the home to stop"
         self.state = OVER
         self._tell(False, 0)

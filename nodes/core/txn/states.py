@@ -43,8 +43,8 @@ class Active:
     `number` is the step that came last and `held` its answer; `kept` are the images as of each step that may be gone
     back to, and `earlier` those that the step under way began with; `since` and `asked` are the ticks in which its
     gateway was last heard of, and last asked; `term` names this opening; `seen_ts` is the largest commit_ts that was
-    applied here when its last step was done. It waits for locks since `waits_since` (-1: it
-    does not) and had waited for `waited` ticks before. `locks_rows`: a SELECT of it does."""
+    applied here when its last step was done. It waits for locks since `waits_since` (-1: it does not) and had waited
+    for `waited` ticks before. `locks_rows`: a SELECT of it does."""
 
     __slots__ = (
         "age", "asked", "ddl", "deadline", "earlier", "finish", "floor", "fragments", "gateway", "held", "images",
