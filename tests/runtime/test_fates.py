@@ -55,6 +55,7 @@ class Asked:
         self.inquiries.ask_fate(TEXT, fence, timeout_ms, self.told.append)
 
     def home_says(self, state: str, commit_ts: int = 0) -> None:
+        assert self.around.asked, "its home is not asked"
         number = self.around.asked[-1].number
         self.inquiries.receive(3, FateKnown(number, TXN, state, commit_ts, "", known_since=7))
 
