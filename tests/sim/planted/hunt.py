@@ -65,6 +65,7 @@ PLAYED = {
     "age-of-what-is-closed-counted-from-its-answer": (
         "tests/runtime/test_follower_reads.py::test_how_old_it_is_is_counted_from_before_the_draw"
     ),
+    "other-shards-keep-a-step-that-failed": "tests/core/txn/test_session.py::test_what_failed_at_one_shard_failed",
     "removed-are-told-before-it-is-settled": f"{_MEMBERS}::test_who_was_removed_goes_when_others_can_do_without[paxos]",
 }
 
