@@ -134,6 +134,8 @@ def _decision(steps: list[Step], fate: Fate | None) -> str:
             return f"{what}, by {step.group} in {epoch}, slot {detail['slot']}"
     if fate is None or fate.state not in (COMMITTED, ABORTED):
         return "none is known"
+    if fate.state == COMMITTED and not fate.commit_ts:
+        return "commit, of what changed nothing: no log has a record of it"
     return f"{'commit' if fate.state == COMMITTED else 'abort'}; no node remembers the ballot and slot any more"
 
 
@@ -147,6 +149,8 @@ def _shards(steps: list[Step]) -> list[dict[str, Any]]:
         place = f"term {step.detail.get('term')}, slot {step.detail.get('slot')}"
         if step.step in ("prepared", "committed"):
             shard["vote"] = f"yes ({place})"
+        elif step.step == "released":
+            shard["vote"], shard["end"] = "yes, without an entry: it only read", "released"
         elif step.step in ("turned down", "aborted"):
             shard["vote"] = f"no: {step.detail.get('cause') or step.detail.get('reason')}"
         if step.step in ("ended", "committed", "aborted"):

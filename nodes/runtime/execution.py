@@ -29,6 +29,7 @@ from nodes.runtime import activity
 from nodes.runtime.as_of import AsOf, parse
 from nodes.runtime.follower_reads import Wanted
 from nodes.runtime.keyed import keyed
+from nodes.runtime.messages import CHANGED_NOTHING
 from nodes.runtime.refusals import KEY_TAKEN, UNANSWERED, cause_of, error_of, is_fenced
 from nodes.runtime.statements import bind, parts_of, results_of, unsent
 from nodes.runtime.trace import Record
@@ -161,13 +162,15 @@ class Execution:
         if isinstance(end, Committed):
             around.counts.add(activity.COMMITTED)
             around.trace.end(self._record, COMMITTED, end.commit_ts)
+            if not end.commit_ts:
+                self.gateway.note_end(self._txn, COMMITTED, CHANGED_NOTHING)
         elif isinstance(end, Unknown):
             around.trace.end(self._record, UNDECIDED, code=OutcomeUnknown.code, cause=end.why)
         else:
             cause, info = self._ended_by(end)
             around.counts.abort(cause)
             around.trace.end(self._record, ABORTED, code=info.code, cause=info.message)
-            self.gateway.note_abort(self._txn, info.message)
+            self.gateway.note_end(self._txn, ABORTED, info.message)
 
     def _ended_by(self, end: Aborted | Taken | Unsent) -> tuple[str, ErrorInfo]:
         """(what it is counted as, the words)"""

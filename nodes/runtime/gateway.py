@@ -30,7 +30,7 @@ from nodes.core.txn.messages import (
     Wound,
 )
 from nodes.errors import BadRequest, NotSupported, StoreError, TooLarge, Unavailable
-from nodes.requests import ABORTED, ACTIVE, MOST_STALENESS_MS, UNDECIDED, Reply, Request
+from nodes.requests import ACTIVE, MOST_STALENESS_MS, UNDECIDED, Reply, Request
 from nodes.runtime.catalog import Catalog
 from nodes.runtime.execution import Execution
 from nodes.runtime.inquiries import ANSWERS, Inquiries
@@ -44,7 +44,7 @@ from nodes.sql.plan import Plan, PlanCache, is_well_formed
 MAX_STATEMENTS = 1_000
 MAX_LIVE = 4_096
 DRAW_AGAIN_TICKS = 20
-ABORTS_KEPT = 1_000
+ENDS_KEPT = 1_000
 
 
 class Waiting(NamedTuple):
@@ -63,7 +63,7 @@ class Gateway:
         self.catalog = catalog
         self.plans = PlanCache()
         self.attempts: dict[bytes, Attempt] = {}
-        self.aborts: dict[bytes, str] = {}  # of attempts, oldest first: why; commit will never be proposed
+        self.ends: dict[bytes, tuple[str, str]] = {}  # of attempts, oldest first: state, why; no log need know of it
         self.reads = Reads(surroundings, self._number, lambda: self.heard, self.hear)
         self.inquiries = Inquiries(surroundings, catalog, self._number)
         self.heard = 0
@@ -261,11 +261,12 @@ class Gateway:
     def end_attempt(self, txn: bytes) -> None:
         self.attempts.pop(txn, None)
 
-    def note_abort(self, txn: bytes, why: str) -> None:
-        """It did not happen and never will, by what its attempt knows: its home need not have a decision."""
-        self.aborts[txn] = why
-        if len(self.aborts) > ABORTS_KEPT:
-            del self.aborts[next(iter(self.aborts))]
+    def note_end(self, txn: bytes, state: str, why: str) -> None:
+        """ABORTED: it did not happen and never will, by what its attempt knows; COMMITTED: it changed nothing. Its
+        home need not have a decision."""
+        self.ends[txn] = (state, why)
+        if len(self.ends) > ENDS_KEPT:
+            del self.ends[next(iter(self.ends))]
 
     def hear(self, ts: int) -> None:
         self.heard = max(self.heard, ts)
@@ -341,6 +342,6 @@ class Gateway:
             return says
         if txn in self.attempts:
             return GatewayTells(0, ACTIVE, f"it is under way at {here}")
-        if txn in self.aborts:
-            return GatewayTells(0, ABORTED, self.aborts[txn])
+        if txn in self.ends:
+            return GatewayTells(0, *self.ends[txn])
         return GatewayTells(0, UNDECIDED, f"no decision is known, and {here}, which minted the id, knows nothing more")

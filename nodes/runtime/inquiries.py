@@ -2,9 +2,11 @@
 how new its catalog is, who shall lead a group, which nodes there shall be.
 
 The home tells a fate. Where it has no decision, the gateway that minted the id is asked too, afterwards: it knows what
-is open, and what it has aborted and so will never propose. A fence is told to it, so that what is open ends at once.
+is open, what it has aborted and so will never propose, and what has only read, of which there is no record anywhere. A
+fence goes to it first: what is open there ends at once, and what it says has only read and is committed needs no abort.
+If it cannot be asked the home decides alone: whatever its client was told, of what only read nothing can be seen.
 
-*Invariants*: the home is asked first: what it has decided before a question came is never told as open.
+*Invariants*: what the home has decided before a question came is told, whatever the gateway says.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from nodes.core.membership import Roster
 from nodes.core.roster import Order
 from nodes.core.txn.messages import CatalogIs, FateKnown, KeyKnown
 from nodes.errors import NotFound, StoreError, Unavailable
-from nodes.requests import ABORTED, ACTIVE, UNDECIDED, Fate, Leadership, Nodes
+from nodes.requests import ABORTED, ACTIVE, COMMITTED, UNDECIDED, Fate, Leadership, Nodes
 from nodes.runtime.catalog import Catalog
 from nodes.runtime.keyed import fate_of_key
 from nodes.runtime.messages import GatewayTells, LedBy, RosterIs
@@ -37,6 +39,7 @@ from nodes.runtime.questions import (
 from nodes.runtime.surroundings import Surroundings
 
 GATEWAY_TICKS = 20  # a gateway that is connected has so long to say what it knows
+GATEWAY_SHARE = 0.25  # of the time for a fence at most: the home is what must be reached
 ANSWERS = (FateKnown, KeyKnown, CatalogIs, LedBy, RosterIs, GatewayTells)
 
 
@@ -68,20 +71,43 @@ class Inquiries:
             then(NotFound("no such transaction: the id was minted by another cluster"))
             return
 
+        deadline = self._deadline(timeout_ms)
+        if fence:
+            ticks = min(GATEWAY_TICKS, int((deadline - self._surroundings.now) * GATEWAY_SHARE))
+            self._ask_gateway(txn, True, ticks, lambda says, _: self._fence(txn, says, deadline, then))
+        else:
+            self._ask_home(
+                txn, False, deadline, then,
+                lambda fate: self._ask_gateway(txn, False, GATEWAY_TICKS, lambda says, _: then(_joined(fate, says))),
+            )  # fmt: skip
+
+    def _fence(self, txn: bytes, says: GatewayTells, deadline: int, then: Callable[[Fate | StoreError], None]) -> None:
+        """`says`: what its gateway answered to that."""
+        is_known = says.state == COMMITTED
+        self._ask_home(txn, not is_known, deadline, then, lambda fate: then(_joined(fate, says)))
+
+    def _ask_home(
+        self,
+        txn: bytes,
+        fence: bool,
+        deadline: int,
+        then: Callable[[Fate | StoreError], None],
+        undecided: Callable[[Fate], None],
+    ) -> None:
+        """`undecided(fate)` where it has no decision."""
+
         def told(fate: Fate | None, error: StoreError | None) -> None:
             if fate is None:
                 then(error or Unavailable("the fate was not asked for"))
             elif fate.state == UNDECIDED:
-                self._ask_gateway(txn, False, lambda says, error: then(_joined(fate, says)))
+                undecided(fate)
             else:
-                if fence and fate.state == ABORTED:
-                    self._ask_gateway(txn, True, lambda says, error: None)  # nobody need wait for it
                 then(fate)
 
-        self._ask(FateQuestion, (txn, fence), self._deadline(timeout_ms), told)
+        self._ask(FateQuestion, (txn, fence), deadline, told)
 
-    def _ask_gateway(self, txn: bytes, fenced: bool, then: Then) -> None:
-        self._ask(GatewayQuestion, (txn, fenced), self._surroundings.now + GATEWAY_TICKS, then)
+    def _ask_gateway(self, txn: bytes, fenced: bool, ticks: int, then: Then) -> None:
+        self._ask(GatewayQuestion, (txn, fenced), self._surroundings.now + ticks, then)
 
     def _ask_fate_of_key(
         self, text: str, fence: bool, since: int, timeout_ms: int, then: Callable[[Fate | StoreError], None]
@@ -181,6 +207,6 @@ def _one(then: Callable[[Any], None]) -> Then:
 
 def _joined(fate: Fate, says: GatewayTells) -> Fate:
     """What the home, which has no decision, and the gateway know together."""
-    state = says.state if says.state in (ACTIVE, ABORTED) else UNDECIDED
+    state = says.state if says.state in (ACTIVE, ABORTED, COMMITTED) else UNDECIDED
     outcome = OUTCOMES.get(state, fate.outcome)
     return Fate(fate.id, state, outcome, 0, says.reason, known_since=fate.known_since)

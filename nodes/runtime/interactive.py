@@ -7,7 +7,10 @@ As in PostgreSQL, a statement that fails leaves nothing, and then nothing more i
 savepoint, or rolls back. A transaction that its client left (`interactive_idle_ms`), or that grew old
 (`interactive_lives_ms`), is rolled back. How one ended is remembered for a while, for the client that comes late.
 
-*Invariants*: whatever is told of a transaction that was not committed, it never happens, but for OutcomeUnknown.
+One that only read has no record but here: that it is committed is told of it for as long as this is remembered.
+
+*Invariants*: whatever is told of a transaction that was not committed, it never happens, but for OutcomeUnknown. After
+a fence was told here no commit of what only read is told, nor the other way round.
 *Left out*: definitions of tables, client keys.
 """
 
@@ -30,9 +33,9 @@ from nodes.errors import (
     TransactionAborted,
     Unavailable,
 )
-from nodes.requests import ABORTED, ACTIVE, Begun, Reply
+from nodes.requests import ABORTED, ACTIVE, COMMITTED, Begun, Reply
 from nodes.runtime.execution import HOME
-from nodes.runtime.messages import GatewayTells
+from nodes.runtime.messages import CHANGED_NOTHING, GatewayTells
 from nodes.runtime.open_transaction import End, OpenTransaction
 from nodes.runtime.questions import deadline_after
 from nodes.runtime.relays import Relays
@@ -123,7 +126,7 @@ class Interactive:
             del self._ends[next(iter(self._ends))]
 
     def on_fenced(self, txn: bytes) -> None:
-        """Its home has decided abort: what it holds is of no use to anybody."""
+        """It is to be aborted for good. What is committing already is for its home to stop, unless it only read."""
         open_ = self.open.get(txn)
         if open_ is not None and open_.may_roll_back:
             open_.end_fenced()
@@ -135,6 +138,8 @@ class Interactive:
         end = self._ends.get(txn)
         if isinstance(end, StoreError) and end.info.outcome == DID_NOT_HAPPEN:
             return GatewayTells(0, ABORTED, end.info.message)
+        if isinstance(end, Reply) and not end.commit_ts:
+            return GatewayTells(0, COMMITTED, CHANGED_NOTHING)
         return None
 
     # -- what shards say

@@ -172,8 +172,8 @@ class Relayed(msgspec.Struct, array_like=True, tag=80):
 
 
 class AskGateway(msgspec.Struct, array_like=True, tag=85):
-    """To the gateway that minted `txn`, from the one at `node`: is it open there, or under way? `fenced`: its home has
-    decided abort, so what is open there is to end. It may come again."""
+    """To the gateway that minted `txn`, from the one at `node`: is it open there, or under way? `fenced`: it is to
+    be aborted for good, so what is open there ends. It may come again."""
 
     number: int
     node: int
@@ -181,9 +181,12 @@ class AskGateway(msgspec.Struct, array_like=True, tag=85):
     fenced: bool = False
 
 
+CHANGED_NOTHING = "it changed nothing"
+
+
 class GatewayTells(msgspec.Struct, array_like=True, tag=86):
-    """`state`: ACTIVE, ABORTED (never proposed, and never will be, or its home said so), or UNDECIDED: it cannot tell.
-    `reason` in words."""
+    """`state`: ACTIVE, ABORTED (never proposed, and never will be, or its home said so), COMMITTED (it changed
+    nothing, so nobody else may know of it), or UNDECIDED: it cannot tell. `reason` in words."""
 
     number: int
     state: str

@@ -47,6 +47,7 @@ class OpenTransaction:
         self.begun_at = self.used_at = around.now
         self.seq, self.verb = 0, RUN  # of what was numbered last
         self.is_busy = self.is_over = False
+        self._attempt: Attempt | None = None  # to commit it
         self._on_end = on_end
         self._is_failed = False
         self._answer: End | None = None  # to what was numbered last
@@ -59,8 +60,9 @@ class OpenTransaction:
 
     @property
     def may_roll_back(self) -> bool:
-        """Its commit is not proposed, and will not be."""
-        return self.session.state != OVER
+        """Its commit is not proposed, and will not be; nor has anybody been told that it only read."""
+        attempt = self._attempt
+        return self.session.state != OVER if attempt is None else attempt.may_be_withdrawn
 
     def do(self, message: Within, then: Answer) -> None:
         if self.is_busy:  # a step takes too long for its client, who rolls back
@@ -190,7 +192,10 @@ class OpenTransaction:
         last = {shard: Last(asked.number + 1, asked.keep, asked.term) for shard, asked in shards.items()}
         parts: dict[str, list[Any]] = {shard: [] for shard in shards}
         around = self.gateway.surroundings
-        attempt = Attempt(self.txn, self.age, parts, deadline, around, lambda rows: None, self._on_attempt, last)
+        only_read = not self.session.may_have_written
+        attempt = self._attempt = Attempt(
+            self.txn, self.age, parts, deadline, around, lambda rows: None, self._on_attempt, last, only_read
+        )
         self.gateway.begin_attempt(attempt)
 
     def _on_attempt(self, end: Any) -> None:
@@ -198,7 +203,7 @@ class OpenTransaction:
         gateway.end_attempt(self.txn)
         if isinstance(end, Committed):
             gateway.surroundings.counts.add(activity.COMMITTED)
-            reply = Reply(self.text, COMMITTED, end.commit_ts, 1, self._record.shards, [], end.commit_ts)
+            reply = Reply(self.text, COMMITTED, end.commit_ts, 1, self._record.shards, [], end.seen_ts)
             self._over(reply, COMMITTED, end.commit_ts)
         elif isinstance(end, Unknown):
             self._over(OutcomeUnknown(f"{end.why}: ask for the fate of the transaction, or fence it"), UNDECIDED)
@@ -226,6 +231,9 @@ class OpenTransaction:
 
     def _roll_back(self, end: StoreError, answer: list[Result] | None, cause: str = ROLLED_BACK) -> None:
         """`answer` None: what was asked is told the end, too."""
+        if self._attempt is not None:
+            self._attempt.withdraw()
+            self.gateway.end_attempt(self.txn)
         self.session.roll_back()
         self._over(end, ABORTED, answer=answer, cause=cause)
 

@@ -119,6 +119,15 @@ def test_each_shard_tells_its_vote_and_when_it_knew() -> None:
     assert (shard["vote"], shard["end"]) == ("no: wounded by an older transaction", "")
 
 
+def test_what_only_read_tells_that_its_shards_confirmed_it_and_that_no_log_has_it() -> None:
+    released = Step(BEGUN_US, 3, "s4", "released", {})
+    shown = shown_of(steps=[released], fate=Fate(TXN, "committed", "happened", 0, "it changed nothing"))
+    (shard,) = shown["shards"]
+    assert (shard["vote"], shard["end"]) == ("yes, without an entry: it only read", "released")
+    assert shown["decision"] == "commit, of what changed nothing: no log has a record of it"
+    assert ("Reason", "it changed nothing") in shown["facts"]
+
+
 def test_a_step_tells_its_time_after_the_first_and_leads_to_whom_it_waited_for() -> None:
     step = shown_of()["steps"][2]
     assert (step["offset"], step["group"], step["node"], step["step"]) == ("90 µs", "s1", "n3", "waits for a lock")

@@ -22,8 +22,8 @@ def costly(local_cluster: LocalCluster) -> None:
 
 
 def counted(cluster: LocalCluster, what: Callable[[Cluster], Any]) -> tuple[dict[str, int], int]:
-    """(entries by shard, syncs of all nodes) while it was done MANY times by one client. What others write meanwhile,
-    the oracle its reservation and leaders their marks, is in the syncs."""
+    """(entries by shard of users, syncs of all nodes) while it was done MANY times by one client. What others write
+    meanwhile, the oracle its reservation and leaders their marks, is in the syncs."""
     before, syncs = slots(cluster), syncs_of(cluster)
     with cluster.client() as client:
         for _ in range(MANY):
@@ -36,12 +36,12 @@ def counted(cluster: LocalCluster, what: Callable[[Cluster], Any]) -> tuple[dict
 
 def slots(cluster: LocalCluster) -> dict[str, int]:
     """The newest slot that is chosen, of each shard of users."""
+    return {group: slot for group, slot in all_slots(cluster).items() if group[0] == "s" and group != "s0"}
+
+
+def all_slots(cluster: LocalCluster) -> dict[str, int]:
     groups = cluster.status()["groups"]
-    return {
-        each["group"]: max(replica["chosen_slot"] for replica in each["replicas"])
-        for each in groups
-        if each["group"][0] == "s" and each["group"] != "s0"
-    }
+    return {each["group"]: max(replica["chosen_slot"] for replica in each["replicas"]) for each in groups}
 
 
 def syncs_of(cluster: LocalCluster) -> int:
@@ -56,6 +56,41 @@ def test_a_point_read_writes_no_entry_and_syncs_nothing(local_cluster: LocalClus
         entries, syncs = counted(local_cluster, lambda client, sql=statement: client.execute(sql))
         assert all(count <= MARKS for count in entries.values()), entries
         assert syncs < MANY / 2
+
+
+@pytest.mark.usefixtures("costly")
+@pytest.mark.parametrize("locking", ["", " FOR SHARE", " FOR UPDATE"])
+def test_an_interactive_transaction_that_only_reads_writes_no_entry(local_cluster: LocalCluster, locking: str) -> None:
+    """Over several shards; nor does its home decide anything."""
+
+    def read(client: Cluster) -> None:
+        with client.transaction() as txn:
+            for id in (1, 2):
+                txn.query(f"SELECT value FROM cost WHERE id = $1{locking}", [id])
+        assert txn.reply is not None
+        assert (txn.reply.commit_ts, len(txn.reply.shards)) == (0, 2)
+
+    before = all_slots(local_cluster)["c1"]
+    entries, syncs = counted(local_cluster, read)
+    assert all(count <= MARKS for count in entries.values()), entries
+    assert all_slots(local_cluster)["c1"] - before < MANY / 2
+    assert syncs < MANY
+
+
+@pytest.mark.usefixtures("costly")
+def test_an_interactive_transaction_that_may_have_written_is_prepared(local_cluster: LocalCluster) -> None:
+    """At each shard that took part, though what it wrote is undone."""
+
+    def undo(client: Cluster) -> None:
+        with client.transaction() as txn:
+            txn.savepoint("before")
+            txn.execute("UPDATE cost SET value = value + 1 WHERE id = 1")
+            txn.rollback_to("before")
+            txn.query("SELECT value FROM cost WHERE id = 2")
+
+    entries, _ = counted(local_cluster, undo)
+    many = sorted(count for count in entries.values() if count > MARKS)
+    assert many == [pytest.approx(2 * MANY, abs=MARKS)] * 2, entries
 
 
 @pytest.mark.usefixtures("costly")

@@ -93,7 +93,8 @@ def failed_open(client: Cluster) -> str:
 
 def committed(client: Cluster, steps: list[tuple[str, list[int]]]) -> str:
     with client.transaction() as txn:
-        txn.execute_many(steps)
+        if steps:
+            txn.execute_many(steps)
     return txn.id
 
 
@@ -123,12 +124,14 @@ class Kind(NamedTuple):
     fence: str
 
 
+LOCKED = (f"{READ} FOR SHARE", [1])
 TOO_MUCH = (ADD, [-1_000, 2])
 KINDS = {
     "one-shot on one shard": Kind(lambda c: c.execute_many(ALL[:1]).id, COMMITTED, COMMITTED),
     "one-shot on all shards": Kind(lambda c: c.execute_many(ALL).id, COMMITTED, COMMITTED),
     "one-shot under a key, by its key": Kind(keyed, COMMITTED, COMMITTED),
     "one-shot under a key, by its id": Kind(lambda c: c.fate(keyed(c)).transaction, COMMITTED, COMMITTED),
+    "one-shot, rows locked on one shard": Kind(lambda c: c.execute_many([LOCKED]).id, COMMITTED, COMMITTED),
     "one-shot refused on one shard": Kind(lambda c: refused(c, [TOO_MUCH]), ABORTED, ABORTED),
     "one-shot refused on all shards": Kind(lambda c: refused(c, [*ALL, TOO_MUCH]), ABORTED, ABORTED),
     "a definition of a table": Kind(
@@ -142,6 +145,10 @@ KINDS = {
     "interactive, committed on one shard": Kind(lambda c: committed(c, ALL[:1]), COMMITTED, COMMITTED),
     "interactive, committed on all shards": Kind(lambda c: committed(c, ALL), COMMITTED, COMMITTED),
     "interactive, committed, only read": Kind(lambda c: committed(c, [(READ, [1])]), COMMITTED, COMMITTED),
+    "interactive, committed, only read everywhere": Kind(
+        lambda c: committed(c, [(READ, [id]) for id in range(1, ACCOUNTS + 1)]), COMMITTED, COMMITTED
+    ),
+    "interactive, committed, nothing asked": Kind(lambda c: committed(c, []), COMMITTED, COMMITTED),
     "interactive, rolled back": Kind(rolled_back, ABORTED, ABORTED),
     "interactive, left": Kind(left, ABORTED, ABORTED),
 }

@@ -76,6 +76,28 @@ def test_a_transfer_over_two_shards_leaves_every_step_and_every_node_tells_the_s
             }
 
 
+def test_an_interactive_transaction_that_only_read_is_confirmed_and_released_by_its_shards(
+    bank: Cluster, local_cluster: LocalCluster
+) -> None:
+    accounts = pair_of_two_shards(bank)
+    with bank.transaction() as txn:
+        for account in accounts:
+            txn.query("SELECT balance FROM accounts WHERE id = $1 FOR UPDATE", [account])
+    assert txn.reply is not None
+    for node in local_cluster.numbers:
+        with local_cluster.client(node) as client:
+            trace = client.trace(txn.id)
+            assert trace.fate is not None
+            assert trace.transaction is not None
+            assert (trace.fate.state, trace.fate.commit_ts, trace.transaction.commit_ts) == ("committed", 0, 0)
+            assert (trace.transaction.state, trace.transaction.shards) == ("committed", txn.reply.shards)
+            for shard in txn.reply.shards:
+                own = [step.step for step in trace.steps if step.group == shard and step.step != steps.WAITS]
+                assert own == [steps.ARRIVED, steps.EVALUATED, steps.RELEASED]
+            gateway = [step.step for step in trace.steps if step.group == ""]
+            assert gateway[-3:] == [steps.CONFIRMED, steps.CONFIRMED, steps.ANSWERED]
+
+
 def test_a_refused_statement_is_listed_as_aborted_with_its_cause(bank: Cluster) -> None:
     with pytest.raises(ConstraintViolation) as caught:
         bank.execute("UPDATE accounts SET balance = $1 WHERE id = 1", [-1])

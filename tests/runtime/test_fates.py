@@ -8,10 +8,10 @@ import pytest
 
 from nodes import ids
 from nodes.core.txn.messages import FateKnown
-from nodes.errors import DID_NOT_HAPPEN, UNKNOWN, OutcomeUnknown, StoreError, Unavailable
+from nodes.errors import DID_NOT_HAPPEN, HAPPENED, UNKNOWN, OutcomeUnknown, StoreError, Unavailable
 from nodes.requests import ABORTED, ACTIVE, COMMITTED, UNDECIDED, Fate
-from nodes.runtime.inquiries import GATEWAY_TICKS, Inquiries
-from nodes.runtime.messages import AskGateway, GatewayTells, Relay, Relayed
+from nodes.runtime.inquiries import GATEWAY_SHARE, GATEWAY_TICKS, Inquiries
+from nodes.runtime.messages import GatewayTells, Relay, Relayed
 from nodes.runtime.relays import AGAIN_TICKS, Relays
 from nodes.wire.protocol import COMMIT, RUN, Within
 
@@ -47,20 +47,27 @@ class Around:
 class Asked:
     """One question for the fate of TXN; `told` is what came of it."""
 
-    def __init__(self, fence: bool = False) -> None:
+    def __init__(self, fence: bool = False, timeout_ms: int = 10_000) -> None:
         self.around = Around()
         numbers = iter(range(1, 100))
         self.inquiries = Inquiries(self.around, None, lambda: next(numbers))  # type: ignore[arg-type]
         self.told: list[Fate | StoreError] = []
-        self.inquiries.ask_fate(TEXT, fence, 10_000, self.told.append)
+        self.inquiries.ask_fate(TEXT, fence, timeout_ms, self.told.append)
 
     def home_says(self, state: str, commit_ts: int = 0) -> None:
-        self.inquiries.receive(3, FateKnown(1, TXN, state, commit_ts, "", known_since=7))
+        assert self.around.asked, "its home is not asked"
+        number = self.around.asked[-1].number
+        self.inquiries.receive(3, FateKnown(number, TXN, state, commit_ts, "", known_since=7))
 
-    def gateway_says(self, state: str, reason: str) -> None:
+    def gateway_says(self, state: str, reason: str, fenced: bool = False) -> None:
         ((node, message),) = self.around.sent
-        assert (node, message.txn, message.fenced) == (2, TXN, False)
+        assert (node, message.txn, message.fenced) == (2, TXN, fenced)
         self.inquiries.receive(2, GatewayTells(message.number, state, reason))
+
+    @property
+    def states(self) -> list[str]:
+        """Of the fates that were told."""
+        return [told.state for told in self.told if isinstance(told, Fate)]
 
     def wait(self, ticks: int) -> None:
         for _ in range(ticks):
@@ -68,7 +75,10 @@ class Asked:
             self.inquiries.tick()
 
 
-@pytest.mark.parametrize(("state", "outcome"), [(ACTIVE, UNKNOWN), (ABORTED, DID_NOT_HAPPEN), (UNDECIDED, UNKNOWN)])
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [(ACTIVE, UNKNOWN), (ABORTED, DID_NOT_HAPPEN), (UNDECIDED, UNKNOWN), (COMMITTED, HAPPENED)],
+)
 def test_where_the_home_has_no_decision_the_gateway_of_the_id_tells_more(state: str, outcome: str) -> None:
     asked = Asked()
     asked.home_says(UNDECIDED)
@@ -81,15 +91,8 @@ def test_where_the_home_has_no_decision_the_gateway_of_the_id_tells_more(state: 
 def test_what_the_home_knows_is_told_without_the_gateway(state: str) -> None:
     asked = Asked()
     asked.home_says(state, 5)
-    assert [told.state for told in asked.told if isinstance(told, Fate)] == [state]
+    assert asked.states == [state]
     assert asked.around.sent == []
-
-
-def test_a_gateway_cannot_tell_of_a_commit() -> None:
-    asked = Asked()
-    asked.home_says(UNDECIDED)
-    asked.gateway_says(COMMITTED, "")
-    assert [told.state for told in asked.told if isinstance(told, Fate)] == [UNDECIDED]
 
 
 @pytest.mark.parametrize(("is_connected", "ticks"), [(False, 1), (True, GATEWAY_TICKS)])
@@ -108,18 +111,49 @@ def test_a_gateway_that_is_not_reached_is_not_waited_for(is_connected: bool, tic
     assert "fence it" in told.reason
 
 
-def test_a_fence_is_told_at_once_and_to_the_gateway_of_the_id_until_it_answers() -> None:
+@pytest.mark.parametrize("state", [ACTIVE, ABORTED, UNDECIDED])
+def test_a_fence_is_told_to_the_gateway_of_the_id_and_then_put_through_the_home(state: str) -> None:
     asked = Asked(fence=True)
+    assert asked.around.asked == []
+    asked.gateway_says(state, "", fenced=True)
+    (question,) = asked.around.asked
+    assert question.fence
+    assert asked.states == []
     asked.home_says(ABORTED)
-    assert [told.state for told in asked.told if isinstance(told, Fate)] == [ABORTED]
-    ((node, message),) = asked.around.sent
-    assert isinstance(message, AskGateway)
-    assert (node, message.fenced) == (2, True)
-    asked.wait(12)
-    assert len(asked.around.sent) == 2
-    asked.inquiries.receive(2, GatewayTells(message.number, ABORTED))
+    assert asked.states == [ABORTED]
     asked.wait(100)
-    assert (len(asked.around.sent), len(asked.told)) == (2, 1)
+    assert (len(asked.around.sent), len(asked.around.asked)) == (1, 1)
+
+
+@pytest.mark.parametrize(("at_home", "told"), [(UNDECIDED, COMMITTED), (ABORTED, ABORTED)])
+def test_what_only_read_and_is_committed_is_not_aborted_by_a_fence(at_home: str, told: str) -> None:
+    """Unless it was fenced before, when its gateway could not be asked."""
+    asked = Asked(fence=True)
+    asked.gateway_says(COMMITTED, "it only read", fenced=True)
+    (question,) = asked.around.asked
+    assert not question.fence
+    asked.home_says(at_home)
+    assert asked.states == [told]
+
+
+@pytest.mark.parametrize(("is_connected", "ticks"), [(False, 1), (True, GATEWAY_TICKS)])
+def test_a_fence_does_without_a_gateway_that_does_not_answer(is_connected: bool, ticks: int) -> None:
+    asked = Asked(fence=True)
+    if not is_connected:
+        asked.around.connected.remove(2)
+    asked.wait(ticks - 1)
+    assert asked.around.asked == []
+    asked.wait(1)
+    (question,) = asked.around.asked
+    assert question.fence
+    asked.home_says(ABORTED)
+    assert asked.states == [ABORTED]
+
+
+def test_a_fence_that_has_little_time_spends_it_on_the_home() -> None:
+    asked = Asked(fence=True, timeout_ms=1_000)
+    asked.wait(int(20 * GATEWAY_SHARE))
+    assert len(asked.around.asked) == 1
 
 
 # -- what is asked in a transaction of another node

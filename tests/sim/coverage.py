@@ -27,7 +27,7 @@ from nodes.core.transfer import REPEAT_TICKS, Chunk, Receiving, Sending
 from nodes.core.txn.attempt import DECIDING, EXECUTING, Attempt
 from nodes.core.txn.client_keys import ClientKeys
 from nodes.core.txn.coordinator import Coordinator
-from nodes.core.txn.messages import WOUNDED
+from nodes.core.txn.messages import CONFIRM, WOUNDED
 from nodes.core.txn.participant import Participant
 from nodes.core.txn.reader import Reader
 from nodes.core.txn.recovery import FIRST_QUESTION_TICKS, Doubts
@@ -36,7 +36,7 @@ from nodes.core.txn.shard import Shard
 from nodes.core.txn.shard_state import ShardState
 from nodes.core.txn.snapshots import Snapshots
 from nodes.errors import SnapshotTooOld
-from nodes.requests import ABORTED, ACTIVE
+from nodes.requests import ABORTED, ACTIVE, COMMITTED
 from nodes.runtime.compaction import Compaction
 from nodes.runtime.driver import Driver
 from nodes.runtime.execution import Execution
@@ -246,6 +246,14 @@ def _decides(self: Attempt) -> Iterator[str]:
     yield from _if(self._decide_sent_at, "decision asked for again")
 
 
+_before(Attempt, "withdraw")(lambda self: iter(["commit of what only read withdrawn"]))
+
+
+@_before(Attempt, "_send_execute")
+def _executes(self: Attempt, shard: str) -> Iterator[str]:
+    yield from _if(self._finish == CONFIRM and self._parts[shard].sent_at, "asked again to confirm what only read")
+
+
 @_before(Doubts, "_ask")
 def _asks(self: Doubts, txn: bytes, doubt: Any) -> Iterator[str]:
     is_inherited = self.host.now - doubt.since < FIRST_QUESTION_TICKS
@@ -288,6 +296,7 @@ _before(OpenTransaction, "end_fenced")(lambda self: iter(["interactive transacti
 def _says(self: Gateway, result: GatewayTells, txn: bytes) -> Iterator[str]:
     yield from _if(result.state == ACTIVE, "fate told as open")
     yield from _if(result.state == ABORTED, "fate told by a gateway as aborted")
+    yield from _if(result.state == COMMITTED, "fate told by a gateway as committed")
 
 
 @_before(Execution, "_attempt")

@@ -63,17 +63,25 @@ RUN_MS = 10_000  # a clock that is too fast gains in so long a time
 Submit = Callable[[int, Steps], None]
 # (group, node, seconds): keys whose home is the group, whose leader at that node is left behind for so long.
 PlanStale = Callable[[str, int, float], None]
+# (node, account, until): one that reads the account at that node now, and comes to its end until then.
+ReadOn = Callable[[int, int, int], None]
 
 
 class Faults(DiskFaults):
     """Does something every now and then until `stop`."""
 
     def __init__(
-        self, cluster: Cluster, schedule: Schedule, profile: str, submit: Submit, plan_stale: PlanStale
+        self,
+        cluster: Cluster,
+        schedule: Schedule,
+        profile: str,
+        submit: Submit,
+        plan_stale: PlanStale,
+        read_on: ReadOn,
     ) -> None:
         self.cluster = cluster
         self.submit = submit
-        self.plan_stale = plan_stale
+        self.plan_stale, self.read_on = plan_stale, read_on
         self.schedule = schedule
         self.rng = schedule.rng
         self.is_over = False
@@ -265,7 +273,8 @@ class Faults(DiskFaults):
         self.cluster.weather.echo_of = self.rng.choice(((), ("Decide",), ("Decide", "Execute")))
 
     def stale(self) -> None:
-        """A shard's leader is left behind; its own node's clients read there what others change elsewhere."""
+        """A shard's leader is left behind; its own node's clients read there, and have read before, what others change
+        elsewhere."""
         shards = self.cluster.founding.shards
         shard = self.rng.randint(1, shards)
         leader = self._leader_of(f"s{shard}")
@@ -275,9 +284,11 @@ class Faults(DiskFaults):
         seconds = self.rng.uniform(1, 4)
         node = self.cluster.nodes[leader]
         node.tick_factor = self.rng.choice((1, 4, 10))
-        self._part(f"s{shard}", leader, seconds)
-        self._later(seconds, seconds, lambda: setattr(node, "tick_factor", 1))
         account = self.rng.choice(here)
+        for _ in range(self.rng.randint(1, 3)):
+            self.read_on(leader, account, int(seconds * SECOND))
+        self._later(0.02, 0.08, lambda: self._part(f"s{shard}", leader, seconds))
+        self._later(seconds, seconds, lambda: setattr(node, "tick_factor", 1))
         others = [other for other in self.cluster.here() if other != leader]
         for _ in range(self.rng.randint(2, 5)):
             self._ask_later(0.1, seconds, lambda: (self.rng.choice(others), [("add", [account, 1])]))

@@ -72,7 +72,8 @@ def _check_conflict(operation: Operation, told: StoreError) -> None:
 
 def check_fate(truth: Truth, txn: bytes, fate: Fate) -> None:
     if fate.state == COMMITTED:
-        right = truth.committed.get(txn) == fate.commit_ts or (txn in truth.unchanged and not fate.commit_ts)
+        is_known = txn in truth.committed or txn in truth.unchanged or txn in truth.only_read
+        right = is_known and truth.committed.get(txn, 0) == fate.commit_ts
         demand(right, "3 one decision", f"{txn.hex()} is said to be committed, the log says otherwise")
     elif fate.state == ABORTED:
         demand(txn not in truth.committed, "3 one decision", f"{txn.hex()} is said to be aborted, and is committed")

@@ -1,5 +1,5 @@
 """Interactive transactions: one thing asked after the other, at any node, by clients who read and then write what they
-make of it, go back to savepoints, ask again when an answer is lost, and sometimes leave.
+make of it, go back to savepoints, ask again when an answer is lost, and sometimes leave. (Who only reads: readers.py.)
 
 What stood when it was committed is one operation of the history: its statements, in order, gave what its client was
 told (history.py).
@@ -86,20 +86,20 @@ class SessionTraffic:
         client = self._client()
         client.script = [("add", [0, 1])]
         client.begin()
-        self._until(lambda: len(client.steps) == 1, "an interactive transaction is not begun in peace")
+        self.until(lambda: len(client.steps) == 1, "an interactive transaction is not begun in peace")
         txn = ids.from_text(client.id)
         for fence, state in ((False, ACTIVE), (True, ABORTED)):
             told = self.simulation.ask_fate(txn, fence, self._meddler.choice(self.simulation.cluster.here()))
-            self._until(lambda told=told: bool(told), "no fate is told in peace")  # type: ignore[misc]
+            self.until(lambda told=told: bool(told), "no fate is told in peace")  # type: ignore[misc]
             found = told[0].state if isinstance(told[0], Fate) else told[0]
             demand(
                 found == state, FENCED, f"{txn.hex()} is open, or was fenced then, and is told {found!r}, not {state}"
             )
         drivers = self.simulation.cluster.drivers
         words = f"{txn.hex()} is open after its fence"
-        self._until(lambda: not any(txn in each.gateway.interactive.open for each in drivers()), words, FENCE_LOOKS)
+        self.until(lambda: not any(txn in each.gateway.interactive.open for each in drivers()), words, FENCE_LOOKS)
 
-    def _until(self, holds: Callable[[], bool], words: str, looks: int = LOOKS) -> None:
+    def until(self, holds: Callable[[], bool], words: str, looks: int = LOOKS) -> None:
         for _ in range(looks):
             if holds():
                 return
@@ -313,8 +313,8 @@ class Client:
             return  # as if it had heard nothing
         if isinstance(end, Reply):
             count("interactive transaction committed")
-            end = Reply(end.id, end.state, end.commit_ts, 1, end.shards, self.results)
-            simulation.largest_told = max(simulation.largest_told, end.commit_ts)
+            end = Reply(end.id, end.state, end.commit_ts, 1, end.shards, self.results, end.ts)
+            simulation.largest_told = max(simulation.largest_told, end.commit_ts, end.ts)
         operation.told = end
         operation.newest = max(simulation.largest_told, simulation.truth.newest)
 

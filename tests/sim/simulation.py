@@ -25,6 +25,7 @@ from tests.sim.lists import ListTraffic
 from tests.sim.operations import ACCOUNTS, EXTRA_KEYS, EXTRAS, SCHEMA, Mix, Operation, Steps, shard_of
 from tests.sim.pairs import Pairs
 from tests.sim.past import PastReads
+from tests.sim.readers import ReaderTraffic
 from tests.sim.record import Recorder
 from tests.sim.replacing import Replacing
 from tests.sim.replay import Replays
@@ -66,6 +67,7 @@ class Simulation:
         self.keyed = KeyedTraffic(self)
         self.replacing = Replacing(self)
         self.sessions = SessionTraffic(self, f"{seed} {profile}")
+        self.readers = ReaderTraffic(self, f"{seed} {profile}")
         self.past = PastReads(self, f"{seed} {profile}")
         self.stale = StaleReads(self, f"{seed} {profile}")
         self.most_active = self.rng.choice((4_096, 4_096, 2))  # refusals for being busy are rare else
@@ -89,13 +91,15 @@ class Simulation:
             Pairs(self).run()
             return
         self.set_up()
-        faults = Faults(self.cluster, self.schedule, self.profile, self._one_of_a_fault, self.keyed.plan_stale)
+        plan_stale, read_on = self.keyed.plan_stale, self.readers.read_on
+        faults = Faults(self.cluster, self.schedule, self.profile, self._one_of_a_fault, plan_stale, read_on)
         within = int(self.rng.uniform(2, 9) * SECOND)
         self._plan_traffic(self.rng.randint(20, 60), within)
         self.keyed.plan(self.rng.randint(0, 16), within)
         self.lists.plan(self.rng.randint(8, 20), within)
         self.sessions.plan(12, within)
         self.stale.plan(12, within)
+        self.readers.plan(10, within)
         if self.profile == "members":
             self.replacing.plan()
         self._run(FAULTS_FOR)
@@ -105,6 +109,7 @@ class Simulation:
         participant.MAX_ACTIVE = MAX_ACTIVE  # in peace nobody may be refused for it, whoever comes at once
         self.demand_progress()
         self.sessions.fence_one()
+        self.readers.fence_in_peace()
         if self.cluster.constants.rebalance_after_ms <= 1_000:  # else it takes for ever
             self._wait_out(lambda: rest.led_elsewhere(self.cluster.drivers()))
         if self.profile == "late":

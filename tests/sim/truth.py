@@ -209,6 +209,7 @@ class ShardTruth:
 
 class Truth:
     """All groups. `committed`: id -> commit_ts; `unchanged`: those that a record keeps from changing anything;
+    `only_read`: those of which their gateway says that they changed nothing and are committed;
     `decisions`: the first for each id of a coordinator home."""
 
     def __init__(self) -> None:
@@ -218,6 +219,7 @@ class Truth:
         self.decisions: dict[bytes, DecideTxn] = {}
         self.committed: dict[bytes, int] = {}
         self.unchanged: set[bytes] = set()
+        self.only_read: set[bytes] = set()
         self.participants: dict[bytes, list[str]] = {}
         self.aborted_at_shard: set[bytes] = set()
         self.given: dict[int, int] = {}

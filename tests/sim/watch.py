@@ -14,7 +14,10 @@ from nodes.core.replicated_log import Entry
 from nodes.core.txn.attempt import Attempt
 from nodes.core.txn.coordinator import Coordinator
 from nodes.core.txn.entries import DecideTxn, decode_coordinator_entry
+from nodes.errors import StoreError
+from nodes.requests import COMMITTED, Reply
 from nodes.runtime.driver import ORACLE_GROUP, Driver
+from nodes.runtime.gateway import Gateway
 from nodes.runtime.group import Group
 from nodes.runtime.open_transaction import OpenTransaction
 from tests.sim.clock_watch import ClockWatch
@@ -116,6 +119,23 @@ class Watch:
             begin(attempt)
 
         driver.gateway.begin_attempt = watched  # type: ignore[method-assign]
+        self._watch_ends(driver.gateway)
+
+    def _watch_ends(self, gateway: Gateway) -> None:
+        """What it knows of those that no log need know of."""
+        note_end, ended = gateway.note_end, gateway.interactive._ended
+
+        def watched_end(txn: bytes, state: str, why: str) -> None:
+            if state == COMMITTED:
+                self.truth.only_read.add(txn)
+            note_end(txn, state, why)
+
+        def watched_ended(txn: bytes, end: Reply | StoreError) -> None:
+            if isinstance(end, Reply) and not end.commit_ts:
+                self.truth.only_read.add(txn)
+            ended(txn, end)
+
+        gateway.note_end, gateway.interactive._ended = watched_end, watched_ended  # type: ignore[method-assign]
 
     def look_often(self, cluster: Cluster) -> None:
         """From now on, for ever."""

@@ -3,12 +3,13 @@
     EXECUTING ── all votes ──> DECIDING ── Decided ──> over
         └── refused, wounded, out of time ───────────> over (several shards: commit is never proposed for the id)
 
-One shard without a coordinator: the shard is the home, Finished ends it. Messages are sent again, under the same id,
-to whoever leads now: an id counts once at a shard and at its home, so that is always safe.
+One shard without a coordinator: the shard is the home, Finished ends it. An interactive transaction that wrote nowhere
+(`only_read`) is committed without its home: Finished from every shard ends it. Messages are sent again, under the same
+id, to whoever leads now: an id counts once at a shard and at its home, so that is always safe.
 
 *Invariants*: commit is proposed with all votes in, and never after an abort was told. "Did not happen" is said of a
 one-shard attempt only on the word of its home, or when no message left; of several shards when commit was never
-proposed. After `over` nothing is sent for the id but outcomes.
+proposed, nor ever will be: of what only read, at any time. After `over` nothing is sent for the id but outcomes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn import steps
 from nodes.core.txn.messages import (
     COMMIT,
+    CONFIRM,
     ENDED,
     NOT_LEADER,
     PREPARE,
@@ -110,7 +112,7 @@ class Unsent:
 
 
 class Last(NamedTuple):
-    """The last step of an interactive transaction at a shard, that it prepares: see Execute."""
+    """The last step of an interactive transaction at a shard, with which it ends there: see Execute."""
 
     number: int = 0
     keep: int = 0
@@ -134,7 +136,7 @@ class Attempt:
 
     `accept(rows)` looks at all rows before commit is proposed and may return a Refused (expect_rows over shards), or
     what is to be bound with the commit: then the home is a coordinator group, also of one shard. `last`: of each shard,
-    when the transaction is interactive and has nothing left to run.
+    when the transaction is interactive and has nothing left to run; `only_read`: and may have written nowhere.
     """
 
     def __init__(
@@ -147,6 +149,7 @@ class Attempt:
         accept: Callable[[dict[str, list[ShardRows]]], Refused | KeyBinding | None],
         then: Callable[[Any], None],
         last: Mapping[str, Last] = {},
+        only_read: bool = False,
     ) -> None:
         self.txn = txn
         self.age = age
@@ -157,11 +160,13 @@ class Attempt:
         self._accept = accept
         self._then = then
         self._parts = {shard: _Part(fragments, last.get(shard, Last())) for shard, fragments in parts.items()}
-        self._finish = COMMIT if self.home in parts else PREPARE
+        self._finish = COMMIT if self.home in parts else CONFIRM if only_read else PREPARE
+        self._seen_ts = 0
         self._decide_sent_to = 0
         self._decide_sent_at = 0
         self._binding: KeyBinding | None = None
-        assert self._finish == PREPARE or len(parts) == 1, "a shard is the home of one-shard attempts only"
+        assert self._finish != COMMIT or len(parts) == 1, "a shard is the home of one-shard attempts only"
+        assert len(last) == len(parts) or not only_read, "what a shard confirms it holds already"
 
     def start(self) -> None:
         for shard in self._parts:
@@ -179,9 +184,17 @@ class Attempt:
             self._decide()
 
     def on_finished(self, message: Finished) -> None:
-        if self.state == EXECUTING and self._finish == COMMIT:
+        part = self._parts.get(message.shard)
+        if self.state != EXECUTING or part is None or part.rows is not None or self._finish == PREPARE:
+            return
+        part.rows = message.rows
+        self._seen_ts = max(self._seen_ts, message.seen_ts)
+        if self._finish == CONFIRM:
+            self._sender.note(steps.CONFIRMED, self.txn, message.shard)
+        else:
             self._sender.note(steps.FINISHED, self.txn, message.shard, message.commit_ts)
-            self._end(Committed(message.commit_ts, {message.shard: message.rows}, message.seen_ts))
+        if all(p.rows is not None for p in self._parts.values()):
+            self._end(Committed(message.commit_ts, self._rows(), self._seen_ts))
 
     def on_refused(self, message: Refused) -> None:
         part = self._parts.get(message.shard)
@@ -207,6 +220,17 @@ class Attempt:
     def on_in_doubt(self, message: InDoubt) -> None:
         known = self.state != OVER and self._sender.now < self.deadline
         self._sender.send(message.node, message.shard, Deciding(self.txn, message.shard, known))
+
+    @property
+    def may_be_withdrawn(self) -> bool:
+        """It never proposes commit, and has not told yet that all shards have confirmed it."""
+        return self._finish == CONFIRM and self.state != OVER
+
+    def withdraw(self) -> None:
+        """It never happens. `then` is not called: who withdraws it knows."""
+        assert self.may_be_withdrawn, "a commit that may be proposed is for the home to stop"
+        self.state = OVER
+        self._tell(False, 0)
 
     # -- the decision
 
@@ -262,7 +286,7 @@ class Attempt:
         if self.state == DECIDING or (self._finish == COMMIT and any(p.was_sent for p in self._parts.values())):
             self._end(Unknown("no answer by the deadline"))
             return
-        if self._finish == PREPARE:
+        if self._finish != COMMIT:
             self._tell(False, 0)
         self._end(Unsent([shard for shard, part in self._parts.items() if part.rows is None]))
 
@@ -285,7 +309,7 @@ class Attempt:
 
     def _abort(self, refusal: Refused) -> None:
         """Of several shards: commit was never proposed and never will be, so it is certain."""
-        if self._finish == PREPARE:
+        if self._finish != COMMIT:
             self._tell(False, 0)
         self._end(Aborted(refusal))
 

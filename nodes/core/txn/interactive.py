@@ -7,6 +7,9 @@
       │ <────────────── Held(2)
       │ Execute(PREPARE, 3, keep 2) >  PrepareTxn in its log, as of any other participant
       │ <────────────── Voted
+      │
+      │ Execute(CONFIRM, 3, keep 2) >  or, if it wrote on no shard: a read index, and then the locks go
+      │ <────────────── Finished
 
 A step names the one whose images it goes on from, so a failed statement, and a savepoint that is gone back to, leave
 nothing; locks stay. A repeat of the last step is answered as it was.
@@ -15,6 +18,21 @@ nothing; locks stay. A repeat of the last step is answered as it was.
 another opening by the same one, a late copy of the first step for one, went locks and images. Errors are told when a
 read index confirms the leadership. Until it is prepared this shard may end it: for an older one that waits, or when its
 gateway knows nothing of it, or is silent.
+
+*Why one that only read may end without an entry*: let T be the moment at which its gateway, with an answer to every
+statement from every shard, sends the first CONFIRM. Each shard answers that only by the very opening, of one time of
+leadership, that answered all its steps there: the message names it by its term, and whatever ends an opening (a wound,
+a time-out, `unlead`) takes it out of this leader's memory, with its locks. A majority answers the round that begins
+when the CONFIRM comes, at T or later; who leads next needs a vote out of that majority, given afterwards. So from its
+first evaluation until T nobody but this leader granted a lock or got an entry chosen at the shard, and it kept these
+locks. That is so at every shard: at T all locks stand together, and all that was read is what is committed. T is its
+place in the order: who conflicts with it ended here before the lock was granted, so drew its commit_ts before T, or
+gets its own lock after T and draws later. Who was answered before this one began drew before T; who begins after its
+answer draws after T. So the shard that is confirmed first releases at once: what is done there next comes behind T. All
+copies of CONFIRM leave at T or later, so a repeat is answered from memory as the first was. Where that memory is gone
+it is refused, and the gateway gives the transaction up, which it may: it has told nobody anything, and nothing is to be
+undone. Its home is not asked, and may have been fenced: who fences goes to the gateway first
+(nodes/runtime/inquiries.py).
 """
 
 from __future__ import annotations
@@ -22,7 +40,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nodes.core.replicated_log import TICK_MS
-from nodes.core.txn.messages import ENDED, HOLD, STALE, Deciding, Execute, Held, InDoubt, Refused
+from nodes.core.txn import steps
+from nodes.core.txn.messages import (
+    CONFIRM,
+    ENDED,
+    HOLD,
+    STALE,
+    Deciding,
+    Execute,
+    Finished,
+    Held,
+    InDoubt,
+    Refused,
+)
 from nodes.core.txn.states import CONFIRMING, HOLDING, LOCKING, Active
 from nodes.errors import ErrorInfo
 
@@ -81,6 +111,8 @@ class Interactive:
         if active.finish == HOLD:
             active.move(LOCKING)
             self._participant.begin(active)
+        elif active.finish == CONFIRM:
+            self._confirm(active)
         else:
             active.rows, active.images = [], list(active.earlier)
             self._participant.finish(active)
@@ -112,6 +144,7 @@ class Interactive:
     def _hold(self, active: Active, answer: Held) -> None:
         active.move(HOLDING)
         active.held = answer
+        active.seen_ts = self._participant.state.largest_ts
         active.asked = self._host.now
         self._renew(active)
         self._participant.send(active.gateway, answer)
@@ -120,6 +153,28 @@ class Interactive:
         """Its gateway is there, and looks itself for how long its client rests."""
         active.since = self._host.now
         active.deadline = self._host.now + self._host.constants.interactive_idle_ms // TICK_MS + MARGIN_TICKS
+
+    # -- the end of one that only read
+
+    def _confirm(self, active: Active) -> None:
+        """`seen_ts` is as of its last step: what was applied since it need not have seen."""
+        if active.earlier:
+            words = f"it wrote at {self._host.group}, and was to end there as one that only read"
+            self._participant.drop(active, self._ended(active.txn, words))
+            self._participant.run()
+            return
+        active.move(CONFIRMING)
+        answer = Finished(active.txn, self._host.group, 0, [], active.seen_ts)
+
+        def then(confirmed: bool) -> None:
+            participant = self._participant
+            if confirmed and participant.active.get(active.txn) is active:
+                self._host.note(steps.RELEASED, active.txn)
+                participant.remember(answer)
+                participant.leave(active, answer)
+                participant.run()
+
+        self._host.confirm(then)
 
     # -- is it still wanted?
 

@@ -11,6 +11,9 @@
       │
       │ Execute(COMMIT) ─> locks, evaluate, oracle, CommitTxn in its log   (one shard, its own home)
       │ <──────── Finished
+      │
+      │ Execute(CONFIRM) > a read index, locks held, then they go          (interactive, and wrote nowhere)
+      │ <──────── Finished
 
 `Refused` answers an Execute that came to nothing here. In doubt: `InDoubt` to the gateway, then to the home, which
 answers `Outcome`. All messages may be lost, repeated, reordered and late; ids make them idempotent.
@@ -29,8 +32,9 @@ from nodes.core.oracle import TimestampReply, TimestampRequest
 from nodes.errors import ErrorInfo
 from nodes.sql.schema import Fragment, ShardRows
 
-# How an Execute ends at the shard. HOLD: it does not yet, locks and images stay in the leader's memory.
-COMMIT, PREPARE, HOLD = 1, 2, 3
+# How an Execute ends at the shard. HOLD: it does not yet, locks and images stay in the leader's memory. CONFIRM: what
+# is held there wrote nothing, here or elsewhere, and ends without an entry.
+COMMIT, PREPARE, HOLD, CONFIRM = 1, 2, 3, 4
 
 # Why a Refused was sent. Only NOT_LEADER leaves open whether another copy of the Execute runs elsewhere.
 NOT_LEADER, WOUNDED, TIMED_OUT, STALE, FAILED, ENDED, BUSY, TOO_LATE, BEHIND = range(1, 10)
@@ -77,7 +81,8 @@ class Held(msgspec.Struct, array_like=True, tag=24):
 
 
 class Finished(msgspec.Struct, array_like=True, tag=3):
-    """A one-shard transaction is committed at `commit_ts` (0: it wrote nothing; `seen_ts` is then its token)."""
+    """A one-shard transaction is committed at `commit_ts` (0: it wrote nothing; `seen_ts` is then its token). Or an
+    interactive one, that wrote nothing, held its locks here when this shard was asked to confirm that."""
 
     txn: bytes
     shard: str

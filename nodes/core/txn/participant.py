@@ -73,9 +73,9 @@ class Participant:
         self.seen = state.largest_ts
         self._granted: deque[bytes] = deque()
         self._running = False
-        # Refusals of 2PC participants that ended here alone. A cache: who is forgotten and comes again late is
-        # prepared, asks, and is told abort by the home.
-        self._refused: dict[bytes, Refused] = {}
+        # Of those that ended here without an entry. A cache: who is forgotten and comes again late is prepared, asks,
+        # and is told abort by the home.
+        self._answers: dict[bytes, Refused | Finished] = {}
         self.interactive = Interactive(self)
         self.row_locking = RowLocking(state.engine, self.locks)
         for txn, record in state.prepared.items():
@@ -133,10 +133,10 @@ class Participant:
         if outcome is not None:
             self._answer_outcome(message, outcome)
             return True
-        refused = self._refused.get(txn)
-        if refused is not None:
-            self.send(message.gateway, refused)
-        return refused is not None
+        answer = self._answers.get(txn)
+        if answer is not None:
+            self.send(message.gateway, answer)
+        return answer is not None
 
     def _answer_outcome(self, message: Execute, outcome: OutcomeRecord) -> None:
         if not outcome.commit:
@@ -300,11 +300,12 @@ class Participant:
         self.release(active.txn)
         self.send(active.gateway, answer)
 
-    def remember(self, refusal: Refused) -> None:
-        self.host.note(steps.TURNED_DOWN, refusal.txn, (refusal.cause, refusal.winner))
-        self._refused[refusal.txn] = refusal
-        if len(self._refused) > MAX_REMEMBERED:
-            del self._refused[next(iter(self._refused))]
+    def remember(self, answer: Refused | Finished) -> None:
+        if isinstance(answer, Refused):
+            self.host.note(steps.TURNED_DOWN, answer.txn, (answer.cause, answer.winner))
+        self._answers[answer.txn] = answer
+        if len(self._answers) > MAX_REMEMBERED:
+            del self._answers[next(iter(self._answers))]
 
     def _vote(self, record: PrepareTxn) -> Voted:
         wrote = bool(record.images) or record.ddl is not None

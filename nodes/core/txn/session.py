@@ -2,7 +2,7 @@
 
     OPEN ── run ──> RUNNING ── all shards hold it ──> OPEN
      │                 └── refused, lost, out of time ──> OVER: rolled back on all shards
-     └── commit: an Attempt (attempt.py) goes on from `shards`, with PREPARE as the last step of each shard
+     └── commit: an Attempt (attempt.py) goes on from `shards`, with PREPARE as the last step of each shard, or CONFIRM
 
 A step goes to the shards that its statements concern, as one message each; `keep` says which came out well, so a step
 that failed anywhere leaves nothing: each next message names, at its shard, the last step that is to stand. Messages are
@@ -49,6 +49,7 @@ class Session:
         self.txn = txn
         self.age = age
         self.state = OPEN
+        self.may_have_written = False  # on some shard; also what is undone since
         self.shards: dict[str, ShardSteps] = {}
         self.savepoints: dict[str, dict[str, int]] = {}  # name -> the step to keep at each shard
         self._home = home
@@ -66,6 +67,7 @@ class Session:
         assert self.state == OPEN, "one step after the other"
         self.state, self._deadline, self._concerned, self._then = RUNNING, deadline, list(parts), then
         for shard, fragments in parts.items():
+            self.may_have_written = self.may_have_written or any(fragment.writes for fragment in fragments)
             asked = self.shards.setdefault(shard, ShardSteps())
             asked.number += 1
             asked.fragments, asked.answer = fragments, None

@@ -4,7 +4,7 @@
     ASKING      all locks held, the oracle is asked for commit_ts (one-shard commit)
     APPENDED    its PrepareTxn or CommitTxn is proposed: nothing but its application ends it
     HOLDING     a step of an interactive transaction is done, the next one is waited for
-    CONFIRMING  an answer that no entry confirms waits for a read index
+    CONFIRMING  an answer that no entry confirms waits for a read index, the end of one that only read too
     ENDING      its AbortTxn is proposed; the refusal leaves when it is applied
 
 Prepared transactions are no longer here but in the shard's replicated state. *In flight* (DESIGN.md §5) are ASKING,
@@ -30,7 +30,7 @@ NEXT: dict[int, tuple[int, ...]] = {
     CONFIRMING: (GONE, HOLDING),
     ENDING: (GONE,),
     GONE: (),
-    HOLDING: (LOCKING, APPENDED, GONE),
+    HOLDING: (LOCKING, APPENDED, CONFIRMING, GONE),
 }
 
 
@@ -42,13 +42,14 @@ class Active:
     client named; `floor` is the largest oracle value seen when it went in flight. Of an interactive transaction,
     `number` is the step that came last and `held` its answer; `kept` are the images as of each step that may be gone
     back to, and `earlier` those that the step under way began with; `since` and `asked` are the ticks in which its
-    gateway was last heard of, and last asked; `term` names this opening. It waits for locks since `waits_since` (-1: it
-    does not) and had waited for `waited` ticks before. `locks_rows`: a SELECT of it does."""
+    gateway was last heard of, and last asked; `term` names this opening; `seen_ts` is the largest commit_ts that was
+    applied here when its last step was done. It waits for locks since `waits_since` (-1: it does not) and had waited
+    for `waited` ticks before. `locks_rows`: a SELECT of it does."""
 
     __slots__ = (
         "age", "asked", "ddl", "deadline", "earlier", "finish", "floor", "fragments", "gateway", "held", "images",
-        "kept", "locks_rows", "number", "refusal", "rows", "since", "state", "term", "told", "txn", "waited",
-        "waits_since",
+        "kept", "locks_rows", "number", "refusal", "rows", "seen_ts", "since", "state", "term", "told", "txn",
+        "waited", "waits_since",
     )  # fmt: skip
 
     def __init__(self, message: Execute, now: int, term: int = 0) -> None:
@@ -65,7 +66,7 @@ class Active:
         self.rows: list[ShardRows] = []
         self.images: list[Image] = []
         self.ddl: Ddl | None = None
-        self.floor = 0
+        self.floor = self.seen_ts = 0
         self.told: bool | None = None
         self.refusal: Refused | None = None
 

@@ -18,6 +18,7 @@ ASKED = "decision asked"  # all votes are in: the home is asked to commit
 DECIDED = "decided"  # the home's answer came
 HELD = "held"  # a step of an interactive transaction is done at a shard
 FINISHED = "finished"  # the word of the one shard that was the home came
+CONFIRMED = "confirmed"  # a shard's word that one that only read held its locks to the end
 ANSWERED = "answered"  # the client has its answer, or the gateway tries again under another id
 
 # At a shard's leader.
@@ -29,6 +30,7 @@ IN_DOUBT = "in doubt"  # prepared, and nobody told the outcome: it asks
 ENDED = "ended"  # its EndTxn is applied: rows are written, locks go
 COMMITTED = "committed"  # its CommitTxn is applied: the decision of a transaction of one shard
 ABORTED = "aborted"  # its AbortTxn is applied
+RELEASED = "released"  # it only read: a quorum round has confirmed its locks, and they go without an entry
 TURNED_DOWN = "turned down"  # ended here without an entry
 
 # At the home, on each of its replicas.
@@ -44,6 +46,7 @@ DETAILS: dict[str, tuple[str, ...]] = {
     DECIDED: ("commit", "commit_ts", "reason"),
     HELD: ("step",),
     FINISHED: ("commit_ts",),
+    CONFIRMED: (),
     ANSWERED: ("answer",),
     ARRIVED: ("gateway",),
     WAITS: ("behind",),
@@ -53,6 +56,7 @@ DETAILS: dict[str, tuple[str, ...]] = {
     ENDED: ("epoch", "slot", "commit", "commit_ts"),
     COMMITTED: ("epoch", "slot", "commit_ts"),
     ABORTED: ("epoch", "slot", "reason"),
+    RELEASED: (),
     TURNED_DOWN: ("cause", "winner"),
     DECISION: ("epoch", "slot", "commit", "commit_ts", "reason"),
 }

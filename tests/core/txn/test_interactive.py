@@ -279,7 +279,7 @@ def test_a_late_copy_of_the_first_step_opens_another_one_that_no_later_step_goes
     shard.receive(execute(OLDER, update(1, 1)))
     shard.apply()
     assert shard.machine.leading is not None
-    shard.machine.leading.participant._refused.clear()
+    shard.machine.leading.participant._answers.clear()
     shard.receive(Outcome(OLDER, True, 80, "c2"))
     shard.apply()
     shard.host.said(Refused)

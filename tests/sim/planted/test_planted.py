@@ -14,6 +14,8 @@ QUICK = (
     "fence-does-not-end-what-is-open",
     "fence-not-through-the-log",
     "commit-ts-drawn-before-the-last-vote",
+    "only-read-aborted-by-a-fence",
+    "only-read-told-after-its-fence",
 )
 
 
