@@ -68,6 +68,10 @@ PLAYED = {
     "age-of-what-is-closed-counted-from-its-answer": (
         "tests/runtime/test_follower_reads.py::test_how_old_it_is_is_counted_from_before_the_draw"
     ),
+    "unknown-end-told-as-an-abort": (
+        "tests/runtime/test_execution.py"
+        "::test_only_an_end_that_nothing_can_change_and_no_home_knows_is_kept[the commit was asked for]"
+    ),
     "commit-forgotten-before-it-is-done": (
         "tests/core/txn/test_coordinator.py::test_a_decision_is_kept_until_all_participants_have_it_however_old"
     ),
