@@ -19,6 +19,7 @@ from benchmarks.contended import draw_hot
 from nodes.client import Cluster
 from nodes.client.connection import Connection
 from nodes.client.threads import Threads, run
+from nodes.client.transaction import Transaction
 from nodes.requests import Request, Statement
 from nodes.sql.keys import shard_of_slot, shard_slot
 from nodes.wire.protocol import Call, Failed, ToClient
@@ -152,13 +153,16 @@ class Contended(Transfers):
 
 
 class Interactive(Transfers):
-    """Statement by statement: three round trips."""
+    """Statement by statement: three round trips. Who loses a row to an older one does it again."""
 
     def transfer(self) -> None:
         debit, credit = draw_transfer(self.rows, self.rng).statements
-        with self.cluster.transaction() as txn:
+
+        def move(txn: Transaction) -> None:
             txn.submit([debit])
             txn.submit([credit])
+
+        self.cluster.run(move)
 
 
 KINDS = {"txstore": Transfers, "contended": Contended, "interactive": Interactive}

@@ -128,6 +128,7 @@ def test_the_worker_runs_the_checks_that_beat_sends_through_redis(running):
     def why() -> str:
         status, text = ask(running, "GET", "/api/v1/health")
         checks = {check["check"]: check for check in json.loads(text)["checks"]} if status == 200 else {}
+        checks.pop("self_check", None)  # is off at first
         silent = [name for name, check in checks.items() if check["stale"] or not check["enabled"]]
         well = checks and all(checks[name]["state"] == "ok" for name in ("node_answers", "group_leader", "canary"))
         return "" if well and not silent else f"{silent} {text}"

@@ -178,20 +178,25 @@ def store_for_a_laggard(wanted: int, fail: Failure) -> int:
         simulation.cluster.close()
 
 
+def _transfers(simulation: Simulation, count: int) -> None:
+    """Ten a second."""
+    for number in range(count):
+        steps_of_one = [("add", [number % ACCOUNTS, -1]), ("add", [(number + 1) % ACCOUNTS, 1])]
+        simulation.submit(steps_of_one, NODES[number % 3], timeout_ms=3_000)
+        simulation.cluster.run(100 * MS)
+
+
 def compaction(wanted: int, fail: Failure) -> int:
     """Logs are cut, stores made durable, segments begun and released, while transactions run."""
     simulation = Simulation(SEED, "calm", constants=SMALL)
     try:
         simulation.set_up()
-        simulation.cluster.run(2 * SECOND)
+        _transfers(simulation, 20)
         released = sum(driver.compaction.released for driver in simulation.cluster.drivers())
         steps = Steps(simulation.cluster, wanted, 2 * SECOND, fail)
         steps.watch_batches_of(NODES[0])
         steps.watch_store_syncs_of(NODES[0])
-        for number in range(20):
-            steps_of_one = [("add", [number % ACCOUNTS, -1]), ("add", [(number + 1) % ACCOUNTS, 1])]
-            simulation.submit(steps_of_one, NODES[number % 3], timeout_ms=3_000)
-            simulation.cluster.run(100 * MS)
+        _transfers(simulation, 20)
         after = sum(driver.compaction.released for driver in simulation.cluster.drivers())
         assert wanted or after > released, "segments went"
         settle(simulation)
