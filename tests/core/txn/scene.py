@@ -10,7 +10,7 @@ from nodes.constants import Constants
 from nodes.core.replicated_log import Entry
 from nodes.core.txn.coordinator import Coordinator
 from nodes.core.txn.entries import decode_coordinator_entry, decode_shard_entry
-from nodes.core.txn.messages import COMMIT, PREPARE, Execute
+from nodes.core.txn.messages import COMMIT, HOLD, PREPARE, Execute
 from nodes.core.txn.shard import Shard
 from nodes.errors import StoreError
 from nodes.sql import keys
@@ -21,6 +21,7 @@ from tests.storage.bank import ROWS_AT, opened
 
 CLUSTER = b"cluster"
 GATEWAY_NODE = 7
+TERM = (1 << 32) + 1  # of the first opening by a leader of epoch 1
 T = TypeVar("T")
 
 
@@ -178,6 +179,28 @@ class CoordinatorReplica(Replica):
         return CoordinatorReplica(self.host.group, self.machine.has_oracle, self.log)
 
 
+class FakeSender:
+    """A Sender that only remembers. `sent`: (group, or target, message); `noted`: (step, group)."""
+
+    def __init__(self, **leaders: int) -> None:
+        self.node, self.now, self.leaders = GATEWAY_NODE, 0, leaders
+        self.sent: list[tuple[str, Any]] = []
+        self.noted: list[tuple[str, str]] = []
+
+    def to_leader(self, group: str, message: Any) -> int:
+        self.sent.append((group, message))
+        return self.leaders[group]
+
+    def leader_of(self, group: str) -> int:
+        return self.leaders[group]
+
+    def send(self, node: int, target: str, message: Any) -> None:
+        self.sent.append((target, message))
+
+    def note(self, step: str, txn: bytes, group: str, detail: Any = None) -> None:
+        self.noted.append((step, group))
+
+
 # -- names and statements
 
 
@@ -209,3 +232,18 @@ def execute(txn: bytes, *fragments: Fragment, finish: int = PREPARE, age: bytes 
 
 def one_shard(txn: bytes, *fragments: Fragment, timeout_ms: int = 10_000) -> Any:
     return execute(txn, *fragments, finish=COMMIT, timeout_ms=timeout_ms)
+
+
+def step_of(
+    txn: bytes,
+    number: int,
+    *fragments: Fragment,
+    keep: int = -1,
+    term: int = TERM,
+    finish: int = HOLD,
+    saved: tuple[int, ...] = (),
+) -> Execute:
+    """Of an interactive transaction. The step before is kept unless another one is named."""
+    keep = number - 1 if keep < 0 else keep
+    term = 0 if number == 1 else term
+    return Execute(txn, ids.age_of(txn), GATEWAY_NODE, finish, list(fragments), 10_000, number, keep, term, saved)

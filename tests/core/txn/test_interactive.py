@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,6 @@ from nodes.core.txn.entries import MoveMarks, encode
 from nodes.core.txn.interactive import ASK_TICKS, MARGIN_TICKS, SILENT_TICKS
 from nodes.core.txn.messages import (
     ENDED,
-    HOLD,
     NOT_LEADER,
     PREPARE,
     STALE,
@@ -28,24 +28,10 @@ from nodes.core.txn.messages import (
     Voted,
 )
 from nodes.sql.schema import Fragment
-from tests.core.txn.scene import GATEWAY_NODE, ShardReplica, execute, new_id, row, select, update
+from tests.core.txn.scene import GATEWAY_NODE, TERM, ShardReplica, execute, new_id, row, select, step_of, update
 
 TXN, OLDER, YOUNGER = new_id(5, "c1"), new_id(1, "c1"), new_id(9, "c1")
-TERM = (1 << 32) + 1  # of the first opening by a leader of epoch 1
-
-
-def step(
-    number: int,
-    *fragments: Fragment,
-    keep: int = -1,
-    term: int = TERM,
-    finish: int = HOLD,
-    saved: tuple[int, ...] = (),
-) -> Execute:
-    """The step before is kept unless another one is named."""
-    keep = number - 1 if keep < 0 else keep
-    term = 0 if number == 1 else term
-    return Execute(TXN, ids.age_of(TXN), GATEWAY_NODE, finish, list(fragments), 10_000, number, keep, term, saved)
+step = partial(step_of, TXN)
 
 
 def prepare(number: int, keep: int = -1, term: int = TERM) -> Execute:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,6 @@ from nodes.core.txn.entries import EndTxn, MoveMarks, PrepareTxn, encode
 from nodes.core.txn.messages import (
     CONFIRM,
     ENDED,
-    HOLD,
     NOT_LEADER,
     WOUNDED,
     Decide,
@@ -26,19 +26,23 @@ from nodes.core.txn.messages import (
 )
 from nodes.core.txn.session import Session
 from nodes.sql.schema import Fragment
-from tests.core.txn.scene import GATEWAY_NODE, ShardReplica, execute, new_id, row, select, update
+from tests.core.txn.scene import (
+    GATEWAY_NODE,
+    TERM,
+    FakeSender,
+    ShardReplica,
+    execute,
+    new_id,
+    row,
+    select,
+    step_of,
+    update,
+)
 
 TXN, OLDER, OTHER = new_id(5, "c1"), new_id(1, "c1"), new_id(9, "c1")
-TERM = (1 << 32) + 1  # of the first opening by a leader of epoch 1
+step = partial(step_of, TXN)
 
 # -- at the shard
-
-
-def step(number: int, *fragments: Fragment, finish: int = HOLD, keep: int = -1, term: int = TERM) -> Execute:
-    """The step before is kept unless another one is named."""
-    keep = number - 1 if keep < 0 else keep
-    term = 0 if number == 1 else term
-    return Execute(TXN, ids.age_of(TXN), GATEWAY_NODE, finish, list(fragments), 10_000, number, keep, term)
 
 
 def confirm(number: int = 2, keep: int = -1, term: int = TERM) -> Execute:
@@ -178,32 +182,16 @@ def test_an_id_below_the_mark_has_nothing_to_confirm() -> None:
 # -- at the gateway
 
 
-class Gateway:
-    """A Sender that remembers, around the end of one that read at s1 and s2."""
+class Gateway(FakeSender):
+    """Around the end of one that read at s1 and s2."""
 
     def __init__(self) -> None:
-        self.node, self.now = GATEWAY_NODE, 0
-        self.leaders = {"s1": 1, "s2": 2, "c1": 3}
-        self.sent: list[tuple[str, Any]] = []
+        super().__init__(s1=1, s2=2, c1=3)
         self.ends: list[Any] = []
-        self.noted: list[tuple[str, str]] = []
         last = {"s1": Last(3, 2, 7), "s2": Last(2, 1, 8)}
         parts: dict[str, list[Fragment]] = {"s1": [], "s2": []}
         self.attempt = Attempt(TXN, TXN[:20], parts, 100, self, lambda rows: None, self.ends.append, last, True)
         self.attempt.start()
-
-    def to_leader(self, group: str, message: Any) -> int:
-        self.sent.append((group, message))
-        return self.leaders[group]
-
-    def leader_of(self, group: str) -> int:
-        return self.leaders[group]
-
-    def send(self, node: int, target: str, message: Any) -> None:
-        self.sent.append((target, message))
-
-    def note(self, step: str, txn: bytes, group: str, detail: Any = None) -> None:
-        self.noted.append((step, group))
 
     def said(self, kind: type) -> list[tuple[str, Any]]:
         found = [each for each in self.sent if isinstance(each[1], kind)]

@@ -11,35 +11,20 @@ from nodes.core.txn.messages import ENDED, HOLD, NOT_LEADER, WOUNDED, Deciding, 
 from nodes.core.txn.session import OPEN, OVER, RUNNING, Rows, Session
 from nodes.errors import ErrorInfo
 from nodes.sql.schema import ShardRows
-from tests.core.txn.scene import GATEWAY_NODE, new_id, update
+from tests.core.txn.scene import FakeSender, new_id, update
 
 TXN = new_id(2, "c1")
 DEADLINE = 100
 
 
-class Gateway:
-    """A Sender that remembers, around one session."""
+class Gateway(FakeSender):
+    """Around one session."""
 
     def __init__(self) -> None:
-        self.node, self.now = GATEWAY_NODE, 0
-        self.leaders = {"s1": 1, "s2": 2}
-        self.sent: list[tuple[str, Any]] = []
+        super().__init__(s1=1, s2=2)
         self.told: list[tuple[Rows, Held | None]] = []
         self.lost: list[Refused] = []
         self.session = Session(TXN, b"age", "c1", self, self.lost.append)
-
-    def to_leader(self, group: str, message: Any) -> int:
-        self.sent.append((group, message))
-        return self.leaders[group]
-
-    def leader_of(self, group: str) -> int:
-        return self.leaders[group]
-
-    def send(self, node: int, target: str, message: Any) -> None:
-        self.sent.append((target, message))
-
-    def note(self, step: str, txn: bytes, group: str, detail: Any = None) -> None:
-        pass
 
     def run(self, *shards: str) -> None:
         parts = {shard: [update(1, 1)] for shard in shards}
