@@ -71,6 +71,8 @@ class Compaction:
         if kept is None:
             return True
         slot = min(group.applied_slot - kept, self._slowest(group, held))
+        if self._is_urged(group):  # what the segment needs will do: under load a store is always a little behind
+            slot = min(slot, max(group.synced_slot, self._boundaries[0].slots[group.code]))
         if slot < group.log.first_slot:
             return True
         if group.synced_slot >= slot:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from nodes.client import Cluster
-from nodes.requests import ABORTED
+from nodes.errors import ConstraintViolation
 from tests.e2e.browser import Window
 from tests.e2e.cluster import LocalCluster
 from tests.e2e.load import Load, open_bank, transfer
@@ -71,7 +71,9 @@ def test_every_page_fits_its_window_says_something_and_loads_nothing_from_elsewh
     web: WebServer, browser: Browser, client: Cluster, width: int, theme: str
 ) -> None:
     committed = transfer(client, 1, 2).id
-    aborted = client.transactions(ABORTED).transactions[0].id
+    with pytest.raises(ConstraintViolation) as refused:
+        client.execute("UPDATE accounts SET balance = $1 WHERE id = 1", [-1])
+    aborted = refused.value.info.transaction
     window = Window(browser, web.address, width, theme)
     window.page.goto("/")
     window.shoot("login")

@@ -134,6 +134,17 @@ def test_a_log_that_is_kept_for_a_copy_of_its_store_is_not_written_anew_meanwhil
     assert driver.released
 
 
+def test_under_load_a_log_lets_go_of_what_the_oldest_segment_needs() -> None:
+    """The store is always some entries behind what is applied, and the journal is long: what it holds durably goes."""
+    driver = Driver({BUSY: 1_000, IDLE: 10}, {BUSY: 5_000, IDLE: 9})
+    cut: list[int] = []
+    driver.groups[BUSY].compact = cut.append
+    driver.groups[BUSY].synced_slot = 4_990
+    driver.groups[BUSY].store.sync = lambda: 4_990
+    look(driver, [Boundary(segment, {BUSY: 1_000 + 100 * segment, IDLE: 9}) for segment in range(2, 12)])
+    assert cut == [4_990]
+
+
 def entries(first: int, last: int) -> list[Entry]:
     return [Entry(slot, 1, b"x") for slot in range(first, last + 1)]
 
