@@ -24,6 +24,7 @@ class ChangingMembers(RandomSchedule):
         self.cluster = LogCluster(core, founders, seed, timing, eager=self.rng.choice((None, 1)), spares=spares)
         self.absent = set(spares)
         self.left = dict.fromkeys(self.cluster.nodes, 0)  # as of which slot
+        self.joined = dict.fromkeys(self.cluster.nodes, 0)
         self.told: list[tuple[int, Joined]] = []
         self.changed = self.joins = 0
         self.actions |= {self.change: 15, self.tell: 3, self.hear: 20}
@@ -66,6 +67,7 @@ class ChangingMembers(RandomSchedule):
         if node in self.absent:
             if node in told.members.all and told.slot > self.left[node]:
                 self.absent.discard(node)
+                self.joined[node] = told.slot
                 self.cluster.join(node, told)
                 self.joins += 1
         elif node not in told.members.all and self._own_slot(node) <= told.slot:
@@ -78,7 +80,7 @@ class ChangingMembers(RandomSchedule):
         core, known = self.cluster.members[node].core, self.cluster.members[node].known
         if core is not None:
             return core.configuration.slot
-        return max(known.slot if known is not None else 0, self.left[node] + 1)
+        return max(known.slot if known is not None else 0, self.joined[node])
 
     def start(self) -> None:
         down = [
