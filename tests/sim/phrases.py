@@ -11,10 +11,11 @@ import re
 from typing import Any
 
 from nodes import ids
+from nodes.core.membership import MARK, decode_members
 from nodes.core.oracle import SHIFT
 from nodes.core.paxos import ballots
 from nodes.core.replicated_log import Entry
-from nodes.core.txn import entries
+from nodes.core.txn.entries import decode_coordinator_entry, decode_shard_entry
 from nodes.core.txn.messages import Refused, SnapshotRefused
 from nodes.errors import ErrorInfo, StoreError
 from nodes.requests import Fate, Reply
@@ -24,7 +25,7 @@ CAUSES = ("", "not the leader", "wounded", "timed out", "stale", "failed", "ende
 # Large, or of no use to a reader.
 HIDDEN = frozenset((
     "age", "timeout_ms", "clock_ms", "rows", "digest", "result", "data", "boot", "locks", "images", "binding", "table",
-    "waited_ms", "status", "incarnations", "statement", "attempt",
+    "waited_ms", "status", "incarnations", "statement", "attempt", "roster", "roster_slot",
 ))  # fmt: skip
 TOLD_WHEN_FALSE = frozenset(("granted", "commit", "known", "leads"))
 TIMESTAMPS_FROM = 1 << 50  # no other number is as large, but for ballots
@@ -71,7 +72,7 @@ def _field(group: str, message: Any, name: str) -> str:
         return f"{name[:-5]}={value}/{epoch(group, getattr(message, PAIRS[name]))}"
     if isinstance(message, Refused | SnapshotRefused) and name == "cause":
         return f"({CAUSES[value]})"
-    if value is None or value in (0, "", b"", []):
+    if value is None or value in (0, "", b"", [], ()):
         return ""
     text = _value(group, name, value)
     return text if name == "txn" else f"{name}={text}"
@@ -90,14 +91,14 @@ def _value(group: str, name: str, value: Any) -> str:
         return timestamp(value)
     if name == "number":
         return str(value & NUMBER_MASK)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return _list(group, name, value)
     if hasattr(value, "__struct_fields__"):
         return f"({phrase(group, value)})"
     return with_names(str(value))
 
 
-def _list(group: str, name: str, values: list[Any]) -> str:
+def _list(group: str, name: str, values: list[Any] | tuple[Any, ...]) -> str:
     if name == "fragments":
         return str(len(values))
     rest = len(values) - MOST
@@ -105,10 +106,16 @@ def _list(group: str, name: str, values: list[Any]) -> str:
 
 
 def entry(group: str, entry: Entry) -> str:
-    """`13/4:EndTxn n2.1.17 commit`"""
-    decode = entries.decode_coordinator_entry if group[0] == "c" else entries.decode_shard_entry
-    words = phrase(group, decode(entry.data)) if entry.data else "nothing"
-    return f"{entry.slot}/{epoch(group, entry.epoch)}:{words}"
+    """`13/4:EndTxn n2.1.17 commit`, `14/4:Members voters=1,2,3 learners=4`"""
+    return f"{entry.slot}/{epoch(group, entry.epoch)}:{_said(group, entry.data)}"
+
+
+def _said(group: str, data: bytes) -> str:
+    if not data:
+        return "nothing"
+    if data.startswith(MARK):
+        return phrase(group, decode_members(data))
+    return phrase(group, (decode_coordinator_entry if group[0] == "c" else decode_shard_entry)(data))
 
 
 def answer(told: Reply | Fate | StoreError) -> str:

@@ -8,6 +8,7 @@ import sys
 from textwrap import dedent
 
 from nodes import ids
+from nodes.core.membership import Members, encode_members
 from nodes.core.paxos.messages import Prepare
 from nodes.core.raft.messages import Append, Vote
 from nodes.core.replicated_log import Entry
@@ -51,6 +52,8 @@ def test_messages_are_told_in_short_words_consensus_and_transactions_alike() -> 
     end = Entry(13, 4, encode(EndTxn(TXN, True, 0)))
     words = "Append term=4 prev=12/4 entries=13/4:EndTxn n2.3.17 commit,14/4:nothing commit=12"
     assert phrases.phrase("s1", Append(4, 12, 4, [end, Entry(14, 4, b"")], 12)) == words
+    change = Entry(15, 4, encode_members(Members((1, 2, 3), (4,), former=(5,))))
+    assert phrases.entry("c1", change) == "15/4:Members voters=1,2,3 learners=4 former=5"
     assert phrases.phrase("s1", Vote(4, False)) == "Vote term=4 not granted"
     assert phrases.phrase("c1", Prepare(3 << 8 | 2, 5)) == "Prepare ballot=3.2 from_slot=5"
     assert phrases.phrase("gw", Decided(TXN, False, 0, "wounded")) == "Decided n2.3.17 not commit reason=wounded"
