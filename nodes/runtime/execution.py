@@ -133,8 +133,8 @@ class Execution:
 
     def _accept(self, rows: dict[str, list[ShardRows]]) -> Refused | KeyBinding | None:
         """What is wrong is found before the commit is asked for. Gives what the key is bound with."""
-        if self.gateway.is_outdated(self._txn):  # asked now, its home could not say that it never was committed
-            return Refused(self._txn, HOME, TOO_LATE)
+        if outdated := self.gateway.refuse_outdated(self._txn):
+            return outdated
         try:
             self._made = results_of(self._bounds, rows)
             return None if self._keyed is None else self._keyed.binding(sorted(rows), self._made)

@@ -19,6 +19,7 @@ from nodes.core.oracle import at_ms
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn.attempt import Attempt
 from nodes.core.txn.messages import (
+    TOO_LATE,
     Decided,
     Deciding,
     Finished,
@@ -250,9 +251,12 @@ class Gateway:
         around = self.surroundings
         return ids.mint(self.heard, around.node, around.boot, self._counter, home, around.cluster_id)
 
-    def is_outdated(self, txn: bytes) -> bool:
-        """Its home may have forgotten its time: the oracle leapt, as under a new leader, while it was under way."""
-        return ids.time_of(txn) < self.heard - at_ms(self.surroundings.constants.txn_age_max_ms)
+    def refuse_outdated(self, txn: bytes) -> Refused | None:
+        """The oracle leapt, as under a new leader, while it was under way: if its commit were asked for now, its home
+        might have forgotten its time already, and could not say that it never was committed."""
+        if ids.time_of(txn) >= self.heard - at_ms(self.surroundings.constants.txn_age_max_ms):
+            return None
+        return Refused(txn, ids.home_of(txn), TOO_LATE)
 
     def begin_attempt(self, attempt: Attempt) -> None:
         self.attempts[attempt.txn] = attempt

@@ -193,8 +193,12 @@ class OpenTransaction:
         parts: dict[str, list[Any]] = {shard: [] for shard in shards}
         around = self.gateway.surroundings
         only_read = not self.session.may_have_written
+
+        def accept(rows: dict[str, list[Any]]) -> Refused | None:
+            return self.gateway.refuse_outdated(self.txn)
+
         attempt = self._attempt = Attempt(
-            self.txn, self.age, parts, deadline, around, lambda rows: None, self._on_attempt, last, only_read
+            self.txn, self.age, parts, deadline, around, accept, self._on_attempt, last, only_read
         )
         self.gateway.begin_attempt(attempt)
 
