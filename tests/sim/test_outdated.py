@@ -1,4 +1,4 @@
-"""An id that its home may have forgotten the time of is not decided: the attempt is made again under another one, and an
+"""An id that its home may have forgotten the time of is not decided: the attempt is made again under another one; an
 interactive transaction did not happen."""
 
 from __future__ import annotations
