@@ -108,7 +108,6 @@ class Leader:
         "_waiting",
         "ballot",
         "heartbeat_due",
-        "heartbeat_ticks",
         "peers",
         "round",
     )
@@ -125,7 +124,6 @@ class Leader:
         self._follow_members(chosen)
         self.round = 0
         self.heartbeat_due = True  # announce it
-        self.heartbeat_ticks = 0
         self._timing = timing
         self._waiting: list[int] = []  # tokens asked for since the last drain
         self._confirming: deque[tuple[int, list[int]]] = deque()  # (round, its tokens)
@@ -216,7 +214,6 @@ class Leader:
     def begin_round(self) -> int:
         self.round += 1
         self.heartbeat_due = False
-        self.heartbeat_ticks = 0
         if self._waiting:
             self._confirming.append((self.round, self._waiting))
             self._waiting = []
@@ -235,11 +232,10 @@ class Leader:
         return [token for _, tokens in self._confirming for token in tokens] + self._waiting
 
     # -- time
-    def tick(self) -> bool:
-        """One tick; False: no majority was heard of for an election time-out, so this leadership is over."""
-        self.heartbeat_ticks += 1
-        if self.heartbeat_ticks >= self._timing.heartbeat:
-            self.heartbeat_due = True
+    def tick(self, now: int) -> bool:
+        """The tick `now`; False: no majority was heard of for an election time-out, so this leadership is over."""
+        # All groups of a node beat in the same tick, so that their heartbeats can leave in one message.
+        self.heartbeat_due |= now % self._timing.heartbeat == 0
         for peer in self.peers.values():
             peer.heard_ticks += 1
             if peer.waits():

@@ -30,7 +30,7 @@ class PaxosReplica(Member, ReplicatedLog):
         if self._now_ticks % self._timing.heartbeat == 0 and self._acceptor.chosen_unwritten() >= CHOSEN_UNWRITTEN:
             self._acceptor.write_records(0)
         if isinstance(self._role, Leader):
-            if not self._role.tick():
+            if not self._role.tick(self._now_ticks):
                 self._follow(None)
             return
         self._wait_ticks -= 1
