@@ -132,7 +132,7 @@ def _if(holds: Any, category: str) -> Iterator[str]:
 
 _before(Shard, "unlead")(lambda self: iter(["leadership ended"]))
 _before(Coordinator, "unlead")(lambda self: iter(["leadership ended"]))
-_after(paxos_leader.Leader, "tick")(lambda self, result: _if(not result, "leader without a majority stepped down"))
+_after(paxos_leader.Leader, "tick")(lambda self, result, now: _if(not result, "leader without a majority stepped down"))
 _before(RaftLog, "truncate")(lambda self, slot: _if(slot <= self.last_slot, "conflicting suffix cut"))
 _after(Acceptor, "page")(lambda self, result, from_slot: _if(result[1], "phase 1 in pages"))
 _after(Rebalance, "tick")(lambda self, result, *asked: _if(result, "group given back to its preferred leader"))
