@@ -1,6 +1,7 @@
 """What one node asks all the others on behalf of a client: the status, transactions, the trace of one.
 
-It waits for every node that is connected, at most WAIT_S, and tells what came and who was silent.
+It waits for every node that is connected, at most WAIT_S, and tells what came and who was silent. Who let that time
+pass is asked again, and not waited for until it has said something: a node that hangs must not make every picture late.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from nodes.runtime.messages import (
 )
 from nodes.runtime.trace import STEPS_KEPT
 
-WAIT_S = 1.0
+WAIT_S = 0.75  # well below SILENCE_S, after which a client turns to another node
 REMARKABLE_TICKS = 20  # one a second: each costs every node a look through its ring
 FATE_WAIT_MS = 1_000
 
@@ -66,6 +67,7 @@ class Survey:
         self._started_ms = started_ms
         self._changed_ms: dict[int, int] = {}
         self._answered_ms: dict[int, int] = {}
+        self._silent: set[int] = set()  # connected, and did not answer in time; it may be late only
 
     # -- what clients ask
 
@@ -171,6 +173,7 @@ class Survey:
 
     def on_peer_changed(self, peer: int) -> None:
         """A connection to it came or went."""
+        self._silent.discard(peer)
         self._changed_ms[peer] = self._around.clock_ms()
 
     def tick(self) -> None:
@@ -196,10 +199,11 @@ class Survey:
         for node in self._nodes():
             if node != self._around.number:
                 self._around.tell(node, question(number))
-        self._around.later(WAIT_S, lambda: self._tell(number))
+        self._around.later(WAIT_S, lambda: self._give_up(number))
         self._tell_if_complete(number)
 
     def _on_answer(self, peer: int, message: Any) -> None:
+        self._silent.discard(peer)
         now_ms = self._answered_ms[peer] = self._around.clock_ms()
         asked = self._asked.get(message.number)
         if asked is not None:
@@ -211,9 +215,19 @@ class Survey:
             self._tell_if_complete(message.number)
 
     def _tell_if_complete(self, number: int) -> None:
-        answers, _, _ = self._asked[number]
-        if all(node in answers or not self._around.is_connected(node) for node in self._nodes()):
+        missing = self._missing(number)
+        if self._silent.issuperset(missing):
             self._tell(number)
+
+    def _give_up(self, number: int) -> None:
+        if number in self._asked:
+            self._silent.update(self._missing(number))
+            self._tell(number)
+
+    def _missing(self, number: int) -> list[int]:
+        """Who is connected and has not answered."""
+        answers, _, _ = self._asked[number]
+        return [node for node in self._nodes() if node not in answers and self._around.is_connected(node)]
 
     def _tell(self, number: int) -> None:
         asked = self._asked.pop(number, None)

@@ -18,6 +18,15 @@ from tests.e2e.load import Load, open_bank, transfer
 from tests.e2e.web import WebServer
 
 TOLD_WITHIN_S = 15.0
+# How often the page said so within the milliseconds; it is looked at ten times a second.
+SEEN_SILENT = """async ms => {
+    let seen = 0;
+    for (let passed = 0; passed < ms; passed += 100) {
+        await new Promise(each => setTimeout(each, 100));
+        seen += document.body.innerText.includes("The cluster has not answered since");
+    }
+    return seen;
+}"""
 LEFT = "all => all.map(each => each.getBoundingClientRect().left - each.parentElement.getBoundingClientRect().left)"
 WIDTHS, THEMES = (1440, 390), ("light", "dark")
 
@@ -164,6 +173,19 @@ def test_a_killed_node_is_told_within_15_s_without_a_reload_and_its_return_too(
     cluster.wait_ready()
     assert window.page.evaluate("window.stayed")
     assert (window.errors, window.foreign) == ([], [])
+
+
+def test_a_node_that_hangs_is_told_and_does_not_make_the_cluster_silent(window: Window, cluster: LocalCluster) -> None:
+    """SIGSTOP: its connections stay, and nothing comes over them."""
+    cluster.pause(3)
+    try:
+        expect(window.page.get_by_text("n3 has not answered since")).to_be_visible()
+        seen = window.page.evaluate(SEEN_SILENT, 12_000)
+    finally:
+        cluster.resume(3)
+    assert seen == 0, "the two others answer"
+    expect(window.page.get_by_text("n3 has not answered since")).to_have_count(0)
+    cluster.wait_ready()
 
 
 def test_a_web_server_that_is_gone_is_told_by_the_open_page_until_it_is_back(window: Window, web: WebServer) -> None:

@@ -171,6 +171,36 @@ def test_a_node_that_is_connected_but_silent_is_waited_for_a_while_and_told_sinc
     assert told[1]["nodes"][2]["since_ms"] == 61_000
 
 
+def test_who_let_the_time_pass_is_asked_but_not_waited_for_until_it_says_something(around: Around) -> None:
+    told: list[dict[str, Any]] = []
+    around.survey.status(True, told.append)
+    around.answer_status(2)
+    around.time_is_up()
+    around.told.clear()
+    around.survey.status(True, told.append)
+    around.answer_status(2)
+    assert [up(each) for each in told] == [[1, 2], [1, 2]], "at once"
+    around.answer_status(3)  # late
+    around.told.clear()
+    around.survey.status(True, told.append)
+    around.answer_status(2)
+    assert len(told) == 2, "it is waited for again"
+    around.answer_status(3)
+    assert up(told[2]) == [1, 2, 3]
+
+
+def test_a_new_connection_is_waited_for(around: Around) -> None:
+    told: list[dict[str, Any]] = []
+    around.survey.status(True, told.append)
+    around.answer_status(2)
+    around.time_is_up()
+    around.survey.on_peer_changed(3)
+    around.told.clear()
+    around.survey.status(True, told.append)
+    around.answer_status(2)
+    assert len(told) == 1
+
+
 def test_the_clocks_are_compared_at_the_middle_of_the_question(around: Around) -> None:
     told: list[dict[str, Any]] = []
     around.survey.status(True, told.append)
