@@ -79,6 +79,12 @@ PLAYED = {
     "other-shards-keep-a-step-that-failed": (
         "tests/core/txn/test_session.py::test_what_stands_is_named_by_the_next_step_at_each_shard"
     ),
+    "outdated-id-decided": (
+        "tests/sim/test_outdated.py::test_an_interactive_transaction_that_is_older_did_not_happen_and_keeps_its_age"
+    ),
+    "segments-wait-for-all-that-is-applied": (
+        "tests/runtime/test_compaction.py::test_under_load_a_log_lets_go_of_what_the_oldest_segment_needs"
+    ),
     "removed-are-told-before-it-is-settled": f"{_MEMBERS}::test_who_was_removed_goes_when_others_can_do_without[paxos]",
 }
 
