@@ -71,8 +71,6 @@ class Compaction:
         if kept is None:
             return True
         slot = min(group.applied_slot - kept, self._slowest(group, held))
-        if self._is_urged(group):  # what the segment needs will do: under load a store is always a little behind
-            slot = min(slot, max(group.synced_slot, self._boundaries[0].slots[group.code]))
         if slot < group.log.first_slot:
             return True
         if group.synced_slot >= slot:
@@ -85,7 +83,8 @@ class Compaction:
         """How many applied entries the log should keep; None: it is fine as it is."""
         constants = self.driver.constants
         if self._is_urged(group):
-            return 0
+            # As much as the segment needs goes, or all that is durable: under load a store is always a little behind.
+            return max(0, group.applied_slot - max(group.synced_slot, self._boundaries[0].slots[group.code]))
         if held >= constants.compact_entries:
             return constants.kept_entries
         if group.grown_bytes >= constants.compact_bytes:

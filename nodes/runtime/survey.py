@@ -215,8 +215,7 @@ class Survey:
             self._tell_if_complete(message.number)
 
     def _tell_if_complete(self, number: int) -> None:
-        missing = self._missing(number)
-        if self._silent.issuperset(missing):
+        if self._silent.issuperset(self._missing(number)):
             self._tell(number)
 
     def _give_up(self, number: int) -> None:
@@ -230,10 +229,8 @@ class Survey:
         return [node for node in self._nodes() if node not in answers and self._around.is_connected(node)]
 
     def _tell(self, number: int) -> None:
-        asked = self._asked.pop(number, None)
-        if asked is not None:
-            answers, then, _ = asked
-            then(answers)
+        answers, then, _ = self._asked.pop(number)
+        then(answers)
 
     def _nodes(self) -> list[int]:
         return sorted(self._around.addresses)

@@ -370,8 +370,13 @@ class Cluster:
             life.is_paused = True
             self.timeline.at(how_long, life.wake_up)
 
+    def driver(self, number: int) -> Driver | None:
+        """None while the node is down, or not yet a member."""
+        life = self.nodes[number].life
+        return None if life is None else life.driver
+
     def drivers(self) -> list[Driver]:
-        return [node.life.driver for node in self.nodes.values() if node.life is not None and node.life.driver]
+        return [driver for driver in map(self.driver, self.nodes) if driver is not None]
 
     def lost(self) -> set[tuple[int, str]]:
         """Stores that were lost under a node that lives."""

@@ -198,8 +198,8 @@ def _until_segments_go(simulation: Simulation) -> None:
 
 def _released(simulation: Simulation) -> int:
     """How many segments of its journal the first node has let go of; 0 while it is down, and until some go again."""
-    life = simulation.cluster.nodes[NODES[0]].life
-    return life.driver.compaction.released if life is not None and life.driver else 0
+    driver = simulation.cluster.driver(NODES[0])
+    return 0 if driver is None else driver.compaction.released
 
 
 def compaction(wanted: int, fail: Failure) -> int:

@@ -41,14 +41,13 @@ def simulation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulation]:
 @pytest.fixture
 def driver(simulation: Simulation) -> Driver:
     """Its gateway mints ids as if the value that it drew a moment ago were from before the leap."""
-    life = simulation.cluster.nodes[NODES[0]].life
-    assert life is not None
-    assert life.driver is not None
-    gateway = life.driver.gateway
+    driver = simulation.cluster.driver(NODES[0])
+    assert driver is not None
+    gateway = driver.gateway
     gateway.when_fresh(1 << 40, lambda error: None, lambda: None)
     simulation.cluster.run(SECOND)
     gateway.heard -= at_ms(LEAP_MS)
-    return life.driver
+    return driver
 
 
 def over_two_shards(simulation: Simulation) -> list[tuple[str, list[Any]]]:

@@ -45,10 +45,9 @@ def test_a_rollback_after_the_confirmation_is_told_that_it_is_over() -> None:
 
 
 def _driver(simulation: Simulation, node: int) -> Driver:
-    life = simulation.cluster.nodes[node].life
-    assert life is not None
-    assert life.driver is not None
-    return life.driver
+    driver = simulation.cluster.driver(node)
+    assert driver is not None
+    return driver
 
 
 def _played(simulation: Simulation, driver: Driver, rolls_back_after: int) -> dict[str, Any]:
