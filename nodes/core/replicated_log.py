@@ -70,6 +70,10 @@ class Timing:
     max_batch_bytes: int = 1 << 20  # most entry bytes in one append/accept message; always at least one entry
     max_inflight_bytes: int = 8 << 20  # most unacknowledged entry bytes per peer
 
+    def is_beat(self, tick: int) -> bool:
+        """All groups of a node beat in the same tick, so that what they have to say leaves in one message."""
+        return tick % self.heartbeat == 0
+
 
 NEAR_ENTRIES = 100  # who lacks no more than that can take a leadership over at once
 

@@ -113,6 +113,27 @@ def test_one_other_answer_of_three_confirms(cluster: LogCluster) -> None:
     assert cluster.members[1].reads == [(7, True)]
 
 
+def test_a_heartbeat_that_no_read_waits_for_is_answered_when_the_follower_beats(cluster: LogCluster) -> None:
+    beat = cluster.timing.heartbeat
+    cluster.run(2 * beat)
+    for _ in range(beat):
+        cluster.tick(1)
+    assert {envelope.to for envelope in cluster.queue} == {2, 3}
+    cluster.deliver_all()
+    cluster.confirm(1, 7)  # at once: nothing was held back for it
+    cluster.deliver_all()
+    assert cluster.members[1].reads == [(7, True)]
+    for _ in range(beat):
+        cluster.tick(1)
+    cluster.deliver_all()
+    sent = len(cluster.members[2].drains)
+    for _ in range(beat):
+        assert len(cluster.members[2].drains) == sent, "it was answered before, or twice"
+        cluster.tick(2)
+        sent += len(cluster.queue)
+    assert [(envelope.sender, envelope.to) for envelope in cluster.queue] == [(2, 1)]
+
+
 def test_a_follower_confirms_nothing(cluster: LogCluster) -> None:
     cluster.confirm(2, 7)
     assert cluster.members[2].reads == [(7, False)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nodes.core.paxos.replica import PaxosReplica
-from nodes.core.replicated_log import NEAR_ENTRIES, LogEffects, ReplicatedLog, Timing
+from nodes.core.replicated_log import NEAR_ENTRIES, LogEffects, NotLeader, ReplicatedLog, Timing
 from tests.contract.log_cluster import Envelope, LogCluster
 
 Core = type[ReplicatedLog]
@@ -196,6 +196,22 @@ def test_a_peer_is_near_while_it_is_heard_and_holds_nearly_everything(cluster: L
     cluster.crash(2)
     cluster.run(2 * Timing().election_min)
     assert not cluster[1].is_near(2)
+
+
+def test_who_refused_a_proposal_for_an_heir_that_is_gone_does_not_go_on_in_its_epoch(cluster: LogCluster) -> None:
+    """Its state machine counts on what it proposes: that nothing came of it is told by the end of the leadership."""
+    epoch = cluster[1].epoch
+    cluster.crash(2)
+    cluster[1].transfer(2)
+    cluster.pump(1)
+    try:
+        cluster.propose(1, b"meanwhile")
+    except NotLeader:
+        cluster.run(2 * cluster.timing.election_max)
+        assert cluster[cluster.elect()].epoch > epoch
+    else:
+        cluster.run(2 * cluster.timing.election_max)
+        assert b"meanwhile" in cluster.members[1].data
 
 
 def test_transfer_to_nobody_in_particular_finds_somebody_who_is_not_behind(cluster: LogCluster) -> None:

@@ -122,8 +122,8 @@ class Leader:
         self._configurations = configurations
         self._first_own_slot = first_own
         self._follow_members(chosen)
-        self.round = 0
-        self.heartbeat_due = True  # announce it
+        self.round = 1
+        self.heartbeat_due = True  # announce it: round 1
         self._timing = timing
         self._waiting: list[int] = []  # tokens asked for since the last drain
         self._confirming: deque[tuple[int, list[int]]] = deque()  # (round, its tokens)
@@ -172,6 +172,15 @@ class Leader:
     def is_heard(self, node: int) -> bool:
         return node in self.peers and self.peers[node].heard_ticks <= self._timing.election_min
 
+    def heirs(self) -> list[int]:
+        """The other voters: first those who are heard, of them first who holds most."""
+
+        def rank(node: int) -> tuple[bool, int, int]:
+            return self.is_heard(node), self.peers[node].durable_slot, -node
+
+        voters = [node for node in self.configuration.members.voters if node != self._me]
+        return sorted(voters, key=rank, reverse=True)
+
     # -- accepting
     def accepts(self, acceptor: Acceptor) -> Iterator[tuple[int, Accept]]:
         """At most one message for each peer: the next entries that it was not sent. Equal ones are one object."""
@@ -212,9 +221,10 @@ class Leader:
         return self.heartbeat_due or bool(self._waiting)
 
     def begin_round(self) -> int:
-        self.round += 1
+        """The round of a heartbeat that leaves now: a new one if anybody waits for it."""
         self.heartbeat_due = False
         if self._waiting:
+            self.round += 1
             self._confirming.append((self.round, self._waiting))
             self._waiting = []
         return self.round
@@ -234,8 +244,7 @@ class Leader:
     # -- time
     def tick(self, now: int) -> bool:
         """The tick `now`; False: no majority was heard of for an election time-out, so this leadership is over."""
-        # All groups of a node beat in the same tick, so that their heartbeats can leave in one message.
-        self.heartbeat_due |= now % self._timing.heartbeat == 0
+        self.heartbeat_due |= self._timing.is_beat(now)
         for peer in self.peers.values():
             peer.heard_ticks += 1
             if peer.waits():

@@ -78,6 +78,8 @@ class Member:
         self._wait_ticks = rng.randint(1, 3) if eager else self._timeout()
         self._resend_ticks = 0
         self._clocks_ms = {me: 0}
+        self._unanswered: Heartbeat | None = None
+        self._answered = (0, 0)  # the newest ballot of which a heartbeat was answered, and its round
         self._handlers: dict[type, Callable[[int, Any], None]] = {
             Ask: self._on_ask,
             AskReply: self._on_ask_reply,
@@ -261,9 +263,19 @@ class Member:
         self._end_if_dismissed(role)
 
     def _end_if_dismissed(self, role: Leader) -> None:
-        """Who is no voter any more, by what a leader of before had begun, leads until the others can do without."""
+        """Who is no voter any more, by what a leader of before had begun, leads until the others can do without.
+
+        It asks one of them to take over: else others who were removed, and do not know, might be faster each time."""
         if role.is_dismissed and role.is_settled(self._learner.delivered):
+            self._hand_over(role)
             self._follow(None)
+
+    def _hand_over(self, role: Leader, to: int | None = None) -> None:
+        """To `to`, or the best heir; nothing if there is none."""
+        heirs = role.heirs()
+        heir = to or next(iter(heirs), None)
+        if heir in heirs:
+            self._send(heir, TakeOver(role.ballot))
 
     # -- heartbeats and read rounds
     def _broadcast_heartbeat(self, role: Leader) -> None:
@@ -276,9 +288,16 @@ class Member:
         if message.ballot > self._acceptor.promised:
             self._acceptor.promise(message.ballot)
         self._acceptor.learn_accepted(message.ballot, message.chosen)
-        clock_ms, chosen = self._clocks_ms[self._me], self._learner.deliverable()
-        self._send(sender, HeartbeatReply(message.ballot, message.round, clock_ms, chosen))
+        self._unanswered = message
+        if (message.ballot, message.round) > self._answered:
+            self._answer(message)
         self._learn_up_to(sender, message.chosen)
+
+    def _answer(self, heartbeat: Heartbeat) -> None:
+        """At once if it begins a round, for reads wait for it; else in the tick in which this node beats itself."""
+        self._unanswered, self._answered = None, (heartbeat.ballot, heartbeat.round)
+        clock_ms, chosen = self._clocks_ms[self._me], self._learner.deliverable()
+        self._send(node_of(heartbeat.ballot), HeartbeatReply(*self._answered, clock_ms, chosen))
 
     def _on_heartbeat_reply(self, sender: int, message: HeartbeatReply) -> None:
         self._clocks_ms[sender] = max(self._clocks_ms.get(sender, 0), message.clock_ms)

@@ -78,7 +78,7 @@ class Accepted(msgspec.Struct, array_like=True, frozen=True, tag=155):
 
 
 class Heartbeat(msgspec.Struct, array_like=True, frozen=True, tag=156):
-    """I lead under `ballot`. `round` counts the heartbeats of this ballot."""
+    """I lead under `ballot`. `round` counts the rounds of this ballot that reads wait, or waited, for."""
 
     ballot: int
     chosen: int

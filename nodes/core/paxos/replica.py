@@ -13,7 +13,6 @@ from nodes.core.membership import Configuration, Members, encode_members
 from nodes.core.paxos.candidate import Preparing
 from nodes.core.paxos.leader import Leader
 from nodes.core.paxos.member import NEVER, SOON_TICKS, Member
-from nodes.core.paxos.messages import TakeOver
 from nodes.core.replicated_log import Entry, LogEffects, NotLeader, Point, ReplicatedLog
 
 CHOSEN_UNWRITTEN = 64  # slots: so far the journal may trail in what is chosen before it gets a record of its own
@@ -27,8 +26,8 @@ class PaxosReplica(Member, ReplicatedLog):
         self._now_ticks += 1
         self._heard_ticks += 1
         self._clocks_ms[self._me] = max(self._clocks_ms[self._me], clock_ms)
-        if self._now_ticks % self._timing.heartbeat == 0 and self._acceptor.chosen_unwritten() >= CHOSEN_UNWRITTEN:
-            self._acceptor.write_records(0)
+        if self._timing.is_beat(self._now_ticks):
+            self._beat()
         if isinstance(self._role, Leader):
             if not self._role.tick(self._now_ticks):
                 self._follow(None)
@@ -38,6 +37,12 @@ class PaxosReplica(Member, ReplicatedLog):
             self._ask()
         elif self._role is not None:
             self._resend(self._role)
+
+    def _beat(self) -> None:
+        if self._acceptor.chosen_unwritten() >= CHOSEN_UNWRITTEN:
+            self._acceptor.write_records(0)
+        if self._unanswered is not None:
+            self._answer(self._unanswered)
 
     def receive(self, sender: int, message: Any) -> None:
         handler = self._handlers.get(type(message))
@@ -85,13 +90,8 @@ class PaxosReplica(Member, ReplicatedLog):
 
     def transfer(self, to: int | None = None) -> None:
         role = self._role
-        if not isinstance(role, Leader):
-            return
-        heirs = [node for node in role.configuration.members.voters if node != self._me]
-        best = max(heirs, key=lambda node: role.peers[node].durable_slot, default=None)
-        heir = best if to is None else to
-        if heir is not None and heir in heirs:
-            self._send(heir, TakeOver(role.ballot))
+        if isinstance(role, Leader):
+            self._hand_over(role, to)
 
     def decline(self, sender: int) -> None:
         """Nothing: a leader that asked to be replaced goes on until it is."""

@@ -1,5 +1,8 @@
 """The follower: takes the leader's log, answers its heartbeats, stands for election when the leader is silent.
 
+A heartbeat that begins a round is answered at once, for reads wait for it. Any other only keeps the leadership alive:
+its answer leaves in the tick in which the groups of this node beat, in one message with all they have to say.
+
 *Invariants*: only what conflicts with the leader's log is cut, and never what is chosen; the commit index goes no
 further than what is known to equal the leader's log; one acknowledgement for all appends between two drains, sent
 when they are durable. The paper, section 5.3; cases R03, R04, R07.
@@ -39,16 +42,19 @@ def _above(message: Append, base: Point) -> Append:
 class Follower(Role):
     """One term, or part of one, as a follower; the leader may not be known yet."""
 
-    __slots__ = ("_matched_slot", "_heard_round")
+    __slots__ = ("_matched_slot", "_heard_round", "_answered_round", "_is_answer_due")
 
     def __init__(self, replica: RaftReplica) -> None:
         super().__init__(replica)
         self._matched_slot = _NONE  # To be acknowledged with the next drain.
-        self._heard_round = _NONE  # To be answered with the next drain.
+        self._heard_round = self._answered_round = _NONE
+        self._is_answer_due = False
 
     def tick(self) -> None:
-        if self.replica.now >= self.replica.election_at and self.replica.is_voter:
-            self.replica.campaign()
+        replica = self.replica
+        self._is_answer_due |= self._heard_round != _NONE and replica.timing.is_beat(replica.now)
+        if replica.now >= replica.election_at and replica.is_voter:
+            replica.campaign()
 
     def on_peer_lost(self, peer: int) -> None:
         if peer == self.replica.leader:
@@ -71,6 +77,7 @@ class Follower(Role):
 
     def on_heartbeat(self, sender: int, message: Heartbeat) -> None:
         self._heard_round = max(self._heard_round, message.round)
+        self._is_answer_due |= message.round > self._answered_round
         self.replica.advance_commit(message.commit)
 
     def on_timeout_now(self, sender: int, message: TimeoutNow) -> None:
@@ -82,15 +89,15 @@ class Follower(Role):
             self._matched_slot = max(self._matched_slot, self.replica.log.base.slot)
 
     def has_work(self) -> bool:
-        return self._matched_slot != _NONE or self._heard_round != _NONE
+        return self._matched_slot != _NONE or self._is_answer_due
 
     def flush(self) -> None:
         replica, leader = self.replica, self.replica.leader
         if leader is None:
             return
-        if self._heard_round != _NONE:
+        if self._is_answer_due:
             replica.outbox.reply(leader, HeartbeatReply(replica.term, self._heard_round, replica.clock_ms))
-            self._heard_round = _NONE
+            self._answered_round, self._heard_round, self._is_answer_due = self._heard_round, _NONE, False
         if self._matched_slot != _NONE:
             replica.outbox.promises.append((leader, Appended(replica.term, self._matched_slot)))
             self._matched_slot = _NONE

@@ -123,8 +123,7 @@ class Leader(Role):
         if heard < self.replica.members.quorum:
             self.replica.follow(self.replica.term, None)
             return
-        # All groups of a node beat in the same tick, so that their heartbeats can leave in one message.
-        self._heartbeat_due |= now % timing.heartbeat == 0
+        self._heartbeat_due |= timing.is_beat(now)
         if self._transfer_to is not None:
             if now >= self._transfer_ends:
                 self.replica.stand(transfer=True)

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from nodes.core.membership import founded
+from nodes.core.membership import founded, without
 from nodes.core.paxos import messages
 from nodes.core.paxos.acceptor import Acceptor
 from nodes.core.paxos.ballots import next_ballot, node_of
@@ -172,6 +172,24 @@ def test_a_group_of_one_leads_only_when_its_own_promise_is_durable() -> None:
     cluster.run(10)
     assert not cluster[1].leads
     cluster.release_disk(1)
+    assert cluster.serving(1)
+
+
+# -- members
+def test_who_was_removed_and_leads_asks_a_voter_to_take_over() -> None:
+    """Seed 40259 of ring one: two who were removed, and were not told, led in turn for a moment each, and each time the
+    only voter began to wait anew."""
+    cluster = LogCluster(PaxosReplica, nodes=(1, 2))
+    cluster.elect()
+    cluster[1].change(without(cluster[1].configuration.members, 2), cluster[1].epoch)
+    cluster.pump(1)
+    cluster.run_until(lambda: cluster[1].is_settled)
+    cluster.run(3)
+    cluster.eager = None
+    cluster.restart(1)
+    for _ in range(2 * cluster.timing.election_max):
+        cluster.tick(2)  # n1's clock stands still: it does not stand of itself
+        cluster.deliver_all()
     assert cluster.serving(1)
 
 

@@ -85,6 +85,16 @@ PLAYED = {
     "segments-wait-for-all-that-is-applied": (
         "tests/runtime/test_compaction.py::test_under_load_a_log_lets_go_of_what_the_oldest_segment_needs"
     ),
+    "removed-leader-just-stops": (
+        "tests/core/paxos/test_paxos.py::test_who_was_removed_and_leads_asks_a_voter_to_take_over"
+    ),
+    "read-waits-for-a-round-that-runs": (
+        "tests/contract/test_replicated_log.py::test_answers_to_a_round_begun_before_do_not_confirm[paxos]"
+    ),
+    "transfer-given-up-within-its-term": (
+        "tests/contract/test_replicated_log_faults.py"
+        "::test_who_refused_a_proposal_for_an_heir_that_is_gone_does_not_go_on_in_its_epoch[raft]"
+    ),
     "removed-are-told-before-it-is-settled": f"{_MEMBERS}::test_who_was_removed_goes_when_others_can_do_without[paxos]",
 }
 
