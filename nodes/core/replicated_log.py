@@ -71,7 +71,7 @@ class Timing:
     max_inflight_bytes: int = 8 << 20  # most unacknowledged entry bytes per peer
 
     def is_beat(self, tick: int) -> bool:
-        """All groups of a node beat in the same tick, so that what they have to say leaves in one message."""
+        """Groups that a node began with beat in the same tick, so that what they have to say leaves in one message."""
         return tick % self.heartbeat == 0
 
 

@@ -134,6 +134,16 @@ def test_a_heartbeat_that_no_read_waits_for_is_answered_when_the_follower_beats(
     assert [(envelope.sender, envelope.to) for envelope in cluster.queue] == [(2, 1)]
 
 
+def test_a_leader_stays_while_its_followers_are_slow(cluster: LogCluster) -> None:
+    epoch, slow = cluster[1].epoch, cluster.timing.election_min - 2 * cluster.timing.heartbeat
+    for tick in range(20 * slow):
+        for node in cluster.nodes if tick % slow == 0 else (1,):
+            cluster.tick(node)
+        cluster.deliver_all()
+    assert cluster.leaders() == [1]
+    assert cluster[1].epoch == epoch
+
+
 def test_a_follower_confirms_nothing(cluster: LogCluster) -> None:
     cluster.confirm(2, 7)
     assert cluster.members[2].reads == [(7, False)]

@@ -225,7 +225,7 @@ class Member:
 
     def _on_take_over(self, sender: int, message: TakeOver) -> None:
         if message.ballot == self._acceptor.promised and sender == self._leader and self._may_stand():
-            self._handed_over = True
+            self._handed_over = sender in self._members.voters  # else it went because it had to
             self._prepare()
 
     # -- phase 2
@@ -288,13 +288,15 @@ class Member:
         if message.ballot > self._acceptor.promised:
             self._acceptor.promise(message.ballot)
         self._acceptor.learn_accepted(message.ballot, message.chosen)
-        self._unanswered = message
-        if (message.ballot, message.round) > self._answered:
+        if self._unanswered is not None or (message.ballot, message.round) > self._answered:
             self._answer(message)
+        else:
+            self._unanswered = message
         self._learn_up_to(sender, message.chosen)
 
     def _answer(self, heartbeat: Heartbeat) -> None:
-        """At once if it begins a round, for reads wait for it; else in the tick in which this node beats itself."""
+        """At once if it begins a round, for reads wait for it; else in the tick in which this node beats itself, or
+        when the next one comes, should this node be slower than its leader."""
         self._unanswered, self._answered = None, (heartbeat.ballot, heartbeat.round)
         clock_ms, chosen = self._clocks_ms[self._me], self._learner.deliverable()
         self._send(node_of(heartbeat.ballot), HeartbeatReply(*self._answered, clock_ms, chosen))

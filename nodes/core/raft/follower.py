@@ -1,7 +1,8 @@
 """The follower: takes the leader's log, answers its heartbeats, stands for election when the leader is silent.
 
 A heartbeat that begins a round is answered at once, for reads wait for it. Any other only keeps the leadership alive:
-its answer leaves in the tick in which the groups of this node beat, in one message with all they have to say.
+its answer leaves in the tick in which the groups of this node beat, in one message with all they have to say; or when
+the next one comes, should this node be slower than its leader.
 
 *Invariants*: only what conflicts with the leader's log is cut, and never what is chosen; the commit index goes no
 further than what is known to equal the leader's log; one acknowledgement for all appends between two drains, sent
@@ -76,8 +77,8 @@ class Follower(Role):
         self.replica.advance_commit(min(message.commit, matched))
 
     def on_heartbeat(self, sender: int, message: Heartbeat) -> None:
+        self._is_answer_due |= message.round > self._answered_round or self._heard_round != _NONE
         self._heard_round = max(self._heard_round, message.round)
-        self._is_answer_due |= message.round > self._answered_round
         self.replica.advance_commit(message.commit)
 
     def on_timeout_now(self, sender: int, message: TimeoutNow) -> None:

@@ -191,6 +191,7 @@ def test_who_was_removed_and_leads_asks_a_voter_to_take_over() -> None:
         cluster.tick(2)  # n1's clock stands still: it does not stand of itself
         cluster.deliver_all()
     assert cluster.serving(1)
+    assert not cluster[1].handed_over, "nobody wished it"
 
 
 # -- flow
