@@ -28,7 +28,7 @@ class Reader:
 
     def read_closed(self, message: SnapshotRead) -> None:
         """At a timestamp that is closed as of `message.slot`."""
-        if self.state.engine.applied < message.slot:
+        if self.state.applied < message.slot:
             self.refuse(message, BEHIND)
         else:
             self.read(message)

@@ -1,7 +1,7 @@
 """The state machine of a shard group: its replicated state, and what its leader does.
 
-*Invariants*: no leader serves before an entry of its own epoch is applied (`lead`); what a leader answers about an
-entry, it answers after the local commit that contains it.
+*Invariants*: no leader serves before an entry of its own epoch is applied (`lead`); what a leader answers about the end
+of a transaction, it answers after the local commit that contains it.
 """
 
 from __future__ import annotations
@@ -111,6 +111,7 @@ class Shard:
             self.leading.doubts.tick()
             self.leading.forgetting.tick()
             self._flush_acknowledged(self.leading)
+        self.state.flush()
         self.state.forget(ROWS_A_TICK)
 
     def _refuse(self, sender: int, message: Any) -> None:

@@ -1,9 +1,13 @@
 """What the entries of a shard's log do, the same on every replica (DESIGN.md §3, §5).
 
+What is prepared since the last local transaction is in memory and in the log; it goes into the store with the next
+one, or with `flush`. Most of it has ended by then, and is never written.
+
 *Invariants*: the first of CommitTxn, PrepareTxn and AbortTxn for an id counts, later ones are answered from it; a
 prepared id ends once; every entry moves the engine's applied slot by one, in the local transaction that holds its
-rows. An entry that cannot be applied stops the replica (`ReplicaStopped`). What the marks have passed and is unknown
-takes no effect.
+rows. A state built from its store, and given the entries behind the store's applied slot, is the state that never was
+restarted. An entry that cannot be applied stops the replica (`ReplicaStopped`). What the marks have passed and is
+unknown takes no effect.
 """
 
 from __future__ import annotations
@@ -38,9 +42,11 @@ class ShardState:
         self.group = group
         self.engine = engine
         self.prepared: dict[bytes, PrepareTxn] = {txn: decode_prepared(record) for txn, record in engine.prepared()}
+        self.applied = engine.applied
         self.has_to_forget = True
+        self._epoch = engine.epoch
         self._newest_ts = 0
-        self._unkept: dict[bytes, bytes] = {}  # prepared in this local transaction: who ends in it is never written
+        self._unkept: dict[bytes, bytes] = {}  # prepared, and not in the store
         self._ended = RememberedIds(engine.newest_outcome())
 
     @property
@@ -49,31 +55,50 @@ class ShardState:
         return self.engine.marks.largest_ts
 
     def apply(self, entries: list[Entry]) -> list[tuple[Entry, ShardEntry]]:
-        """All entries in one local transaction; returns those that were new, with what they say, in order."""
+        """Returns those that say something, in order, with what it is."""
+        said = [(entry, _decode(entry.data)) for entry in entries]
+        prepares = [(entry, each) for entry, each in said if isinstance(each, PrepareTxn)]
+        if len(prepares) < len(said):
+            self._apply_all(said)
+        else:
+            for entry, prepare in prepares:
+                self._on_prepare(prepare, entry.data)
+                self._move_to(entry)
+        return [(entry, each) for entry, each in said if each is not None]
+
+    def flush(self) -> None:
+        """Everything that was applied, into the store."""
+        if self.applied > self.engine.applied:
+            self._apply_all([])
+
+    def _apply_all(self, said: list[tuple[Entry, ShardEntry | None]]) -> None:
+        """All in one local transaction, and what waits for one."""
         engine = self.engine
-        fresh: list[tuple[Entry, ShardEntry]] = []
-        prepared = dict(self.prepared)
+        before = self.prepared, self._unkept, self.applied, self._epoch
+        self.prepared, self._unkept = dict(self.prepared), dict(self._unkept)
         engine.begin()
         try:
-            for entry in entries:
-                if entry.data.startswith(MARK):
-                    engine.set_members(entry.slot, decode_members(entry.data))
+            for slot in range(engine.applied + 1, self.applied + 1):
+                engine.advance(slot, self._epoch)
+            for entry, each in said:
+                if each is not None:
+                    self._apply_one(each, entry.data)
                 elif entry.data:
-                    decoded = decode_shard_entry(entry.data)
-                    self._apply_one(decoded, entry.data)
-                    fresh.append((entry, decoded))
+                    engine.set_members(entry.slot, decode_members(entry.data))
                 engine.advance(entry.slot, entry.epoch)
+                self._move_to(entry)
             for txn, record in self._unkept.items():
                 engine.put_prepared(txn, record)
             self._note_newest()
+            engine.commit()
         except BaseException:
             engine.rollback()
-            self.prepared = prepared
+            self.prepared, self._unkept, self.applied, self._epoch = before
             raise
-        finally:
-            self._unkept.clear()
-        engine.commit()
-        return fresh
+        self._unkept.clear()
+
+    def _move_to(self, entry: Entry) -> None:
+        self.applied, self._epoch = entry.slot, max(self._epoch, entry.epoch)
 
     def is_home_of(self, txn: bytes) -> bool:
         return ids.home_of(txn) == self.group
@@ -182,3 +207,8 @@ class ShardState:
     def _remember(self, txn: bytes, outcome: OutcomeRecord) -> None:
         self._ended.add(txn)
         self.engine.put_outcome(txn, encode(outcome), self.is_home_of(txn))
+
+
+def _decode(data: bytes) -> ShardEntry | None:
+    """None for nothing, and for other members."""
+    return decode_shard_entry(data) if data and not data.startswith(MARK) else None

@@ -79,7 +79,7 @@ class Snapshots:
         """Taken now, and told after a round begun now."""
         self.participant.seen = max(self.participant.seen, message.ts)
         floors = self.participant.floors_in_flight()
-        closed = ClosedIs(self.host.group, min([message.ts, *floors]), self.participant.state.engine.applied)
+        closed = ClosedIs(self.host.group, min([message.ts, *floors]), self.participant.state.applied)
 
         def then(confirmed: bool) -> None:
             if confirmed:

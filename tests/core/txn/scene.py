@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from nodes import ids
@@ -139,19 +139,24 @@ class Replica:
 
 
 class ShardReplica(Replica):
-    """A replica of s1 over the bank's accounts 1 and 2; `restarted` is the same disk in a new process."""
+    """A replica of s1 over the bank's accounts 1 and 2; `restarted` is the same disk in a new process, which gets from
+    the log what the store has not."""
 
     machine: Shard
 
-    def __init__(self, engine: SqliteEngine | None = None, node: int = 1, lead: bool = True) -> None:
+    def __init__(
+        self, engine: SqliteEngine | None = None, node: int = 1, lead: bool = True, log: Sequence[Entry] = ()
+    ) -> None:
         self.engine = engine or opened(SqliteEngine(None), (1, 100), (2, 200))
         host = FakeHost("s1", node)
         super().__init__(Shard(self.engine, host), host, decode_shard_entry, self.engine.applied)
+        for entry in [entry for entry in log if entry.slot > self.engine.applied]:
+            self.append(entry.data)
         if lead:
             self.lead()
 
     def restarted(self, lead: bool = True) -> ShardReplica:
-        return ShardReplica(self.engine, self.host.node, lead)
+        return ShardReplica(self.engine, self.host.node, lead, self.log)
 
     @property
     def locks(self) -> Any:

@@ -10,7 +10,7 @@ from nodes.core.locks import IS, IX, JOIN, SIX, Node, S, X
 from nodes.core.txn import evaluated
 from nodes.core.txn.evaluated import bounded
 from nodes.core.txn.messages import Voted
-from tests.core.txn.scene import ShardReplica, execute, new_id
+from tests.core.txn.scene import execute, new_id
 from tests.core.txn.sql_shard import SqlShard
 from tests.sim.lock_tree import holds
 
@@ -102,6 +102,6 @@ def test_a_new_leader_holds_the_larger_lock_too() -> None:
     shard = SqlShard()
     shard.ask(TXN, "UPDATE lines SET d = d + 1 WHERE d >= 0")
     shard.apply()
-    again = ShardReplica(shard.engine)
+    again = shard.restarted()
     again.receive(execute(YOUNG, shard.fragment("SELECT * FROM lines WHERE a = 1 AND b = 9")))
     assert again.locks.is_waiting(YOUNG)

@@ -48,6 +48,7 @@ def test_the_store_is_the_same_by_whatever_turns(said: list[tuple[bytes, bool]],
         for first, last in zip([0, *bounds], [*bounds, len(rest)], strict=True):
             if rest[first:last]:
                 state.apply(rest[first:last])
+        state.flush()
         found.append(kept(state))
         reopened = ShardState("s1", state.engine)
         assert kept(reopened) == found[-1]
@@ -61,6 +62,7 @@ def test_what_was_prepared_in_a_local_transaction_that_failed_is_nowhere() -> No
     with pytest.raises(ReplicaStopped):
         state.apply(entries([prepare(TXNS[0]), commits_unknown]))
     state.apply(entries([prepare(TXNS[2])]))
+    state.flush()
     assert kept(state) == ({TXNS[2]}, {})
     ((_, record),) = state.engine.prepared()
     assert msgspec.msgpack.decode(record, type=PrepareTxn) == prepare(TXNS[2])
