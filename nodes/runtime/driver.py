@@ -297,7 +297,7 @@ class Driver:
             self.world.call_soon(self.turn)
 
     def turn(self) -> None:
-        """Deliver what is local, drain the logs, submit to the journal, send; until nothing is left to do here."""
+        """Deliver what is local and drain the logs, until nothing is left to do here; then send and submit."""
         self._is_turn_due = True  # what is asked within the turn is done within it
         rounds = 0
         while rounds < MAX_ROUNDS and (self._deliver_local() or self._flush_desk() or self._drain_groups()):
@@ -306,8 +306,8 @@ class Driver:
         if rounds < MAX_ROUNDS and (states := self.compaction.records()):
             self._records += states
             self._thens.append(self.compaction.on_durable)
-        self._submit()
         self._send_all()
+        self._submit()  # last: the journal's thread would wait for this one, and hold it up
         self._is_turn_due = False
         if rounds == MAX_ROUNDS:
             self.wake()  # whoever talks to himself for long must not keep the loop from everybody else

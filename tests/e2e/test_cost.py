@@ -1,7 +1,8 @@
-"""What a transaction costs in log entries and syncs, counted on real processes."""
+"""What a transaction costs in log entries and syncs, counted on real processes; and how nodes share a processor."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -97,3 +98,10 @@ def test_an_interactive_transaction_that_may_have_written_is_prepared(local_clus
 def test_a_write_on_one_shard_is_one_entry(local_cluster: LocalCluster) -> None:
     entries, _ = counted(local_cluster, lambda client: client.execute("UPDATE cost SET value = value + 1 WHERE id = 1"))
     assert [count for count in entries.values() if count > MARKS] in ([MANY], [MANY + MARKS]), entries
+
+
+def test_a_node_interrupts_nobody(local_cluster: LocalCluster) -> None:
+    """All its threads: what comes while another process runs is carried out in one turn."""
+    for process in local_cluster.processes.values():
+        threads = os.listdir(f"/proc/{process.pid}/task")
+        assert {os.sched_getscheduler(int(thread)) for thread in threads} == {os.SCHED_BATCH}
