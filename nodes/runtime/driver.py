@@ -31,7 +31,7 @@ from nodes.core.replicated_log import LogEffects, Point, ReplicatedLog, Timing
 from nodes.core.txn.coordinator import Coordinator
 from nodes.core.txn.shard import Shard
 from nodes.errors import ReplicaStopped
-from nodes.runtime.activity import DISK_LOW, DISK_OK, REPLICA_STOPPED, Changes, Counts
+from nodes.runtime.activity import DISK_LOW, DISK_OK, Changes, Counts
 from nodes.runtime.catalog import Catalog
 from nodes.runtime.compaction import Compaction
 from nodes.runtime.gateway import Gateway
@@ -259,7 +259,10 @@ class Driver:
         self.counts.roll(clock_ms)
         for group in self.groups.values():
             if not group.stopped:
-                group.tick(clock_ms)
+                try:
+                    group.tick(clock_ms)
+                except ReplicaStopped as error:
+                    group.stop(str(error))
         for request in self.desk.repeat(self.now, REPEAT_TIMESTAMP_TICKS):
             self.to_leader(ORACLE_GROUP, request)
         self.gateway.tick()
@@ -380,9 +383,6 @@ class Driver:
             group.carry_out(effects)
         except ReplicaStopped as error:
             group.stop(str(error))
-            self.router.remove_local(group.group)
-            self.log.critical("replica of %s stopped: %s", group.group, error)
-            self.changes.note(REPLICA_STOPPED, self.node, group.group, str(error))
         if group.group == "s0" and effects.entries:
             self.catalog.refresh()
 

@@ -20,7 +20,7 @@ from nodes.core.host import GATEWAY, Machine
 from nodes.core.membership import MARK, Configuration, Members, decode_members, newer
 from nodes.core.replicated_log import TICK_MS, Entry, LogEffects, NotLeader, Point, ReplicatedLog
 from nodes.ids import node_name
-from nodes.runtime.activity import LEADS, LEADS_NO_MORE
+from nodes.runtime.activity import LEADS, LEADS_NO_MORE, REPLICA_STOPPED
 from nodes.runtime.messages import TAKE_OVERS, HandOver, LedBy
 from nodes.runtime.rebalance import Rebalance
 from nodes.runtime.transfer import Transfer
@@ -256,6 +256,10 @@ class Group:
         self.stopped = why
         if self.served_epoch:
             self._stop_serving()
+        driver = self.driver
+        driver.router.remove_local(self.group)
+        driver.log.critical("replica of %s stopped: %s", self.group, why)
+        driver.changes.note(REPLICA_STOPPED, self.node, self.group, why)
 
     def carry_out(self, effects: LogEffects) -> None:
         """Apply what is chosen and durable, then answer the read indexes (asked before, so never of what follows)."""

@@ -98,6 +98,8 @@ class ShardState:
         self._unkept.clear()
 
     def _move_to(self, entry: Entry) -> None:
+        if entry.slot != self.applied + 1:
+            raise ReplicaStopped(f"{self.group}: slot {entry.slot} cannot follow the applied slot {self.applied}")
         self.applied, self._epoch = entry.slot, max(self._epoch, entry.epoch)
 
     def is_home_of(self, txn: bytes) -> bool:

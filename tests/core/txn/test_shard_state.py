@@ -66,3 +66,11 @@ def test_what_was_prepared_in_a_local_transaction_that_failed_is_nowhere() -> No
     assert kept(state) == ({TXNS[2]}, {})
     ((_, record),) = state.engine.prepared()
     assert msgspec.msgpack.decode(record, type=PrepareTxn) == prepare(TXNS[2])
+
+
+def test_what_only_prepares_follows_without_a_gap_too() -> None:
+    state = ShardState("s1", SqliteEngine(None))
+    first, _, third = entries([prepare(txn) for txn in TXNS[:3]])
+    state.apply([first])
+    with pytest.raises(ReplicaStopped, match="slot 3 cannot follow the applied slot 1"):
+        state.apply([third])
