@@ -53,6 +53,8 @@ class Transfer:
     def tick(self) -> None:
         group = self.group
         laggards = group.log.laggards()
+        if not laggards and not self._outgoing:
+            return
         for peer in [peer for peer, out in self._outgoing.items() if not self._is_wanted(peer, out, laggards)]:
             self._outgoing.pop(peer).copy.close()
         for peer in laggards:

@@ -231,8 +231,10 @@ class Leader:
 
     def confirmed(self) -> list[int]:
         """The tokens whose round, or a later one, a majority has answered by now. Taken once."""
-        answered = self._majority_of(self.round, [peer.round for peer in self._voting])
         tokens: list[int] = []
+        if not self._confirming:
+            return tokens
+        answered = self._majority_of(self.round, [peer.round for peer in self._voting])
         while self._confirming and self._confirming[0][0] <= answered:
             tokens.extend(self._confirming.popleft()[1])
         return tokens

@@ -119,7 +119,7 @@ class Leader(Role):
     # -- what happened
     def tick(self) -> None:
         now, timing = self.replica.now, self.replica.timing
-        heard = 1 + sum(self._is_heard(progress) for progress in self._voting)
+        heard = 1 + sum([self._is_heard(progress) for progress in self._voting])
         if heard < self.replica.members.quorum:
             self.replica.follow(self.replica.term, None)
             return
@@ -205,11 +205,13 @@ class Leader(Role):
 
     def take_reads(self) -> list[tuple[int, bool]]:
         """The tokens whose round is answered and whose read index is delivered."""
+        if not self.reads.is_running:
+            return []
         confirmed = self.reads.confirmed(self._answered_round(), self.replica.delivered_slot)
         return [(token, True) for token in confirmed]
 
     def _reads_are_ready(self) -> bool:
-        return self.reads.is_ready(self._answered_round(), self.replica.deliverable_slot)
+        return self.reads.is_running and self.reads.is_ready(self._answered_round(), self.replica.deliverable_slot)
 
     def _answered_round(self) -> int:
         rounds = [progress.round for progress in self._voting]

@@ -27,6 +27,10 @@ class ReadRounds:
     def has_asked(self) -> bool:
         return bool(self._asked)
 
+    @property
+    def is_running(self) -> bool:
+        return bool(self._running)
+
     def ask(self, token: int) -> None:
         self._asked.append(token)
 

@@ -222,7 +222,7 @@ class RaftReplica(ReplicatedLog):
         return self.log.between(first, self.delivered_slot)
 
     def needs_drain(self) -> bool:
-        if self.delivered_slot < self.deliverable_slot:
+        if self.commit_index > self.delivered_slot < self.log.durable_slot:
             return True
         return self.outbox.has_work(self.log) or self.role.has_work()
 
