@@ -94,6 +94,8 @@ class Group:
     def preferred(self) -> int:
         """The node that should lead: the first voter that is not to leave the cluster."""
         leaving, voters = self.driver.placement.roster.leaving, self.configuration.members.voters
+        if not leaving:
+            return voters[0]
         return next((node for node in voters if node not in leaving), voters[0])
 
     @property

@@ -378,6 +378,8 @@ class Participant:
     # -- time and the end of the leadership
 
     def tick(self) -> None:
+        if not self.active:
+            return
         now = self.host.now
         self.interactive.tick()
         for active in [a for a in self.active.values() if a.deadline <= now and a.state in ENDABLE]:
