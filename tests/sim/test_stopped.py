@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from nodes import ids
+from nodes.core.txn.shard import Shard
 from nodes.errors import ReplicaStopped
 from tests.sim.cluster import NODES
 from tests.sim.simulation import Simulation
@@ -25,8 +24,8 @@ def test_a_store_that_fails_at_a_tick_stops_its_replica_alone(monkeypatch: pytes
         def flush() -> None:
             raise ReplicaStopped("disk I/O error")
 
-        state: Any = broken.machine.state  # type: ignore[attr-defined]
-        monkeypatch.setattr(state, "flush", flush)
+        assert isinstance(broken.machine, Shard)
+        monkeypatch.setattr(broken.machine.state, "flush", flush)
         driver.tick()
         assert (broken.stopped, sound.stopped) == ("disk I/O error", "")
         assert broken.served_epoch == 0

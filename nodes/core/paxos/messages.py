@@ -78,7 +78,7 @@ class Accepted(msgspec.Struct, array_like=True, frozen=True, tag=155):
 
 
 class Heartbeat(msgspec.Struct, array_like=True, frozen=True, tag=156):
-    """I lead under `ballot`. `round` counts the rounds of this ballot that reads wait, or waited, for."""
+    """I lead under `ballot`. `round` is 1 when that is announced, and rises with each round that reads wait for."""
 
     ballot: int
     chosen: int
