@@ -68,6 +68,9 @@ class Machine(Protocol):
     def lead(self) -> None:
         """An entry of this replica's own epoch is applied: serve."""
 
+    def conclude(self) -> None:
+        """The leadership is about to be handed over: what was to be proposed later is proposed now."""
+
     def unlead(self) -> None:
         """No longer the leader: nothing that is not applied may be relied on."""
 

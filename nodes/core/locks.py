@@ -109,6 +109,10 @@ class LockTable:
     def is_waiting(self, txn: bytes) -> bool:
         return txn in self._waiters
 
+    @property
+    def is_any_waiting(self) -> bool:
+        return bool(self._waiters)
+
     def waiting(self) -> list[bytes]:
         """All that wait, oldest first."""
         return [w.txn for w in sorted(self._waiters.values(), key=lambda w: w.age)]

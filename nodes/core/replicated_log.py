@@ -169,7 +169,8 @@ class ReplicatedLog(ABC):
         replica leads."""
 
     @abstractmethod
-    def drain(self) -> LogEffects: ...
+    def drain(self) -> LogEffects:
+        """All of it; nothing is left to drain then."""
 
     # -- what is seen
     @property

@@ -356,13 +356,12 @@ class Driver:
         return True
 
     def _drain_groups(self) -> bool:
-        """Whoever was drained is looked at again in the next round: one drain need not be all."""
+        """A drain is all there is; what carrying it out gives the log to do touches the group again."""
         touched, self.touched = self.touched, {}
         is_busy = False
         for group in touched:
             if not group.stopped and group.needs_drain():
                 is_busy = True
-                self.touched[group] = None
                 self._carry_out(group, group.log.drain())
         return is_busy
 

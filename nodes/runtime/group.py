@@ -197,6 +197,7 @@ class Group:
         preferred = self.preferred
         if to is None and preferred != self.node and self.log.is_near(preferred):
             to = preferred
+        self.machine.conclude()
         self.log.transfer(to)
         self._touch()
 
@@ -244,7 +245,7 @@ class Group:
 
     def follow_leadership(self) -> None:
         """Something happened to the log. Has the leadership that is served gone?"""
-        self._touch()
+        self.driver.touched[self] = None
         if self.served_epoch and not (self.log.leads and self.log.epoch == self.served_epoch):
             self._stop_serving()
 

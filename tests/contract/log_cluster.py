@@ -308,7 +308,9 @@ class LogCluster:
         for _ in range(10_000):
             if not self[node].needs_drain():
                 break
-            self._carry_out(member, self[node].drain())
+            effects = self[node].drain()
+            assert not self[node].needs_drain(), "one drain takes all"
+            self._carry_out(member, effects)
         else:
             raise AssertionError("the drains never end")
         self._check_core(member, self[node])

@@ -72,9 +72,10 @@ def read_statements(data: dict[str, Any]) -> list[Statement]:
     return [_read_statement(each, number) for number, each in enumerate(statements)]
 
 
-def read_key(headers: Mapping[str, str]) -> str:
-    """The `Idempotency-Key`, in lower case, "" if there is none; BadRequest for what is no UUID."""
-    key = headers.get("Idempotency-Key")
+def read_key(meta: Mapping[str, Any]) -> str:
+    """The `Idempotency-Key`, in lower case, "" if there is none; BadRequest for what is no UUID. `meta` is the
+    request's: its `headers` would be a copy of all of them."""
+    key = meta.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:
         return ""
     try:

@@ -53,7 +53,7 @@ class Transactions(StoreView):
         begun=("Begun", {name: link(name, "id", "/id") for name in WITHIN}),
     )
     def post(self, request: Request) -> Response:
-        key = read_key(request.headers)
+        key = read_key(request.META)
         if is_interactive(request.data):
             return self._begin(request, *read_begin(request.data, key))
         wanted = read_request(request.data, key)

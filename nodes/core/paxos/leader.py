@@ -183,17 +183,16 @@ class Leader:
 
     # -- accepting
     def accepts(self, acceptor: Acceptor) -> Iterator[tuple[int, Accept]]:
-        """At most one message for each peer: the next entries that it was not sent. Equal ones are one object."""
+        """To each peer all that it was not sent and that may be under way to it. Equal messages are one object."""
         made: dict[int, Accept] = {}
         for node, peer in self.peers.items():
-            if not self._may_send(peer, acceptor.last_slot):
-                continue
-            message = made.get(peer.next_slot)
-            if message is None:
-                entries = acceptor.batch(peer.next_slot, acceptor.last_slot)
-                message = made[peer.next_slot] = Accept(self.ballot, acceptor.chosen, entries)
-            peer.sent(message.entries)
-            yield node, message
+            while self._may_send(peer, acceptor.last_slot):
+                message = made.get(peer.next_slot)
+                if message is None:
+                    entries = acceptor.batch(peer.next_slot, acceptor.last_slot)
+                    message = made[peer.next_slot] = Accept(self.ballot, acceptor.chosen, entries)
+                peer.sent(message.entries)
+                yield node, message
 
     def chosen(self, own_durable: int, before: int) -> int:
         """The last slot that a majority has accepted, with all before it; `before` is what was known."""

@@ -90,6 +90,9 @@ class Coordinator:
         self.leading = Leadership(self.state, self.host)
         self._reserve(self.leading)
 
+    def conclude(self) -> None:
+        """What it means to propose it has proposed."""
+
     def unlead(self) -> None:
         assert self.leading is not None, "only a leader stops leading"
         self.leading.keys.end()

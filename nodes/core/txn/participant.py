@@ -19,6 +19,7 @@ from nodes.core.host import GATEWAY, Host
 from nodes.core.locks import LockTable, Node
 from nodes.core.replicated_log import TICK_MS
 from nodes.core.txn import steps
+from nodes.core.txn.ends import Ends
 from nodes.core.txn.entries import AbortTxn, CommitTxn, OutcomeRecord, PrepareTxn, encode
 from nodes.core.txn.evaluated import bounded, image_locks, over_bound, planned_locks, stale_version
 from nodes.core.txn.interactive import Interactive
@@ -42,17 +43,7 @@ from nodes.core.txn.messages import (
 )
 from nodes.core.txn.row_locks import RowLocking
 from nodes.core.txn.shard_state import ShardState
-from nodes.core.txn.states import (
-    APPENDED,
-    ASKING,
-    CONFIRMING,
-    ENDING,
-    GONE,
-    HOLDING,
-    LOCKING,
-    Active,
-    LockNeed,
-)
+from nodes.core.txn.states import APPENDED, ASKING, CONFIRMING, ENDING, GONE, HOLDING, LOCKING, Active, LockNeed
 from nodes.errors import ErrorInfo
 
 EVALUATION_BUDGET_MS = 50.0
@@ -70,6 +61,7 @@ class Participant:
         self.host = host
         self.locks = LockTable()
         self.active: dict[bytes, Active] = {}
+        self.ends = Ends(state, host, self.active)
         self.seen = state.largest_ts
         self._granted: deque[bytes] = deque()
         self._running = False
@@ -112,6 +104,7 @@ class Participant:
         behind = self.row_locking.arrive(active, self.state.prepared, self.host.now)
         if behind:
             self.host.note(steps.WAITS, active.txn, (behind,))
+            self.ends.propose()
         else:
             self._lock(active)
         self.run()
@@ -160,6 +153,12 @@ class Participant:
         active.waits(self.host.now)
         self.host.note(steps.WAITS, active.txn, self.locks.blocker_of(active.txn))
         self._wound_for(active.txn)
+        self.ends.propose()
+
+    @property
+    def is_awaited(self) -> bool:
+        """Does anybody wait for another one to end here?"""
+        return self.locks.is_any_waiting or self.row_locking.is_any_waiting
 
     def run(self) -> None:
         """Evaluate who was granted, one after the other (each may end others and so grant more)."""
@@ -247,6 +246,7 @@ class Participant:
 
     def _append(self, active: Active, data: bytes) -> None:
         active.move(APPENDED)
+        self.ends.propose()
         self.host.propose(data)  # not accepted: this leadership is over, `unlead` comes and tells the gateways
 
     def _confirm(self, active: Active, answer: Finished | Refused) -> None:

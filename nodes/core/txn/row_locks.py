@@ -64,6 +64,10 @@ class RowLocking:
         self._arrived[active.txn] = _Arrived(active, found, now + FLIGHT_TICKS)
         return next(iter(found))
 
+    @property
+    def is_any_waiting(self) -> bool:
+        return bool(self._arrived)
+
     def on_released(self, txn: bytes) -> None:
         """It has ended here, in whatever way."""
         self._arrived.pop(txn, None)

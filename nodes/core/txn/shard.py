@@ -46,7 +46,6 @@ class Leadership:
         self.snapshots = Snapshots(self.participant, reader, host)
         self.doubts = Doubts(state, host)
         self.forgetting = Forgetting(state, self.participant, host)
-        self.ending: set[bytes] = set()
         self.acknowledged: dict[str, dict[bytes, None]] = {}  # by home, since the last tick
         self.fences: dict[bytes, list[AskFate]] = {}
 
@@ -83,6 +82,10 @@ class Shard:
     def lead(self) -> None:
         self.leading = Leadership(self.state, self.reader, self.host)
 
+    def conclude(self) -> None:
+        if self.leading is not None:
+            self.leading.participant.ends.propose()
+
     def unlead(self) -> None:
         leading, self.leading = self.leading, None
         assert leading is not None, "only a leader stops leading"
@@ -110,6 +113,7 @@ class Shard:
             self.leading.snapshots.tick()
             self.leading.doubts.tick()
             self.leading.forgetting.tick()
+            self.leading.participant.ends.propose()
             self._flush_acknowledged(self.leading)
         self.state.flush()
         self.state.forget(ROWS_A_TICK)
@@ -158,7 +162,7 @@ class Shard:
             leading.snapshots.on_ended(entry.txn)
 
     def _on_end_applied(self, leading: Leadership, entry: EndTxn) -> None:
-        leading.ending.discard(entry.txn)
+        leading.participant.ends.on_applied(entry.txn)
         leading.doubts.on_ended(entry.txn)
         if entry.txn not in leading.participant.active:
             leading.participant.release(entry.txn)
@@ -189,9 +193,8 @@ class Shard:
             leading.participant.after_apply()
 
     def _end(self, leading: Leadership, txn: bytes, commit: bool, commit_ts: int) -> None:
-        if txn not in leading.ending:
-            leading.ending.add(txn)
-            self.host.propose(encode(EndTxn(txn, commit, commit_ts)))
+        is_awaited = leading.participant.is_awaited or leading.snapshots.is_any_waiting
+        leading.participant.ends.add(txn, commit, commit_ts, is_awaited)
 
     def _acknowledge(self, leading: Leadership, txn: bytes) -> None:
         """At the next tick: nobody waits for it, and one message for each home does."""

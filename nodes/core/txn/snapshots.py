@@ -76,7 +76,8 @@ class Snapshots:
         self._ask((message.gateway, message.number), Question(deadline, waits, run, lambda cause: None))
 
     def on_ask_closed(self, message: AskClosed) -> None:
-        """Taken now, and told after a round begun now."""
+        """Taken now, and told after a round begun now. What has ended, and only waits to be proposed, holds it back."""
+        self.participant.ends.propose()
         self.participant.seen = max(self.participant.seen, message.ts)
         floors = self.participant.floors_in_flight()
         closed = ClosedIs(self.host.group, min([message.ts, *floors]), self.participant.state.applied)
@@ -91,12 +92,18 @@ class Snapshots:
         if key in self.questions:
             return
         self.questions[key] = question
+        if question.waits:
+            self.participant.ends.propose()
 
         def then(confirmed: bool) -> None:
             question.confirmed = confirmed
             self._try(key)
 
         self.host.confirm(then)
+
+    @property
+    def is_any_waiting(self) -> bool:
+        return any(question.waits for question in self.questions.values())
 
     def on_ended(self, txn: bytes) -> None:
         """A transaction's end is committed locally."""
