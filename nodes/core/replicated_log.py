@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
@@ -86,16 +86,15 @@ class NotLeader(Exception):
         self.leader = leader
 
 
-@dataclass(slots=True)
-class LogEffects:
+class LogEffects(msgspec.Struct):
     """What `drain` returns. `mark` is 0 when there are no records, else a number that rises with each such drain."""
 
-    records: list[Any] = field(default_factory=list)  # Structs of the core's Record union, to be journalled in order
+    records: list[Any] = []  # Structs of the core's Record union, to be journalled in order
     mark: int = 0
-    sends: list[tuple[int, Any]] = field(default_factory=list)  # (node, message): promise nothing, leave now
-    promises: list[tuple[int, Any]] = field(default_factory=list)  # leave when the records of this drain are durable
-    entries: list[Entry] = field(default_factory=list)  # to be applied, in order
-    reads: list[tuple[int, bool]] = field(default_factory=list)  # (token, confirmed)
+    sends: list[tuple[int, Any]] = []  # (node, message): promise nothing, leave now
+    promises: list[tuple[int, Any]] = []  # leave when the records of this drain are durable
+    entries: list[Entry] = []  # to be applied, in order
+    reads: list[tuple[int, bool]] = []  # (token, confirmed)
 
 
 class ReplicatedLog(ABC):

@@ -136,7 +136,7 @@ class Group:
     # -- driven by the node
 
     def receive_log(self, sender: int, message: Any) -> None:
-        if self.is_full and type(message) in TAKE_OVERS:
+        if type(message) in TAKE_OVERS and self.is_full:
             self.log.decline(sender)  # who refuses writes takes no leadership over
             self._touch()
             return

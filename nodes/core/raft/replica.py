@@ -116,13 +116,13 @@ class RaftReplica(ReplicatedLog):
 
     def receive(self, sender: int, message: Any) -> None:
         kind = type(message)
-        if kind in _VOTER_HANDLERS:
-            _VOTER_HANDLERS[kind](self, sender, message)
-        elif kind in _FROM_LEADERS:
+        if kind in _FROM_LEADERS:
             if self._hear_leader(sender, message.term):
                 self.role.receive(sender, message)
         elif kind in _ANSWERS:
             self._take_answer(sender, message)
+        elif kind in _VOTER_HANDLERS:
+            _VOTER_HANDLERS[kind](self, sender, message)
 
     def _hear_leader(self, sender: int, term: int) -> bool:
         """Follow the sender, unless its term is over."""
@@ -211,7 +211,7 @@ class RaftReplica(ReplicatedLog):
     def drain(self) -> LogEffects:
         self.role.flush()
         effects = self.outbox.collect(self.log)
-        effects.entries = self._deliver()
+        effects.entries = self._deliver() if self.commit_index > self.delivered_slot else []
         if isinstance(self.role, Leader):
             effects.reads += self.role.take_reads()
         return effects
