@@ -33,6 +33,7 @@ TRANSACTIONS = (
     "commit although wounded",
     "decision asked for again",
     "decision was there already",
+    "end that went along with another entry",
     "in doubt, gateway deciding",
     "in doubt, asked by a new leader at once",
     "in doubt, home asked",

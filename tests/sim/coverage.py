@@ -27,6 +27,7 @@ from nodes.core.transfer import REPEAT_TICKS, Chunk, Receiving, Sending
 from nodes.core.txn.attempt import DECIDING, EXECUTING, Attempt
 from nodes.core.txn.client_keys import ClientKeys
 from nodes.core.txn.coordinator import Coordinator
+from nodes.core.txn.ends import Ends
 from nodes.core.txn.messages import CONFIRM, WOUNDED
 from nodes.core.txn.participant import Participant
 from nodes.core.txn.reader import Reader
@@ -217,6 +218,9 @@ _before(Driver, "on_disk")(lambda self, is_low: _if(is_low and not self.is_low_o
 
 _after(ShardState, "is_late")(lambda self, result, txn: _if(result, "late message refused"))
 _before(Gateway, "replan")(lambda self, execution, version: iter(["planned afresh"]))
+_before(Ends, "propose")(
+    lambda self, *entries: _if(entries and self._waiting, "end that went along with another entry")
+)
 _before(Coordinator, "_hold")(lambda self, leading, serve: iter(["value waits for a reservation"]))
 _before(ClientKeys, "on_fenced")(lambda self, entry: iter(["key fenced"]))
 

@@ -118,6 +118,7 @@ class Simulation:
         self.schedule.begin("end")
         self.lists.look_at_all()
         self.replays.check_at_end(self._run)
+        self.wait_for_rest()
         self.check_history()
 
     def _run(self, duration: int) -> None:

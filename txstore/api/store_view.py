@@ -27,7 +27,8 @@ class StoreView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if request.method in self.allowed_methods:  # a method that is not taken is told so, whatever else is wrong
-            method = "GET" if request.method == "HEAD" else request.method
+        method = request.method or ""
+        if method in self.allowed_methods:  # a method that is not taken is told so, whatever else is wrong
+            method = "GET" if method == "HEAD" else method
             takes_key = method in self.keyed
             refuse_ignored(request.META, lambda: request.query_params, self.known.get(method, ()), takes_key)

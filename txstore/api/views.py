@@ -53,10 +53,10 @@ class Transactions(StoreView):
         begun=("Begun", {name: link(name, "id", "/id") for name in WITHIN}),
     )
     def post(self, request: Request) -> Response:
-        key = read_key(request.META)
-        if is_interactive(request.data):
-            return self._begin(request, *read_begin(request.data, key))
-        wanted = read_request(request.data, key)
+        key, data = read_key(request.META), request.data
+        if is_interactive(data):
+            return self._begin(request, *read_begin(data, key))
+        wanted = read_request(data, key)
         if request.user.has_perm(WRITE):
             return Response(reply_to_json(store.cluster().submit(wanted)))
         wanted.read_only = True

@@ -1,26 +1,29 @@
 """Ends of prepared transactions that a shard leader was told, and has not applied yet.
 
-Nobody waits for an end but who wants what it holds. So while others are in flight here, whose entries are to come, it
-goes along with the next of them, in one message and one sync; alone it would cost as much as a prepare. It is proposed
-at once when nobody else is in flight or somebody waits, and at the next tick in any case.
+Nobody waits for an end but who wants what it holds. So while an entry of another transaction is to come here, the end
+goes along with the next one, in one message and one sync; alone it would cost as much as a prepare. It is proposed at
+once when none is to come or somebody waits, and at the next tick in any case.
 
-*Invariant*: what waits here was told by the home, and is told again by it until the end is acknowledged; a leadership
-that ends may lose it.
+*Invariant*: what waits here is known elsewhere, and a leadership that ends may lose it: a commit is told again by its
+home until the end is acknowledged, and whoever leads next asks about what it finds prepared (`recovery.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Mapping
 
 from nodes.core.host import Host
 from nodes.core.txn.entries import EndTxn, encode
 from nodes.core.txn.shard_state import ShardState
+from nodes.core.txn.states import APPENDED, ASKING, LOCKING, Active
+
+_BRING_ENTRIES = (LOCKING, ASKING, APPENDED)  # most of them, and soon
 
 
 class Ends:
     """Of one time of leadership. `active`: those that the leader executes, and has not prepared."""
 
-    def __init__(self, state: ShardState, host: Host, active: Sized) -> None:
+    def __init__(self, state: ShardState, host: Host, active: Mapping[bytes, Active]) -> None:
         self._state = state
         self._host = host
         self._active = active
@@ -33,15 +36,26 @@ class Ends:
             return
         self._told.add(txn)
         self._waiting.append(EndTxn(txn, commit, commit_ts))
-        in_flight = len(self._active) + len(self._state.prepared) - len(self._told)
-        if is_awaited or in_flight <= 0:
+        if is_awaited:
+            self.propose()
+        else:
+            self.look()
+
+    def look(self) -> None:
+        """Propose those that wait, unless there is something to wait for."""
+        if self._waiting and not self._is_entry_to_come():
             self.propose()
 
     def on_applied(self, txn: bytes) -> None:
         self._told.discard(txn)
 
-    def propose(self) -> None:
-        """All that wait, now."""
+    def propose(self, *entries: bytes) -> None:
+        """All that wait, now, and these behind them."""
         waiting, self._waiting = self._waiting, []
-        for end in waiting:
-            self._host.propose(encode(end))
+        for data in (*map(encode, waiting), *entries):
+            self._host.propose(data)
+
+    def _is_entry_to_come(self) -> bool:
+        if len(self._state.prepared) > len(self._told):
+            return True
+        return any(each.state in _BRING_ENTRIES for each in self._active.values())

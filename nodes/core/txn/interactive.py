@@ -143,6 +143,7 @@ class Interactive:
 
     def _hold(self, active: Active, answer: Held) -> None:
         active.move(HOLDING)
+        self._participant.ends.look()
         active.held = answer
         active.seen_ts = self._participant.state.largest_ts
         active.asked = self._host.now

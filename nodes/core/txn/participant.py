@@ -246,8 +246,7 @@ class Participant:
 
     def _append(self, active: Active, data: bytes) -> None:
         active.move(APPENDED)
-        self.ends.propose()
-        self.host.propose(data)  # not accepted: this leadership is over, `unlead` comes and tells the gateways
+        self.ends.propose(data)  # not accepted: this leadership is over, `unlead` comes and tells the gateways
 
     def _confirm(self, active: Active, answer: Finished | Refused) -> None:
         """Locks held, a read index of the same term: only then is the answer true."""
@@ -275,7 +274,7 @@ class Participant:
         active.move(ENDING)
         active.refusal = refusal
         error = refusal.error if refusal.cause == FAILED else None
-        self.host.propose(encode(AbortTxn(active.txn, refusal.reason, error)))
+        self.ends.propose(encode(AbortTxn(active.txn, refusal.reason, error)))
 
     def _end(self, active: Active, cause: int, lost_to: tuple[bytes, Node] | None) -> None:
         """Ended by a wound or its deadline, not in flight: its locks go at once. `lost_to`: whom, and where."""
@@ -298,6 +297,7 @@ class Participant:
         active.move(GONE)
         del self.active[active.txn]
         self.release(active.txn)
+        self.ends.look()
         self.send(active.gateway, answer)
 
     def remember(self, answer: Refused | Finished) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from nodes.core.txn.messages import Acknowledge, AskCatalog, AskClosed, Outcome, SnapshotRead
 from nodes.sql.schema import NOWAIT
-from tests.core.txn.scene import GATEWAY_NODE, ShardReplica, execute, new_id, one_shard, select, update
+from tests.core.txn.scene import GATEWAY_NODE, ShardReplica, execute, new_id, one_shard, select, step_of, update
 from tests.core.txn.test_row_locks import point
 
 FIRST, SECOND, THIRD = new_id(1), new_id(2), new_id(3)
@@ -44,13 +44,10 @@ def test_what_is_executed_is_in_flight_too_and_its_entry_takes_the_ends_along_in
     assert proposed(shard) == [("EndTxn", FIRST), ("PrepareTxn", THIRD)]
 
 
-@pytest.mark.parametrize("finish", ["one shard", "one shard that changes nothing"])
-def test_a_commit_of_one_shard_takes_them_along(shard: ShardReplica, finish: str) -> None:
+def test_a_commit_of_one_shard_takes_them_along(shard: ShardReplica) -> None:
     shard.receive(COMMITTED[FIRST])
     other = new_id(9, "s1")
-    shard.receive(one_shard(other, update(77, 1)) if finish != "one shard" else one_shard(other, update(3, 1)))
-    if shard.host.askers:
-        shard.host.answer_timestamp(2_000)
+    shard.receive(one_shard(other, update(3, 1)))
     assert proposed(shard) == [("EndTxn", FIRST), ("CommitTxn", other)]
 
 
@@ -104,6 +101,32 @@ def test_a_question_that_waits_for_nobody_hastens_nothing(shard: ShardReplica) -
     shard.receive(COMMITTED[FIRST])
     shard.receive(AskCatalog(1, GATEWAY_NODE), SnapshotRead(1, GATEWAY_NODE, 9_000, [select(3)], 10_000))
     assert proposed(shard) == []
+
+
+def test_who_will_bring_no_entry_is_nothing_to_wait_for(shard: ShardReplica) -> None:
+    """A step that is done and rests, and a read that is being confirmed."""
+    shard.receive(COMMITTED[SECOND])
+    shard.receive(step_of(THIRD, 1, select(3)))
+    shard.receive(one_shard(new_id(9, "s1"), select(4)))
+    shard.receive(COMMITTED[FIRST])
+    assert proposed(shard) == [("EndTxn", SECOND), ("EndTxn", FIRST)]
+
+
+def test_when_the_last_of_the_others_leaves_what_waits_is_proposed(shard: ShardReplica) -> None:
+    """Its entry is on its way already, and nothing follows it."""
+    shard.receive(COMMITTED[SECOND])
+    last = new_id(9, "s1")
+    shard.receive(one_shard(last, update(3, 1)))
+    shard.receive(COMMITTED[FIRST])
+    assert proposed(shard) == [("EndTxn", SECOND), ("CommitTxn", last)]
+    assert [entry.txn for entry in shard.apply()] == [SECOND, last, FIRST]
+
+
+def test_a_refusal_that_is_logged_takes_them_along(shard: ShardReplica) -> None:
+    shard.receive(COMMITTED[FIRST])
+    shard.host.is_full = True
+    shard.receive(one_shard(new_id(9, "s1"), update(3, 1)))
+    assert proposed(shard) == [("EndTxn", FIRST), ("AbortTxn", new_id(9, "s1"))]
 
 
 def test_before_the_leadership_is_handed_over_all_are_proposed(shard: ShardReplica) -> None:
