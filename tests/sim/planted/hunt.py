@@ -82,6 +82,10 @@ PLAYED = {
     "outdated-id-decided": (
         "tests/sim/test_outdated.py::test_an_interactive_transaction_that_is_older_did_not_happen_and_keeps_its_age"
     ),
+    "end-that-waits-is-never-proposed": (
+        "tests/core/txn/test_ends.py::test_at_the_next_tick_it_is_proposed_in_any_case"
+    ),
+    "one-page-a-drain": "tests/core/paxos/test_scripts.py::test_a_script_comes_out_as_written[p17_pages_of_phase_1]",
     "segments-wait-for-all-that-is-applied": (
         "tests/runtime/test_compaction.py::test_under_load_a_log_lets_go_of_what_the_oldest_segment_needs"
     ),
