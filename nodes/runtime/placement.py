@@ -166,8 +166,8 @@ class Placement:
         group = self.driver.groups.get(code)
         if group is None and is_member and told.slot > self.left.get(code, 0):
             self._begin(code, told)
-        elif group is not None and not is_member and group.log.configuration.slot <= told.slot:
-            self._give_up(group, told.slot)
+        elif group is not None and not is_member and group.configuration.slot <= told.slot:
+            self._give_up(group, told.slot)  # whatever its log names that was never chosen: who was removed stays so
 
     def _begin(self, code: int, told: MembersAre) -> None:
         if code in self._joining:

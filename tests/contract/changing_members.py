@@ -76,10 +76,8 @@ class ChangingMembers(RandomSchedule):
             self.cluster.leave(node)
 
     def _own_slot(self, node: int) -> int:
-        """As of which members the node holds its replica."""
-        core, known = self.cluster.members[node].core, self.cluster.members[node].known
-        if core is not None:
-            return core.configuration.slot
+        """As of which chosen members the node holds its replica, whatever its log names besides."""
+        known = self.cluster.members[node].known
         return max(known.slot if known is not None else 0, self.joined[node])
 
     def start(self) -> None:

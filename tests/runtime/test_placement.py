@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from types import SimpleNamespace
 
+import pytest
+
 from nodes import ids
 from nodes.core.membership import Configuration, Members, NodeFacts, Roster, founded, with_learner
 from nodes.runtime.messages import MembersAre
@@ -59,3 +61,22 @@ def test_a_node_is_not_taken_for_free_while_a_group_has_told_nothing_or_knew_les
     ):
         placement.on_told(ids.group_code("s1"), MembersAre(slot, members, roster_slot))
         assert placement._is_free(3) is is_free
+
+
+def test_who_was_removed_lets_go_whatever_its_log_names_that_was_never_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its log has later members, of a leader that nobody follows any more; and not if those are known to be chosen."""
+    founding = {SYSTEM: (1, 2, 3), "s1": (1, 2, 3)}
+    later = Configuration(29, with_learner(Members((1, 2, 3)), 4))
+    group = SimpleNamespace(log=SimpleNamespace(configuration=later), configuration=founded(1, 2, 3))
+    driver = SimpleNamespace(
+        node=2, now=0, router=Router(founding), log=logging.getLogger("test"), groups={ids.group_code("s1"): group}
+    )
+    placement = Placement(driver, founding, founding[SYSTEM])  # type: ignore[arg-type]
+    let_go: list[int] = []
+    monkeypatch.setattr(placement, "_give_up", lambda group, slot: let_go.append(slot))
+    removed = MembersAre(26, Members((1, 3), former=(2,)))
+    placement.on_told(ids.group_code("s1"), removed)
+    assert let_go == [26]
+    group.configuration = later
+    placement.on_told(ids.group_code("s1"), removed)
+    assert let_go == [26]
