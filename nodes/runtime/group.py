@@ -245,7 +245,7 @@ class Group:
 
     def follow_leadership(self) -> None:
         """Something happened to the log. Has the leadership that is served gone?"""
-        self.driver.touched[self] = None
+        self._touch()
         if self.served_epoch and not (self.log.leads and self.log.epoch == self.served_epoch):
             self._stop_serving()
 

@@ -55,9 +55,8 @@ class Leader(Role):
         self._voting = [self.peers[peer] for peer in members.voters if peer != replica.me]
 
     def receive(self, sender: int, message: Any) -> None:
-        handler = self.handlers.get(type(message))
-        if handler is not None and sender in self.peers:  # else it was a member once
-            handler(self, sender, message)
+        if sender in self.peers:  # else it was a member once
+            super().receive(sender, message)
 
     def start(self) -> None:
         replica = self.replica
@@ -191,11 +190,7 @@ class Leader(Role):
     def has_work(self) -> bool:
         if (self._heartbeat_due and self.peers) or self.reads.has_asked or self._reads_are_ready():
             return True
-        last_slot = self.replica.log.last_slot
-        for progress in self.peers.values():
-            if (progress.probing or progress.next_slot <= last_slot) and self._room(progress) is not None:
-                return True
-        return False
+        return any(self._room(progress) is not None for progress in self.peers.values())
 
     def flush(self) -> None:
         if self.reads.has_asked:
@@ -230,8 +225,7 @@ class Leader(Role):
 
     def _replicate(self, peer: int, progress: Progress, batches: _Batches) -> None:
         """Send `peer` all that fits; peers at the same place share the message."""
-        last_slot = self.replica.log.last_slot
-        while (progress.probing or progress.next_slot <= last_slot) and (room := self._room(progress)) is not None:
+        while (room := self._room(progress)) is not None:
             key = (progress.next_slot, room)
             if key not in batches:
                 batches[key] = self._append_message(progress.next_slot, room)
@@ -240,15 +234,17 @@ class Leader(Role):
             self.replica.outbox.sends.append((peer, message))
 
     def _room(self, progress: Progress) -> int | None:
-        """The most bytes of the next message to this peer, which was not sent everything, or None if none should leave
-        now. 0 asks without entries."""
+        """The most bytes of the next message to this peer, or None if none should leave now. 0 asks without entries."""
         timing = self.replica.timing
         if progress.probing:
             if progress.waits:
                 return None
             return timing.max_batch_bytes if self._is_heard(progress) and not progress.needs_store else 0
+        log = self.replica.log
+        if progress.next_slot > log.last_slot:
+            return None
         room = progress.room(timing.max_inflight_bytes)
-        if progress.inflight_bytes > 0 and (room <= 0 or self.replica.log.size_at(progress.next_slot) > room):
+        if progress.inflight_bytes > 0 and (room <= 0 or log.size_at(progress.next_slot) > room):
             return None
         return min(room, timing.max_batch_bytes)
 
