@@ -130,6 +130,8 @@ class Driver:
         known = self.placement.configuration_of(name, store, records)
         eager = known.members.voters[0] == self.node
         log = core(self.node, known, records, self.rng, self._timing, eager, applied)
+        for _ in range(self.now % self._timing.heartbeat):
+            log.tick(self.world.clock_ms())  # whenever it begins, it beats when others do
         group = Group(self, name, ids.group_code(name), known, log, store, self.stores)
         self.placement.know(name, known)
         self.build_machine(group)

@@ -38,6 +38,7 @@ from nodes.runtime.load import Load
 from nodes.runtime.messages import NODE_CODE, Boundaries, Boundary, clients, encode_record, peers
 from nodes.runtime.router import place
 from nodes.runtime.survey import Survey
+from nodes.runtime.ticker import Ticker
 from nodes.runtime.transport import Transport
 from nodes.runtime.world import RealWorld
 from nodes.storage.journal import Journal
@@ -100,8 +101,7 @@ class Node:
         if self._founder.is_open and self._founder.founding is not None:
             self._open(self._founder.founding)
         _collect_garbage_from_now_on()
-        self._next_tick = self._loop.time()
-        self._tick()
+        Ticker(self._loop, self._tick, lambda: self._journal.ticket).start()
         code = await self._ended
         await self._transport.stop()
         return code
@@ -257,19 +257,16 @@ class Node:
             self.driver.changes.note(LOST, peer)
             self.driver.on_peer_lost(peer)
 
-    def _tick(self) -> None:
+    def _tick(self, place: int) -> None:
         self._ticks += 1
         self._founder.tick(self._ticks)
         if self.driver is not None and not self.driver.groups and self._ticks % TICKS_A_SECOND == 0:
             self._founder.ask()  # who else is there? The members of s0 are to be heard of from any of them
         self._survey.tick()
-        if self.driver is not None:
+        if self.driver is not None and (self.driver.now or place == 1):  # its groups beat when those of others do
             if self._ticks % DISK_TICKS == 0:
                 self.driver.on_disk(self._journal.free_bytes() < LOW_DISK_BYTES)
             self.driver.tick()
-        # After a pause the missed ticks are not made up for: time-outs count what this node was awake for.
-        self._next_tick = max(self._next_tick + TICK_MS / 1000, self._loop.time())
-        self._loop.call_at(self._next_tick, self._tick)
 
     def _save(self, record: Any, then: Callable[[], None]) -> None:
         self._journal.append([encode_record((NODE_CODE, record))])

@@ -184,6 +184,11 @@ class Journal:
         return self._ticket
 
     @property
+    def ticket(self) -> int:
+        """The last that was given out."""
+        return self._ticket
+
+    @property
     def segment(self) -> int:
         """The segment that is being written. What was submitted before it was seen here lies in it or in older ones."""
         return self._number

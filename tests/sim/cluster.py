@@ -57,6 +57,7 @@ class Life:
         self.driver: Driver | None = None
         self.network: SimNetwork | None = None
         self._backlog: list[Callable[[], None]] = []
+        self._steps, self._ticket = 1, -1  # how many ticks come next, and the journal's ticket after the last
 
     def do(self, then: Callable[[], None]) -> None:
         if self.is_over:
@@ -78,12 +79,16 @@ class Life:
         self.node.cluster.timeline.at(delay, lambda: self.do(then))
 
     def tick(self) -> None:
-        """Ticks are lost while it is paused: a stopped process's timer fires once."""
+        """Ticks are lost while it is paused: a stopped process's timer fires once. See nodes/runtime/ticker.py."""
         if self.is_over:
             return
-        if not self.is_paused:
+        assert self.node.journal is not None, "a life that ticks has a journal"
+        for _ in range(self._steps if not self.is_paused else 0):
             self.do(self._tick)
-        self.node.cluster.timeline.at(TICK_MS * MS * self.node.tick_factor, self.tick)
+        before, self._ticket = self._ticket, self.node.journal.ticket
+        beat = self.node.cluster.timing.heartbeat
+        self._steps = beat - self.driver.now % beat if self._ticket == before and self.driver is not None else 1
+        self.node.cluster.timeline.at(TICK_MS * MS * self.node.tick_factor * self._steps, self.tick)
 
     def _tick(self) -> None:
         assert self.driver is not None, "a life that ticks has a driver"
