@@ -79,6 +79,9 @@ class Machine(Protocol):
 
     def tick(self) -> None: ...
 
+    def flush(self) -> None:
+        """What was applied goes into the store now, all of it. ReplicaStopped, as of `apply`, `receive` and `tick`."""
+
     @property
     def holds_open(self) -> bool:
         """It leads interactive transactions that end when it leads no longer."""

@@ -108,6 +108,9 @@ class Compaction:
         return group.transfer.oldest_slot() if held < COPY_FACTOR * self.driver.constants.compact_entries else None
 
     def _sync(self, group: Group) -> None:
+        group.flush()
+        if group.stopped:
+            return
         self._is_syncing = True
         group.sync_begun_at = self.driver.now
         store = group.store

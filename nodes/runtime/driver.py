@@ -39,10 +39,7 @@ from nodes.runtime.group import Group
 from nodes.runtime.messages import (
     GATEWAY_CODE,
     LOG_MESSAGES,
-    TRANSFER_MESSAGES,
     Boundary,
-    CarryOut,
-    HandOver,
     MembersAre,
     encode_record,
 )
@@ -340,14 +337,11 @@ class Driver:
             return
         if type(message) in LOG_MESSAGES:
             group.receive_log(sender, message)
-        elif type(message) in TRANSFER_MESSAGES:
-            group.transfer.receive(sender, message)
-        elif type(message) is HandOver:
-            group.on_hand_over(message)
-        elif type(message) is CarryOut:
-            self.placement.on_order(group, message)
-        else:
-            group.machine.receive(sender, message)
+            return
+        try:
+            group.receive(sender, message)
+        except ReplicaStopped as error:
+            group.stop(str(error))
 
     def _flush_desk(self) -> bool:
         if not self.desk.is_gathering:

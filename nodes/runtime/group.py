@@ -19,9 +19,10 @@ from nodes.core.engine import Store, Stores
 from nodes.core.host import GATEWAY, Machine
 from nodes.core.membership import MARK, Configuration, Members, decode_members, newer
 from nodes.core.replicated_log import TICK_MS, Entry, LogEffects, NotLeader, Point, ReplicatedLog
+from nodes.errors import ReplicaStopped
 from nodes.ids import node_name
 from nodes.runtime.activity import LEADS, LEADS_NO_MORE, REPLICA_STOPPED
-from nodes.runtime.messages import TAKE_OVERS, HandOver, LedBy
+from nodes.runtime.messages import TAKE_OVERS, TRANSFER_MESSAGES, CarryOut, HandOver, LedBy
 from nodes.runtime.rebalance import Rebalance
 from nodes.runtime.transfer import Transfer
 
@@ -142,6 +143,25 @@ class Group:
             return
         self.log.receive(sender, message)
         self.follow_leadership()
+
+    def receive(self, sender: int, message: Any) -> None:
+        """What is not the log's."""
+        kind = type(message)
+        if kind in TRANSFER_MESSAGES:
+            self.transfer.receive(sender, message)
+        elif kind is HandOver:
+            self.on_hand_over(message)
+        elif kind is CarryOut:
+            self.driver.placement.on_order(self, message)
+        else:
+            self.machine.receive(sender, message)
+
+    def flush(self) -> None:
+        """What was applied goes into the store, or the replica stops."""
+        try:
+            self.machine.flush()
+        except ReplicaStopped as error:
+            self.stop(str(error))
 
     def on_durable(self, mark: int) -> None:
         self.log.on_durable(mark)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,23 +126,20 @@ class SqliteEngine(SqliteStore):
         except (apsw.Error, ReplicaStopped) as error:
             raise self._fail(str(error)) from error
 
-    def put_prepared(self, txn: bytes, record: bytes) -> None:
-        """Keep or replace the record."""
-        assert self._applying, "records are kept between begin and commit"
-        self._apply("INSERT OR REPLACE INTO engine_prepared VALUES (?, ?)", (txn, record))
+    def put_prepared(self, records: Iterable[tuple[bytes, bytes]]) -> None:
+        """Keep or replace the records."""
+        self._many("INSERT OR REPLACE INTO engine_prepared VALUES (?, ?)", records)
 
-    def drop_prepared(self, txn: bytes) -> None:
-        assert self._applying, "records are dropped between begin and commit"
-        self._apply("DELETE FROM engine_prepared WHERE txn = ?", (txn,))
+    def drop_prepared(self, txns: Iterable[bytes]) -> None:
+        self._many("DELETE FROM engine_prepared WHERE txn = ?", ((txn,) for txn in txns))
 
     def prepared(self) -> Iterator[tuple[bytes, bytes]]:
         """All prepared transactions, in the order of their ids."""
         return iter(list(self._main.execute("SELECT txn, record FROM engine_prepared ORDER BY txn")))
 
-    def put_outcome(self, txn: bytes, record: bytes, at_home: bool) -> None:
-        """Keep or replace the record: which outcome is the first is the state machine's to know."""
-        assert self._applying, "records are kept between begin and commit"
-        self._apply(_PUT_OUTCOME[at_home], (txn, record))
+    def put_outcomes(self, records: Iterable[tuple[bytes, bytes]], at_home: bool) -> None:
+        """Keep or replace the records: which outcome is the first is the state machine's to know."""
+        self._many(_PUT_OUTCOME[at_home], records)
 
     def outcome(self, txn: bytes, at_home: bool) -> bytes | None:
         for (record,) in list(self._main.execute(_OUTCOME[at_home], (txn,))):

@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import apsw
-
 from nodes import ids
 from nodes.core.engine import HomeMarks
 from nodes.storage.sqlite_store import SqliteStore
@@ -58,7 +56,6 @@ class SqliteDecisions(SqliteStore):
         self, decided: Iterable[tuple[bytes, bytes]], begun: Iterable[bytes], done: Iterable[bytes], marks: HomeMarks
     ) -> None:
         """Between `begin` and `commit`: new decisions, which of them are not done, which older ones are."""
-        assert self._applying, "records are kept between begin and commit"
         self._many("INSERT INTO decision VALUES (?, ?)", decided)
         self._many("INSERT INTO undone VALUES (?)", ((txn,) for txn in begun))
         self._many("DELETE FROM undone WHERE txn = ?", ((txn,) for txn in done))
@@ -70,7 +67,6 @@ class SqliteDecisions(SqliteStore):
         return None
 
     def put_keys(self, records: Iterable[tuple[bytes, int, bytes]]) -> None:
-        assert self._applying, "records are kept between begin and commit"
         self._many("INSERT OR REPLACE INTO client_key VALUES (?, ?, ?)", records)
 
     def forget(self, most: int) -> bool:
@@ -89,9 +85,3 @@ class SqliteDecisions(SqliteStore):
             self.rollback()
             raise
         return removed >= most
-
-    def _many(self, sql: str, rows: Iterable[tuple[bytes | int, ...]]) -> None:
-        try:
-            self._main.db.executemany(sql, rows)
-        except apsw.Error as error:
-            raise self._fail(str(error)) from error

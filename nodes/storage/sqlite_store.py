@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,14 @@ class SqliteStore:
     def _apply(self, sql: str, params: Sequence[Any] = ()) -> None:
         try:
             self._main.execute(sql, params)
+        except apsw.Error as error:
+            raise self._fail(str(error)) from error
+
+    def _many(self, sql: str, rows: Iterable[tuple[bytes | int, ...]]) -> None:
+        """A step of the local transaction, once for each."""
+        assert self._applying, "records are kept between begin and commit"
+        try:
+            self._main.cursor.executemany(sql, rows)
         except apsw.Error as error:
             raise self._fail(str(error)) from error
 

@@ -345,6 +345,10 @@ class Simulation:
         history.check_ends(self.truth)
 
     def check_engines(self) -> None:
+        for driver in self.cluster.drivers():
+            for replica in driver.groups.values():
+                if not replica.stopped:
+                    replica.flush()
         for number in self.cluster.here():
             node = self.cluster.nodes[number]
             for group, engine in sorted(node.stores.live.items()):

@@ -127,8 +127,8 @@ def test_a_rollback_restores_rows_records_slot_and_tables(engine: SqliteEngine) 
     engine.begin()
     engine.define(CreateTable(NOTES), 0)
     engine.install([Image(2, [1], 10, None), Image(3, None, 0, [1])], 20)
-    engine.put_prepared(b"p", b"1")
-    engine.put_outcome(b"o", b"1", False)
+    engine.put_prepared([(b"p", b"1")])
+    engine.put_outcomes([(b"o", b"1")], False)
     engine.advance(3, 1)
     assert engine.table(3) == NOTES
     engine.rollback()
@@ -152,11 +152,10 @@ def test_a_table_that_is_there_stops_the_replica(engine: SqliteEngine) -> None:
 def test_records_are_kept_replaced_and_dropped(engine: SqliteEngine) -> None:
     engine.begin()
     for txn, record in ((b"\x02", b"b"), (b"\x01", b"a"), (b"\x02", b"c")):
-        engine.put_prepared(txn, record)
-        engine.put_outcome(txn, record, False)
+        engine.put_prepared([(txn, record)])
+        engine.put_outcomes([(txn, record)], False)
     assert list(engine.prepared()) == [(b"\x01", b"a"), (b"\x02", b"c")]
-    engine.drop_prepared(b"\x01")
-    engine.drop_prepared(b"\x09")
+    engine.drop_prepared([b"\x01", b"\x09"])
     engine.commit()
     assert list(engine.prepared()) == [(b"\x02", b"c")]
     assert [engine.outcome(txn, False) for txn in (b"\x01", b"\x02", b"\x03")] == [b"a", b"c", None]
@@ -214,8 +213,8 @@ def test_reads_of_a_file_run_in_other_threads_and_see_only_what_is_committed(tmp
 def test_a_file_opened_again_holds_everything(tmp_path: Path) -> None:
     engine = opened(SqliteEngine(tmp_path / "s1.db"), (1, 100))
     engine.begin()
-    engine.put_prepared(b"p", b"1")
-    engine.put_outcome(b"o", b"2", False)
+    engine.put_prepared([(b"p", b"1")])
+    engine.put_outcomes([(b"o", b"2")], False)
     engine.commit()
     engine.close()
     engine = SqliteEngine(tmp_path / "s1.db")
@@ -270,7 +269,7 @@ from tests.storage.test_sqlite_engine_apply import apply_slots
 engine = opened(SqliteEngine(pathlib.Path(sys.argv[1])), (1, 2))
 apply_slots(engine)
 engine.begin()
-engine.put_outcome(b"never", b"committed", False)
+engine.put_outcomes([(b"never", b"committed")], False)
 os._exit(9)
 """
 

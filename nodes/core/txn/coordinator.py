@@ -121,6 +121,9 @@ class Coordinator:
             # Who asked holds no replica of this group and would go on asking here.
             self.host.send(sender, GATEWAY, NotHome(b"", self.host.group, leader))
 
+    def flush(self) -> None:
+        self.state.flush()
+
     def tick(self) -> None:
         self.state.tick(self.host.now)
         leading = self.leading

@@ -140,16 +140,17 @@ class CoordinatorState:
     def tick(self, now: int) -> None:
         """Flush what is due, and remove some of what is forgotten."""
         is_due = self.applied - self.store.applied >= FLUSH_ENTRIES or now - self._flushed_at >= FLUSH_TICKS
-        if is_due and self.applied > self.store.applied:
-            self.flush()
         if is_due:
             self._flushed_at = now
+            self.flush()
         if self._has_to_forget and self.store.applied == self.applied:
             self._has_to_forget = self.store.forget(FORGET_A_TICK)
 
     def flush(self) -> None:
         """Everything that was applied, into the store."""
         store = self.store
+        if self.applied == store.applied:
+            return
         store.begin()
         try:
             begun = [txn for txn in self._recent if txn in self.undone]

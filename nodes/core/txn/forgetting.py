@@ -18,8 +18,6 @@ from nodes.core.txn.entries import MoveMarks, encode
 from nodes.core.txn.participant import Participant
 from nodes.core.txn.shard_state import ShardState
 
-ROWS_A_TICK = 500
-
 
 class Forgetting:
     """One time of leadership."""
@@ -46,7 +44,7 @@ class Forgetting:
 
     def _has_something(self) -> bool:
         """Is anything remembered that the marks have not passed? Else an idle shard would write for ever."""
-        marks = self._state.engine.marks
+        marks = self._state.marks
         newest = self._state.engine.newest_outcome()
         return marks.largest_ts > marks.horizon or (newest != b"" and ids.time_of(newest) > marks.home)
 
@@ -54,7 +52,7 @@ class Forgetting:
         if self._is_over:
             return
         self._participant.seen = max(self._participant.seen, ts)
-        constants, marks = self._host.constants, self._state.engine.marks
+        constants, marks = self._host.constants, self._state.marks
         in_flight = min(map(ids.time_of, (*self._state.prepared, *self._participant.active)), default=ts) - 1
         late = max(marks.late, min(ts - at_ms(constants.txn_age_max_ms), in_flight))
         home = max(marks.home, min(ts - at_ms(constants.outcomes_kept_ms), late))

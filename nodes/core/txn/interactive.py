@@ -68,7 +68,7 @@ class Interactive:
     """The part of `participant`, and like it of one time of leadership."""
 
     def __init__(self, participant: Participant) -> None:
-        self._openings = participant.state.engine.epoch << 32
+        self._openings = participant.state.epoch << 32
         self._participant = participant
         self._host = participant.host
 

@@ -69,7 +69,7 @@ class Participant:
         # and is told abort by the home.
         self._answers: dict[bytes, Refused | Finished] = {}
         self.interactive = Interactive(self)
-        self.row_locking = RowLocking(state.engine, self.locks)
+        self.row_locking = RowLocking(state, self.locks)
         for txn, record in state.prepared.items():
             self.locks.rebuild(txn, record.age, [((t, k), m) for t, k, m in record.locks])
             self.seen = max(self.seen, record.floor)
@@ -85,7 +85,7 @@ class Participant:
     def open(self, message: Execute) -> None:
         """Nothing is known of it here."""
         if self.state.is_late(message.txn):
-            seen_ts = max(self.seen, self.state.engine.marks.late + 1)  # the oracle has given at least that much
+            seen_ts = max(self.seen, self.state.marks.late + 1)  # the oracle has given at least that much
             self.send(message.gateway, Refused(message.txn, self.host.group, TOO_LATE, seen_ts=seen_ts))
             return
         self.host.note(steps.ARRIVED, message.txn, message.gateway)

@@ -34,6 +34,7 @@ class Reader:
             self.read(message)
 
     def read(self, message: SnapshotRead) -> None:
+        self.state.flush()
         engine = self.state.engine
         for fragment in message.fragments:
             for table, version in fragment.tables:

@@ -20,8 +20,9 @@ from typing import NamedTuple
 import msgspec
 
 from nodes import ids
-from nodes.core.engine import Engine, Evaluation
+from nodes.core.engine import Evaluation
 from nodes.core.locks import IS, IX, MODES, LockTable, X
+from nodes.core.txn.shard_state import ShardState
 from nodes.core.txn.states import Active, LockNeed
 from nodes.errors import ConflictInfo, ErrorInfo, ExpectationFailed, LockNotAvailable
 from nodes.sql import keys
@@ -43,8 +44,8 @@ class _Arrived(NamedTuple):
 class RowLocking:
     """The part of a participant that takes them; `locks` is the table of its leadership."""
 
-    def __init__(self, engine: Engine, locks: LockTable) -> None:
-        self._engine = engine
+    def __init__(self, state: ShardState, locks: LockTable) -> None:
+        self._state = state
         self._locks = locks
         self._arrived: dict[bytes, _Arrived] = {}
 
@@ -97,12 +98,12 @@ class RowLocking:
     def evaluate(self, active: Active, budget_ms: float) -> tuple[Evaluation, LockNeed]:
         """The evaluation, without rows that were left out, and locks on rows that may have to be waited for."""
         if not active.locks_rows:
-            return self._engine.evaluate(active.fragments, budget_ms, active.earlier), []
+            return self._state.evaluate(active.fragments, budget_ms, active.earlier), []
         skipping = {place: self._may_look(active, f) for place, f in enumerate(active.fragments) if _skips(f)}
         spare = SPARE_ROWS
         while True:
             asked = [_asked(f, skipping.get(place), spare) for place, f in enumerate(active.fragments)]
-            found = self._engine.evaluate(asked, budget_ms, active.earlier)
+            found = self._state.evaluate(asked, budget_ms, active.earlier)
             if found.error is not None:
                 return found, []
             free = {place: self._free(active, active.fragments[place], found.rows[place].rows) for place in skipping}
@@ -149,7 +150,7 @@ class RowLocking:
     def _need(self, fragment: Fragment, rows: RowLocks, row: Sequence[object]) -> LockNeed:
         """The lock on a row, and those above it."""
         ((table_id, _),) = fragment.tables
-        table = self._engine.table(table_id)
+        table = self._state.engine.table(table_id)
         assert table is not None, "rows of a table that this shard does not hold"
         *prefixes, key = keys.path_encoder(tuple([table.columns[i].type for i in table.primary_key]))(row[-rows.keys :])
         mode = MODES[rows.mode]
@@ -167,7 +168,7 @@ class RowLocking:
 
     def _not_available(self, active: Active, fragment: Fragment, need: LockNeed) -> ErrorInfo:
         ((table_id, _),) = fragment.tables
-        table = self._engine.table(table_id)
+        table = self._state.engine.table(table_id)
         name = "" if table is None else table.name
         holders = [txn for txn in self._locks.conflicting(need) if txn != active.txn]
         winner = ids.to_text(holders[0]) if holders else ""

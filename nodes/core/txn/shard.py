@@ -15,7 +15,7 @@ from nodes.core.host import GATEWAY, Host
 from nodes.core.replicated_log import Entry
 from nodes.core.txn import steps
 from nodes.core.txn.entries import FENCED, AbortTxn, CommitTxn, EndTxn, PrepareTxn, ShardEntry, encode
-from nodes.core.txn.forgetting import ROWS_A_TICK, Forgetting
+from nodes.core.txn.forgetting import Forgetting
 from nodes.core.txn.messages import (
     NOT_LEADER,
     Acknowledge,
@@ -115,8 +115,10 @@ class Shard:
             self.leading.forgetting.tick()
             self.leading.participant.ends.propose()
             self._flush_acknowledged(self.leading)
+        self.state.tick(self.host.now)
+
+    def flush(self) -> None:
         self.state.flush()
-        self.state.forget(ROWS_A_TICK)
 
     def _refuse(self, sender: int, message: Any) -> None:
         """Not the leader: whoever asked hears it, and whom to try."""
@@ -228,7 +230,7 @@ class Shard:
         if outcome is None:
             is_active = message.txn in leading.participant.active
             state = ACTIVE if is_active else EXPIRED if self.state.is_expired(message.txn) else UNDECIDED
-            answer = FateKnown(message.number, message.txn, state, 0, "", known_since=self.state.engine.marks.home)
+            answer = FateKnown(message.number, message.txn, state, 0, "", known_since=self.state.marks.home)
         else:
             state = COMMITTED if outcome.commit else ABORTED
             answer = FateKnown(message.number, message.txn, state, outcome.commit_ts, outcome.reason)

@@ -164,7 +164,7 @@ class ShardReplica(Replica):
         return self.machine.leading.participant.locks
 
     def balance(self, account: int) -> int:
-        found = self.engine.evaluate([select(account)], 0)
+        found = self.machine.state.evaluate([select(account)], 0)
         return int(found.rows[0].rows[0][1])
 
 

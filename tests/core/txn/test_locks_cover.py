@@ -67,7 +67,8 @@ class Drawn:
         self.table: Table = draw_table(rng, "drawn", 1)
         self.author = Author(rng, [self.table])
         (rows,) = self.author.rows()
-        self.shard = SqlShard(self.table.sql, rows.sql)
+        self.rows = rows.sql
+        self.shard = SqlShard(self.table.sql, self.rows)
         self.engine = self.shard.engine
         self.ts = 10
 
@@ -83,7 +84,7 @@ class Drawn:
         found = self.engine.evaluate([fragment], 10_000)
         told = repr(found.error or (found.rows, [(image.old_key, image.row) for image in found.images]))
         planned = dict(bounded({}, joined(fragment)))
-        return Answer(told, self._snapshot(fragment), self._held(planned, found.images), planned)
+        return Answer(told, self._snapshot(fragment), self.locked(planned, found.images), planned)
 
     def _snapshot(self, fragment: Fragment) -> str:
         if fragment.writes:
@@ -93,7 +94,7 @@ class Drawn:
         except StoreError as error:
             return repr(error.info)
 
-    def _held(self, planned: Held, images: list[Image]) -> Held:
+    def locked(self, planned: Held, images: list[Image]) -> Held:
         held = dict(planned)
         for node, mode in image_locks(self.engine, held, images):
             held[node] = JOIN[held.get(node, mode)][mode]
@@ -107,7 +108,7 @@ class Drawn:
             return {}
         self.ts += 1
         apply(self.engine, found.images, self.ts)
-        return self._held(dict(bounded({}, joined(fragment))), found.images)
+        return self.locked(dict(bounded({}, joined(fragment))), found.images)
 
     def writes(self) -> list[str]:
         """Of every row that could be there, in any order."""

@@ -1,5 +1,4 @@
-"""What of a prepared transaction is written (nodes/core/txn/shard_state.py): by whatever local transactions its entries
-are applied in, the store is the same."""
+"""What is applied, and when it is written (nodes/core/txn/shard_state.py): whenever that is, the store is the same."""
 
 from __future__ import annotations
 
@@ -56,15 +55,16 @@ def test_the_store_is_the_same_by_whatever_turns(said: list[tuple[bytes, bool]],
     assert found[0] == found[1]
 
 
-def test_what_was_prepared_in_a_local_transaction_that_failed_is_nowhere() -> None:
+def test_what_came_with_an_entry_that_cannot_be_applied_is_nowhere() -> None:
     state = ShardState("s1", SqliteEngine(None))
     commits_unknown = EndTxn(TXNS[1], True, 7)
     with pytest.raises(ReplicaStopped):
         state.apply(entries([prepare(TXNS[0]), commits_unknown]))
-    state.apply(entries([prepare(TXNS[2])]))
-    state.flush()
-    assert kept(state) == ({TXNS[2]}, {})
-    ((_, record),) = state.engine.prepared()
+    again = ShardState("s1", state.engine)
+    again.apply(entries([prepare(TXNS[2])]))
+    again.flush()
+    assert kept(again) == ({TXNS[2]}, {})
+    ((_, record),) = again.engine.prepared()
     assert msgspec.msgpack.decode(record, type=PrepareTxn) == prepare(TXNS[2])
 
 
