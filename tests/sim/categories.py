@@ -34,6 +34,8 @@ TRANSACTIONS = (
     "decision asked for again",
     "decision was there already",
     "end that went along with another entry",
+    "evaluation beside what is not written",
+    "written before an evaluation",
     "in doubt, gateway deciding",
     "in doubt, asked by a new leader at once",
     "in doubt, home asked",

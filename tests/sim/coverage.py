@@ -217,6 +217,14 @@ _before(Driver, "on_disk")(lambda self, is_low: _if(is_low and not self.is_low_o
 # -- transactions
 
 _after(ShardState, "is_late")(lambda self, result, txn: _if(result, "late message refused"))
+_before(ShardState, "evaluate")(
+    lambda self, fragments, *rest: _if(
+        self.applied > self.engine.applied,
+        "written before an evaluation"
+        if self._unwritten.concerns(fragments)
+        else "evaluation beside what is not written",
+    )
+)
 _before(Gateway, "replan")(lambda self, execution, version: iter(["planned afresh"]))
 _before(Ends, "propose")(
     lambda self, *entries: _if(entries and self._waiting, "end that went along with another entry")

@@ -1,32 +1,53 @@
-"""A store that fails when a tick writes into it stops its replica; the node and its other groups go on."""
+"""A store that fails when it is written or asked stops its replica; the node and its other groups go on."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from nodes import ids
+from nodes.core.txn.messages import PREPARE
 from nodes.core.txn.shard import Shard
+from nodes.core.txn.shard_state import FLUSH_TICKS
 from nodes.errors import ReplicaStopped
-from tests.sim.cluster import NODES
+from nodes.runtime.driver import Driver
+from nodes.runtime.group import Group
+from nodes.sql.schema import Fragment
+from tests.core.txn.scene import execute
 from tests.sim.simulation import Simulation
 from tests.sim.timeline import SECOND
 
 
-def test_a_store_that_fails_at_a_tick_stops_its_replica_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def fails(*arguments: Any) -> Any:
+    raise ReplicaStopped("disk I/O error")
+
+
+def ticks(driver: Driver, group: Group, patch: pytest.MonkeyPatch) -> None:
+    assert isinstance(group.machine, Shard)
+    patch.setattr(group.machine.state, "flush", fails)
+    for _ in range(FLUSH_TICKS):
+        driver.tick()
+
+
+def is_asked(driver: Driver, group: Group, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(group.store, "evaluate", fails)
+    txn = ids.mint(1 << 60, 2, 1, 1, "c1", b"cluster")
+    driver.receive(2, [(group.code, execute(txn, Fragment(0, "SELECT 1", [], [], [], False), finish=PREPARE))])
+
+
+@pytest.mark.parametrize("happens", [ticks, is_asked])
+def test_a_store_that_fails_stops_its_replica_alone(
+    monkeypatch: pytest.MonkeyPatch, happens: Callable[[Driver, Group, pytest.MonkeyPatch], None]
+) -> None:
     simulation = Simulation(11, "calm")
     try:
         simulation.set_up()
         simulation.cluster.run(10 * SECOND)
-        driver = simulation.cluster.driver(NODES[0])
-        assert driver is not None
+        driver = next(each for each in simulation.cluster.drivers() if each.groups[ids.group_code("s1")].served_epoch)
         broken, sound = (driver.groups[ids.group_code(name)] for name in ("s1", "s2"))
-
-        def flush() -> None:
-            raise ReplicaStopped("disk I/O error")
-
-        assert isinstance(broken.machine, Shard)
-        monkeypatch.setattr(broken.machine.state, "flush", flush)
-        driver.tick()
+        happens(driver, broken, monkeypatch)
         assert (broken.stopped, sound.stopped) == ("disk I/O error", "")
         assert broken.served_epoch == 0
         driver.tick()  # it is not driven any more

@@ -5,7 +5,7 @@ waited for and everything evaluated again. Then a one-shot request of one shard 
 CommitTxn, a participant of several shards appends its PrepareTxn. What no entry will confirm waits for a read index.
 
 *Invariants*: nothing rests on an entry that is proposed but not applied. Locks of a transaction in flight stand until
-the local commit that contains its end. Who is APPENDED is ended by nothing but its entry. An abort at its own home
+the entry that contains its end is applied. Who is APPENDED is ended by nothing but its entry. An abort at its own home
 (finish COMMIT) is answered only when an AbortTxn is applied: the gateway may mint a new id after it. A step of an
 interactive transaction is taken only by the leader that took the ones before it; what it holds is in memory alone, so
 until it is prepared this shard may end it.

@@ -1,7 +1,7 @@
 """The state machine of a shard group: its replicated state, and what its leader does.
 
 *Invariants*: no leader serves before an entry of its own epoch is applied (`lead`); what a leader answers about the end
-of a transaction, it answers after the local commit that contains it.
+of a transaction, it answers after the entry that contains it is applied.
 """
 
 from __future__ import annotations
