@@ -309,6 +309,7 @@ class Group:
         self.applied_at = self.now
         self.grown_bytes += sum([len(entry.data) for entry in entries])
         if not self.served_epoch and self.log.leads and any(e.epoch == self.log.epoch for e in entries):
+            self.machine.flush()  # a store that has fallen back must not lead, and shows it when it is written
             self.served_epoch = self.log.epoch
             self.rebalance.begin(self.log.handed_over)
             self.machine.lead()

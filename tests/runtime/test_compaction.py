@@ -52,6 +52,7 @@ def _group(code: int, first: int, last: int, bytes_each: int) -> Any:
         code=code, stopped="", log=log, applied_slot=last, synced_slot=last, sync_begun_at=0, applied_at=0,
         grown_bytes=0,
         transfer=SimpleNamespace(oldest_slot=lambda: None), store=SimpleNamespace(sync=lambda: last),
+        flush=lambda: None,
     )  # fmt: skip
 
 

@@ -172,6 +172,7 @@ class Replays:
     def _check_replica(self, driver: Driver, group: Group, chosen: list[Read]) -> None:
         if not isinstance(group.store, SqliteEngine):
             return
+        group.flush()
         for read in chosen:
             if group.group in read.parts and group.applied_slot >= read.slots[group.group]:
                 self._check_store(read, group.group, group.store, f"the store of n{driver.node}")

@@ -32,6 +32,7 @@ from nodes.core.txn.entries import (
     decode_outcome,
     decode_prepared,
     decode_shard_entry,
+    encode,
 )
 from nodes.core.txn.remembered import RememberedIds
 from nodes.core.txn.unwritten import Unwritten
@@ -79,7 +80,7 @@ class ShardState:
             self.applied, self.epoch = entry.slot, max(self.epoch, entry.epoch)
             self._bytes += len(data)
         is_much = self.applied - self.engine.applied >= FLUSH_ENTRIES or self._bytes >= FLUSH_BYTES
-        if is_much or self._unwritten.has_ddl:  # the tables that there are, are the engine's to know
+        if is_much or self._unwritten.is_urgent:
             self.flush()
         return said
 
@@ -129,9 +130,8 @@ class ShardState:
     def outcome(self, txn: bytes) -> OutcomeRecord | None:
         if txn not in self._ended:
             return None
-        if (recent := self._unwritten.outcomes.get(txn)) is not None:
-            return recent[0]
-        record = self.engine.outcome(txn, self.is_home_of(txn))
+        recent = self._unwritten.outcomes.get(txn)
+        record = recent[0] if recent is not None else self.engine.outcome(txn, self.is_home_of(txn))
         return None if record is None else decode_outcome(record)
 
     def _apply_one(self, entry: ShardEntry, data: bytes) -> None:
@@ -209,4 +209,4 @@ class ShardState:
 
     def _remember(self, txn: bytes, outcome: OutcomeRecord) -> None:
         self._ended.add(txn)
-        self._unwritten.outcomes[txn] = (outcome, self.is_home_of(txn))
+        self._unwritten.outcomes[txn] = (encode(outcome), self.is_home_of(txn))

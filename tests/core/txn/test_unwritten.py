@@ -10,10 +10,11 @@ from nodes.core.engine import Evaluation
 from nodes.core.locks import X
 from nodes.core.replicated_log import Entry
 from nodes.core.txn import shard_state
-from nodes.core.txn.entries import CommitTxn, EndTxn, MoveMarks, PrepareTxn, encode
+from nodes.core.txn.entries import AbortTxn, CommitTxn, EndTxn, MoveMarks, PrepareTxn, encode
 from nodes.core.txn.messages import SnapshotRead, SnapshotRows
 from nodes.core.txn.shard_state import FLUSH_TICKS, ShardState
-from nodes.errors import ReplicaStopped
+from nodes.core.txn.unwritten import MOST_IMAGES
+from nodes.errors import ErrorInfo, ReplicaStopped
 from nodes.sql.schema import Image
 from tests.core.txn.scene import GATEWAY_NODE, ShardReplica, new_id
 from tests.core.txn.sql_shard import SqlShard
@@ -108,6 +109,32 @@ def test_it_is_written_when_it_has_become_much(monkeypatch: pytest.MonkeyPatch, 
             written.append(replica.engine.applied)
     assert len(written) > 2
     assert replica.machine.state.applied - written[-1] < 20, "and what came last waits again"
+
+
+def test_many_rows_are_written_at_once() -> None:
+    """Their entry came before, and had its bytes counted then."""
+    replica = ShardReplica()
+    images = [Image(2, None, 0, [100 + row, 0, None]) for row in range(MOST_IMAGES)]
+    replica.append(encode(PrepareTxn(new_id(9), b"age", 1, images, [], [], 0)))
+    replica.machine.flush()
+    replica.append(encode(EndTxn(new_id(9), True, 50)))
+    assert replica.engine.applied == replica.machine.state.applied
+
+
+def test_what_a_caller_does_to_an_outcome_is_not_written() -> None:
+    replica = ShardReplica()
+    replica.append(encode(AbortTxn(new_id(9), "failed", ErrorInfo("conflict", "words", "40001"))))
+    for _ in range(2):
+        outcome = replica.machine.state.outcome(new_id(9))
+        assert outcome is not None
+        assert outcome.error is not None
+        assert outcome.error.message == "words"
+        outcome.error.message = "mine"
+    replica.machine.flush()
+    outcome = replica.machine.state.outcome(new_id(9))
+    assert outcome is not None
+    assert outcome.error is not None
+    assert outcome.error.message == "words"
 
 
 def test_it_is_written_before_a_snapshot_is_read() -> None:

@@ -85,6 +85,9 @@ PLAYED = {
     "end-that-waits-is-never-proposed": (
         "tests/core/txn/test_ends.py::test_at_the_next_tick_it_is_proposed_in_any_case"
     ),
+    "store-that-has-fallen-back-leads": (
+        "tests/sim/test_stopped.py::test_a_follower_whose_store_has_fallen_back_does_not_lead[7]"
+    ),
     "one-page-a-drain": "tests/core/paxos/test_scripts.py::test_a_script_comes_out_as_written[p17_pages_of_phase_1]",
     "segments-wait-for-all-that-is-applied": (
         "tests/runtime/test_compaction.py::test_under_load_a_log_lets_go_of_what_the_oldest_segment_needs"
