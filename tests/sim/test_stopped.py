@@ -77,10 +77,11 @@ def test_a_follower_whose_store_has_fallen_back_does_not_lead(seed: int) -> None
         assert stores.lose("s1", is_told=False)
         leader.groups[code].hand_over(heir.node)
         leader.wake()
+        simulation.cluster.run(SECOND)
+        assert "is not at the applied slot" in heir.groups[code].stopped
         asked = simulation.submit([("add", [account, 1])], heir.node, timeout_ms=8_000)
         simulation.cluster.run(8 * SECOND)
         replicas = [driver.groups[code] for driver in simulation.cluster.drivers()]
-        assert "is not at the applied slot" in heir.groups[code].stopped
         assert [replica.node for replica in replicas if replica.stopped] == [heir.node]
         assert sum(replica.served_epoch > 0 for replica in replicas) == 1
         assert asked.told is not None
