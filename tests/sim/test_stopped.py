@@ -18,7 +18,7 @@ from nodes.sql.schema import Fragment
 from tests.core.txn.scene import execute
 from tests.sim.operations import shard_of
 from tests.sim.simulation import ACCOUNTS, Simulation
-from tests.sim.timeline import SECOND
+from tests.sim.timeline import MS, SECOND
 
 
 def fails(*arguments: Any) -> Any:
@@ -77,7 +77,9 @@ def test_a_follower_whose_store_has_fallen_back_does_not_lead(seed: int) -> None
         assert stores.lose("s1", is_told=False)
         leader.groups[code].hand_over(heir.node)
         leader.wake()
-        simulation.cluster.run(SECOND)
+        for _ in range(100):
+            simulation.cluster.run(10 * MS)
+            assert heir.groups[code].served_epoch == 0, "it leads"
         assert "is not at the applied slot" in heir.groups[code].stopped
         asked = simulation.submit([("add", [account, 1])], heir.node, timeout_ms=8_000)
         simulation.cluster.run(8 * SECOND)
