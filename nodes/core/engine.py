@@ -3,8 +3,8 @@
 An engine holds everything the shard's state machine knows: rows and history of its tables, prepared transactions,
 outcomes, the applied slot. Two kinds of work never mix in one local transaction:
 
-* **apply**: `begin`, any number of (`install`, `define`, `put_*`, `advance`), `commit`: all entries of one loop
-  turn share one local transaction. Each entry ends with `advance`, which moves the applied slot from n to n+1.
+* **apply**: `begin`, any number of (`install`, `define`, `put_*`), an `advance` for each entry, which moves the applied
+  slot from n to n+1, `commit`: many entries share one local transaction.
 * **forget**: what the marks allow, bit by bit, in a local transaction of its own that moves no slot.
 * **evaluate**: inside a local transaction of its own that is always rolled back.
 
