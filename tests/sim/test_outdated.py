@@ -87,3 +87,16 @@ def test_an_interactive_transaction_that_is_older_did_not_happen_and_keeps_its_a
     assert isinstance(end, Unavailable), end
     age = ids.age_of(ids.from_text(told[0].id)).hex()
     assert (end.info.outcome, end.info.detail) == (DID_NOT_HAPPEN, {"age": age})
+
+
+def test_after_a_long_rest_an_id_is_dated_by_a_fresh_value(simulation: Simulation) -> None:
+    driver = simulation.cluster.driver(NODES[0])
+    assert driver is not None
+    before = driver.gateway.heard
+    assert before > 0
+    simulation.cluster.run(10 * SECOND)
+    asked = simulation.submit(over_two_shards(simulation), NODES[0], timeout_ms=8_000)
+    simulation.cluster.run(4 * SECOND)
+    assert isinstance(asked.told, Reply), asked.told
+    assert asked.told.attempts == 1
+    assert ids.time_of(ids.from_text(asked.told.id)) - before >= at_ms(SHORT.txn_age_max_ms // 2)

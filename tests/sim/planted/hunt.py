@@ -85,6 +85,7 @@ PLAYED = {
     "end-that-waits-is-never-proposed": (
         "tests/core/txn/test_ends.py::test_at_the_next_tick_it_is_proposed_in_any_case"
     ),
+    "id-dated-by-an-old-value": ("tests/sim/test_outdated.py::test_after_a_long_rest_an_id_is_dated_by_a_fresh_value"),
     "store-that-has-fallen-back-leads": (
         "tests/sim/test_stopped.py::test_a_follower_whose_store_has_fallen_back_does_not_lead[7]"
     ),
