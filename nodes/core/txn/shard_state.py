@@ -201,7 +201,7 @@ class ShardState:
         self._unwritten.moves_marks = True
 
     def _is_ended(self, txn: bytes) -> bool:
-        return txn in self._ended and self.outcome(txn) is not None
+        return self.outcome(txn) is not None
 
     def _note_ts(self, commit_ts: int) -> None:
         if commit_ts > self.marks.largest_ts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -103,12 +104,13 @@ def test_it_is_written_when_it_has_become_much(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(shard_state, bound, most)
     replica = ShardReplica()
     written = [replica.engine.applied]
-    for number in range(20):
-        replica.append(encode(PrepareTxn(new_id(10 + number), b"age", 1, [], [], [], 0)))
+    for number in range(30):
+        replica.append(entry := encode(PrepareTxn(new_id(10 + number), b"age", 1, [], [], [], 0)))
         if replica.engine.applied != written[-1]:
             written.append(replica.engine.applied)
     assert len(written) > 2
-    assert replica.machine.state.applied - written[-1] < 20, "and what came last waits again"
+    wait = most if bound == "FLUSH_ENTRIES" else -(-most // len(entry))
+    assert {later - earlier for earlier, later in pairwise(written[1:])} == {wait}
 
 
 def test_many_rows_are_written_at_once() -> None:
